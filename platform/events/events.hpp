@@ -1,0 +1,59 @@
+#pragma once
+// Events: written with the change that they tell of, moved by a relay, heard by consumers. ARCHITECTURE, "The event log".
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "platform/json/json.hpp"
+#include "platform/postgres/postgres.hpp"
+#include "platform/runtime/task.hpp"
+
+namespace acme::events {
+
+/// A CloudEvents 1.0 envelope. `type` is the topic; `source` "/acme/<service>"; dataschema "/schemas/<topic>/1".
+struct Envelope {
+  Uuid id;
+  std::string topic;
+  std::string key;             // the aggregate's id as text ("ord_…"); the SKU for inventory.*
+  std::int64_t sequence = 0;   // the aggregate's version: a reaction applies only what is newer
+  Time time{};
+  std::string traceparent;
+  std::string data;            // JSON
+};
+
+template <typename T>
+struct Event {
+  Envelope envelope;
+  T data;
+};
+
+/// One row of the log.
+struct Entry {
+  std::int64_t position = 0;
+  Envelope envelope;
+};
+
+/// The log's port: PostgresLog embedded, Kafka at scale. At least once; in order per key within a topic.
+class Log {
+ public:
+  virtual ~Log() = default;
+  /// Durable when it returns.
+  virtual Task<> append(std::vector<Envelope> events) = 0;
+  /// Up to `limit` entries after `position`, oldest first; waits for none.
+  virtual Task<std::vector<Entry>> read(std::string topic, std::int64_t position, int limit) = 0;
+  /// Hint that a topic grew, called by the process that appended; consumers of the same process look at once.
+  virtual void wake(const std::string& topic) = 0;
+  /// Waits until the topic may have grown past what was read, or `at_most` passed.
+  virtual Task<> grown(std::string topic, Duration at_most) = 0;
+};
+
+/// Writes an outbox row in the transaction that makes the change. Draw it after the aggregate's row is locked, so that
+/// per key the order of outbox rows is the order of versions. `T` is a described struct (the event's data).
+void publish(pg::Transaction& tx, Envelope envelope);
+template <typename T>
+void publish(pg::Transaction& tx, std::string topic, std::string key, std::int64_t sequence, const T& data) {
+  publish(tx, Envelope{{}, std::move(topic), std::move(key), sequence, {}, {}, json::text(data)});
+}
+
+}  // namespace acme::events

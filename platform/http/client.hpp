@@ -1,0 +1,37 @@
+#pragma once
+// Calls to the outside world, on libcurl multi: TLS verified, hosts by allowlist, no redirects, bounded answers.
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+#include "platform/http/message.hpp"
+
+namespace acme::http {
+
+/// The provider did not answer. `sent` false: nothing reached it; true: it may have acted, ask before you repeat.
+struct NoAnswer : std::runtime_error {
+  NoAnswer(const std::string& what, bool sent) : std::runtime_error(what), sent(sent) {}
+  bool sent;
+};
+
+struct ClientOptions {
+  std::string base_url;  // "https://api.stripe.com"; its host and port are the only ones that may be called
+  Duration connect_timeout{3'000}, timeout{30'000};
+  std::size_t max_response = 4 * 1024 * 1024;
+  int max_connections = 32;  // per loop
+};
+
+/// One per provider; usable from every loop.
+class Client {
+ public:
+  explicit Client(ClientOptions options);
+  ~Client();
+  /// `request.target` is appended to the base URL as it stands. Throws NoAnswer; any status is an answer.
+  Task<Response> send(Request request, Deadline deadline);
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace acme::http
