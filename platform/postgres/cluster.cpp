@@ -1,0 +1,151 @@
+#include "platform/postgres/cluster.hpp"
+
+#include <libpq-fe.h>
+#include <pwd.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+#include <thread>
+
+#include "platform/runtime/process.hpp"
+
+namespace acme::pg {
+namespace fs = std::filesystem;
+
+static bool root() { return geteuid() == 0; }
+static std::string owner() { return root() ? "postgres" : ""; }
+
+static std::string our_name() {
+  const passwd* user = getpwuid(geteuid());
+  return user ? user->pw_name : std::to_string(geteuid());
+}
+
+/// The directory, reachable and writable for the server's user alone.
+static void own(const fs::path& directory) {
+  fs::create_directories(directory);
+  if (root()) {
+    const passwd* user = getpwnam("postgres");
+    if (!user) throw std::runtime_error("There is no user postgres: install the package postgresql-15.");
+    if (chown(directory.c_str(), user->pw_uid, user->pw_gid) != 0)
+      throw std::runtime_error("Cannot give " + directory.string() + " to postgres.");
+  }
+  fs::permissions(directory, fs::perms::owner_all);
+}
+
+static std::string last_lines(const std::string& file) {
+  std::ifstream in(file, std::ios::ate);
+  if (!in) return "";
+  const auto size = static_cast<std::streamoff>(in.tellg());
+  in.seekg(std::max<std::streamoff>(0, size - 1500));
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+Cluster::Cluster(ClusterOptions options) : options_(std::move(options)) {
+  if (options_.sockets.size() + 14 > 107)
+    throw std::runtime_error("The path " + options_.sockets +
+                             " is too long for a Unix socket (107 bytes): clone the project to a shorter path.");
+}
+
+std::string Cluster::programs() {
+  const std::string directory = "/usr/lib/postgresql/15/bin";
+  if (!fs::exists(directory + "/initdb"))
+    throw std::runtime_error("PostgreSQL 15 is missing: install the Debian package postgresql-15.");
+  return directory;
+}
+
+bool Cluster::exists() const { return fs::exists(options_.data + "/PG_VERSION"); }
+
+void Cluster::create() {
+  own(options_.data);
+  own(options_.sockets);
+  if (!exists())
+    run_child({.command = {programs() + "/initdb", "--pgdata", options_.data, "--username", "acme", "--encoding",
+                           "UTF8", "--locale", "C.UTF-8", "--auth", "peer", "--no-instructions"},
+               .user = owner(),
+               .directory = "/"},
+              "Making the PostgreSQL cluster in " + options_.data);
+
+  std::ofstream hba(options_.data + "/pg_hba.conf");
+  hba << "local all all peer map=acme\n";
+  std::ofstream ident(options_.data + "/pg_ident.conf");
+  auto roles = options_.roles;
+  roles.push_back("acme");
+  for (auto& role : roles) {
+    ident << "acme " << our_name() << " " << role << "\n";
+    if (root()) ident << "acme postgres " << role << "\n";
+  }
+  std::map<std::string, std::string> settings{
+      {"listen_addresses", "''"},
+      {"unix_socket_directories", "'" + options_.sockets + "'"},
+      {"unix_socket_permissions", "0777"},  // the directory is closed to others; peer decides who is who
+      {"max_connections", "200"},
+      {"shared_buffers", "'128MB'"},
+      {"max_wal_size", "'2GB'"},
+      {"wal_compression", "on"},
+      {"autovacuum_naptime", "'15s'"},
+      {"log_min_duration_statement", "'500ms'"},
+      {"log_line_prefix", "'%m [%p] %q%u@%d '"},
+      {"log_checkpoints", "off"},
+      {"jit", "off"},  // our statements are short: compiling them costs more than it saves
+      {"timezone", "'UTC'"},
+      {"log_timezone", "'UTC'"},
+      {"idle_in_transaction_session_timeout", "'30s'"},
+  };
+  for (auto& [name, value] : options_.settings) settings[name] = value;
+  std::ofstream conf(options_.data + "/acme.conf");
+  for (auto& [name, value] : settings) conf << name << " = " << value << "\n";
+  const std::string include = "include = 'acme.conf'";
+  std::ifstream existing(options_.data + "/postgresql.conf");
+  const std::string text{std::istreambuf_iterator<char>(existing), {}};
+  if (text.find(include) == std::string::npos)
+    std::ofstream(options_.data + "/postgresql.conf", std::ios::app) << "\n" << include << "\n";
+  conf.close(), hba.close(), ident.close();
+  if (!conf || !hba || !ident)
+    throw std::runtime_error("Cannot write the configuration in " + options_.data + ": is the disk full?");
+}
+
+/// The process that holds the cluster, 0 if none lives.
+static pid_t holder(const std::string& data) {
+  std::ifstream file(data + "/postmaster.pid");
+  pid_t pid = 0;
+  file >> pid;
+  return pid > 0 && kill(pid, 0) == 0 ? pid : 0;
+}
+
+pid_t Cluster::start() {
+  using namespace std::chrono_literals;
+  const auto give_up = std::chrono::steady_clock::now() + 30s;
+  while (holder(options_.data)) {
+    if (std::chrono::steady_clock::now() > give_up)
+      throw std::runtime_error("PostgreSQL already runs in " + options_.data + " as process " +
+                               std::to_string(holder(options_.data)) +
+                               ": end it with kill -INT, or ./acme up in that run.");
+    std::this_thread::sleep_for(20ms);
+  }
+  if (root() && !options_.log.empty()) {
+    std::ofstream(options_.log, std::ios::app);
+  }
+  const pid_t pid = start_child({.command = {programs() + "/postgres", "-D", options_.data},
+                                 .user = owner(),
+                                 .output = options_.log,
+                                 .directory = "/",
+                                 .signal_with_parent = SIGINT});  // fast shutdown
+  const std::string target = "host=" + options_.sockets + " user=acme dbname=postgres";
+  while (PQping(target.c_str()) != PQPING_OK) {
+    if (wait_child(pid, 10) != -1)
+      throw std::runtime_error("PostgreSQL did not start in " + options_.data + ":\n" + last_lines(options_.log));
+    if (std::chrono::steady_clock::now() > give_up) {
+      end_child(pid, SIGINT, 5000);
+      throw std::runtime_error("PostgreSQL took more than 30 s to start in " + options_.data + ":\n" +
+                               last_lines(options_.log));
+    }
+  }
+  return pid;
+}
+
+}  // namespace acme::pg
