@@ -4,6 +4,7 @@
 #include <initializer_list>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 namespace acme::log {
 
@@ -30,6 +31,8 @@ inline void error(std::string_view message, Fields fields = {}) { write(Level::e
 
 /// Where lines go: "" is standard output, else a file (appended, made with 0640). Below `least` nothing is written.
 void open(const std::string& path, Level least);
+/// Lines wait in a bounded queue for a thread of their own; this returns when those written so far are out.
+void flush();
 
 }  // namespace acme::log
 

@@ -1,0 +1,387 @@
+#include "platform/json/json.hpp"
+
+#include <boost/json/basic_parser_impl.hpp>
+#include <limits>
+#include <memory_resource>
+#include <span>
+
+namespace acme::json {
+
+namespace {
+
+enum class Kind : std::uint8_t { null, boolean, integer, number, text, array, object };
+
+/// A node of the parsed tree. Everything it points to lies in the document's arena.
+struct Value {
+  Kind kind = Kind::null;
+  bool truth = false;
+  std::int64_t integer = 0;
+  std::string_view text = {};  // of a string, or a number as it was written
+  std::span<const Value> items = {};
+  std::span<const std::string_view> names = {};
+};
+
+constexpr std::size_t most_faults = 100;
+
+std::string escaped_pointer(std::string_view name) {
+  std::string out;
+  for (const char c : name) {
+    if (c == '~')
+      out += "~0";
+    else if (c == '/')
+      out += "~1";
+    else
+      out += c;
+  }
+  return out;
+}
+
+bool contains(std::span<const std::string_view> names, std::string_view name) {
+  return std::ranges::find(names, name) != names.end();
+}
+
+bool has_duplicates(std::span<const std::string_view> names) {
+  if (names.size() <= 16) {
+    for (std::size_t i = 1; i < names.size(); ++i)
+      for (std::size_t j = 0; j < i; ++j)
+        if (names[i] == names[j]) return true;
+    return false;
+  }
+  std::vector<std::string_view> sorted(names.begin(), names.end());
+  std::ranges::sort(sorted);
+  return std::ranges::adjacent_find(sorted) != sorted.end();
+}
+
+/// Boost.JSON's parser calls this; boost::json::value would forget duplicates and how numbers were written.
+struct Handler {
+  using error_code = boost::system::error_code;
+  static constexpr std::size_t max_array_size = std::numeric_limits<std::size_t>::max();
+  static constexpr std::size_t max_object_size = std::numeric_limits<std::size_t>::max();
+  static constexpr std::size_t max_string_size = std::numeric_limits<std::size_t>::max();
+  static constexpr std::size_t max_key_size = std::numeric_limits<std::size_t>::max();
+
+  std::pmr::monotonic_buffer_resource& arena;
+  std::vector<Value> values;
+  std::vector<std::string_view> names;
+  std::string part;
+  bool duplicates = false, nul = false;
+
+  std::string_view keep(std::string_view text) {
+    if (!part.empty()) part += text, text = part;
+    // PostgreSQL's text and jsonb cannot hold it, and nobody means it.
+    nul = nul || text.find('\0') != text.npos;
+    char* copy = static_cast<char*>(arena.allocate(std::max<std::size_t>(text.size(), 1), 1));
+    std::copy(text.begin(), text.end(), copy);
+    const std::string_view kept{copy, text.size()};
+    part.clear();
+    return kept;
+  }
+  template <typename T>
+  std::span<const T> take(std::vector<T>& from, std::size_t count) {
+    T* copy = static_cast<T*>(arena.allocate(std::max<std::size_t>(count, 1) * sizeof(T), alignof(T)));
+    std::uninitialized_copy(from.end() - static_cast<std::ptrdiff_t>(count), from.end(), copy);
+    from.resize(from.size() - count);
+    return {copy, count};
+  }
+
+  bool on_document_begin(error_code&) { return true; }
+  bool on_document_end(error_code&) { return true; }
+  bool on_array_begin(error_code&) { return true; }
+  bool on_array_end(std::size_t count, error_code&) {
+    Value value{.kind = Kind::array};
+    value.items = take(values, count);
+    return values.push_back(value), true;
+  }
+  bool on_object_begin(error_code&) { return true; }
+  bool on_object_end(std::size_t count, error_code&) {
+    Value value{.kind = Kind::object};
+    value.items = take(values, count);
+    value.names = take(names, count);
+    duplicates = duplicates || has_duplicates(value.names);
+    return values.push_back(value), true;
+  }
+  bool on_string_part(std::string_view text, std::size_t, error_code&) { return part += text, true; }
+  bool on_string(std::string_view text, std::size_t, error_code&) {
+    return values.push_back({.kind = Kind::text, .text = keep(text)}), true;
+  }
+  bool on_key_part(std::string_view text, std::size_t, error_code&) { return part += text, true; }
+  bool on_key(std::string_view text, std::size_t, error_code&) { return names.push_back(keep(text)), true; }
+  bool on_number_part(std::string_view text, error_code&) { return part += text, true; }
+  bool on_int64(std::int64_t number, std::string_view text, error_code&) {
+    return values.push_back({.kind = Kind::integer, .integer = number, .text = keep(text)}), true;
+  }
+  bool on_uint64(std::uint64_t, std::string_view text, error_code&) {  // above 2^63 − 1
+    return values.push_back({.kind = Kind::number, .text = keep(text)}), true;
+  }
+  bool on_double(double, std::string_view text, error_code&) {
+    return values.push_back({.kind = Kind::number, .text = keep(text)}), true;
+  }
+  bool on_bool(bool truth, error_code&) { return values.push_back({.kind = Kind::boolean, .truth = truth}), true; }
+  bool on_null(error_code&) { return values.push_back({}), true; }
+  bool on_comment_part(std::string_view, error_code&) { return true; }
+  bool on_comment(std::string_view, error_code&) { return true; }
+};
+
+const Value* as_value(const void* node) { return static_cast<const Value*>(node); }
+
+void write_value(Writer& to, const Value& value) {
+  switch (value.kind) {
+    case Kind::null:
+      return to.null();
+    case Kind::boolean:
+      return to.boolean(value.truth);
+    case Kind::integer:
+    case Kind::number:
+      return to.raw(value.text);
+    case Kind::text:
+      return to.text(value.text);
+    case Kind::array:
+      to.open('[');
+      for (auto& item : value.items) write_value(to, item);
+      return to.close(']');
+    case Kind::object:
+      to.open('{');
+      for (std::size_t i = 0; i < value.items.size(); ++i) to.key(value.names[i]), write_value(to, value.items[i]);
+      return to.close('}');
+  }
+}
+
+}  // namespace
+
+struct Node::Shared {
+  std::pmr::monotonic_buffer_resource arena;
+  Value root;
+  Faults faults;
+  Reading reading;
+
+  void fault(std::string pointer, std::string detail) {
+    if (faults.size() < most_faults) faults.push_back({std::move(pointer), std::move(detail)});
+  }
+  void find_duplicates(const Value& value, const std::string& pointer) {
+    for (std::size_t i = 0; i < value.items.size(); ++i) {
+      const auto child =
+          pointer + "/" + (value.kind == Kind::object ? escaped_pointer(value.names[i]) : std::to_string(i));
+      if (value.kind == Kind::object && contains(value.names.first(i), value.names[i])) fault(child, "stands twice");
+      find_duplicates(value.items[i], child);
+    }
+  }
+};
+
+Document::Document(std::string_view text, Reading reading) : shared_(std::make_unique<Node::Shared>()) {
+  shared_->reading = reading;
+  boost::json::parse_options options;
+  options.max_depth = static_cast<std::size_t>(reading.max_depth);
+  boost::json::basic_parser<Handler> parser{options, Handler{shared_->arena, {}, {}, {}}};
+  boost::system::error_code error;
+  const auto read = parser.write_some(false, text.data(), text.size(), error);
+  if (!error && read < text.size()) error = boost::json::error::extra_data;
+  auto& handler = parser.handler();
+  if (error) {
+    shared_->fault("", error == boost::json::error::too_deep
+                           ? "is nested deeper than " + std::to_string(reading.max_depth) + " levels"
+                           : "is not JSON: " + error.message() + " at byte " + std::to_string(read));
+  } else if (handler.nul) {
+    shared_->fault("", "must not contain U+0000");
+  } else {
+    shared_->root = handler.values.at(0);
+    if (handler.duplicates) shared_->find_duplicates(shared_->root, "");
+  }
+}
+Document::~Document() = default;
+Document::Document(Document&&) noexcept = default;
+
+Node Document::root() const {
+  const bool null = shared_->root.kind == Kind::null;
+  return {null ? nullptr : &shared_->root, "", shared_.get()};
+}
+Faults& Document::faults() { return shared_->faults; }
+
+static const Value* present(const Value& value) { return value.kind == Kind::null ? nullptr : &value; }
+
+Node Node::member(std::string_view name) const {
+  const Value* found = nullptr;
+  if (auto* value = as_value(value_); value && value->kind == Kind::object)
+    for (std::size_t i = 0; i < value->names.size(); ++i)
+      if (value->names[i] == name) found = present(value->items[i]);
+  return {found, pointer_ + "/" + escaped_pointer(name), shared_};
+}
+Node Node::at(std::size_t index) const {
+  const Value* found = nullptr;
+  if (auto* value = as_value(value_); value && value->kind == Kind::array && index < value->items.size())
+    found = present(value->items[index]);
+  return {found, pointer_ + "/" + std::to_string(index), shared_};
+}
+std::size_t Node::size() const { return value_ ? as_value(value_)->items.size() : 0; }
+bool Node::is_object() const { return value_ && as_value(value_)->kind == Kind::object; }
+bool Node::is_array() const { return value_ && as_value(value_)->kind == Kind::array; }
+bool Node::is_text() const { return value_ && as_value(value_)->kind == Kind::text; }
+
+std::vector<std::string> Node::names() const {
+  if (!value_) return {};
+  const auto names = as_value(value_)->names;
+  return {names.begin(), names.end()};
+}
+
+bool Node::text(std::string& out) const {
+  if (is_text()) return out = as_value(value_)->text, true;
+  fault(value_ ? "must be a string" : "is required");
+  return false;
+}
+bool Node::integer(std::int64_t& out) const {
+  if (value_ && as_value(value_)->kind == Kind::integer) return out = as_value(value_)->integer, true;
+  fault(!value_ ? "is required"
+        : as_value(value_)->kind == Kind::number
+            ? "must be a whole number of at most 63 bits, written without point or exponent"
+            : "must be a whole number");
+  return false;
+}
+bool Node::boolean(bool& out) const {
+  if (value_ && as_value(value_)->kind == Kind::boolean) return out = as_value(value_)->truth, true;
+  fault(value_ ? "must be true or false" : "is required");
+  return false;
+}
+bool Node::object() const {
+  if (is_object()) return true;
+  fault(value_ || pointer_.empty() ? "must be an object" : "is required");
+  return false;
+}
+bool Node::array() const {
+  if (is_array()) return true;
+  fault(value_ || pointer_.empty() ? "must be an array" : "is required");
+  return false;
+}
+std::string Node::raw() const {
+  Writer writer;
+  value_ ? write_value(writer, *as_value(value_)) : writer.null();
+  return writer.take();
+}
+void Node::fault(std::string detail) const { shared_->fault(pointer_, std::move(detail)); }
+const Reading& Node::reading() const { return shared_->reading; }
+
+void Node::only(const std::vector<std::string_view>& known) const {
+  if (shared_->reading.unknown_members || !is_object()) return;
+  for (const auto name : as_value(value_)->names)
+    if (!contains(known, name)) shared_->fault(pointer_ + "/" + escaped_pointer(name), "is not known here");
+}
+
+void read(Node in, int& out) {
+  std::int64_t value = 0;
+  if (!in.integer(value)) return;
+  if (value < std::numeric_limits<int>::min() || value > std::numeric_limits<int>::max())
+    return in.fault("is too large");
+  out = static_cast<int>(value);
+}
+void read(Node in, Time& out) {
+  std::string text;
+  if (!in.text(text)) return;
+  if (auto time = parse_rfc3339(text))
+    out = *time;
+  else
+    in.fault("must be a time as 2026-11-23T18:04:05Z (RFC 3339)");
+}
+
+void check_length(Node in, const std::string& value, std::size_t min, std::size_t max) {
+  if (value.size() < min)
+    in.fault(min == 1 ? "must not be empty" : "must have at least " + std::to_string(min) + " characters");
+  else if (value.size() > max)
+    in.fault("must have at most " + std::to_string(max) + " characters");
+}
+void check_range(Node in, std::int64_t value, std::int64_t min, std::int64_t max) {
+  if (value >= min && value <= max) return;
+  if (max == std::numeric_limits<std::int64_t>::max())
+    in.fault("must be at least " + std::to_string(min));
+  else if (min == std::numeric_limits<std::int64_t>::min())
+    in.fault("must be at most " + std::to_string(max));
+  else
+    in.fault("must be between " + std::to_string(min) + " and " + std::to_string(max));
+}
+void check_count(Node in, std::size_t count, std::size_t min, std::size_t max) {
+  if (count < min)
+    in.fault("must have at least " + std::to_string(min) + (min == 1 ? " element" : " elements"));
+  else if (count > max)
+    in.fault("must have at most " + std::to_string(max) + " elements");
+}
+
+/// The length of the UTF-8 sequence that begins at `at`; 0 when it is none (RFC 3629: no overlong forms, no
+/// surrogates).
+static std::size_t sequence(std::string_view text, std::size_t at) {
+  const auto byte = [&](std::size_t i) -> unsigned {
+    return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0U;
+  };
+  const auto tail = [&](std::size_t i) { return (byte(i) & 0xc0) == 0x80; };
+  const unsigned first = byte(0);
+  if (first < 0x80) return 1;
+  if (first >= 0xc2 && first <= 0xdf) return tail(1) ? 2 : 0;
+  if (first >= 0xe0 && first <= 0xef) {
+    if ((first == 0xe0 && byte(1) < 0xa0) || (first == 0xed && byte(1) > 0x9f)) return 0;
+    return tail(1) && tail(2) ? 3 : 0;
+  }
+  if (first >= 0xf0 && first <= 0xf4) {
+    if ((first == 0xf0 && byte(1) < 0x90) || (first == 0xf4 && byte(1) > 0x8f)) return 0;
+    return tail(1) && tail(2) && tail(3) ? 4 : 0;
+  }
+  return 0;
+}
+
+void Writer::separate() {
+  if (!first_) out_ += ',';
+  first_ = false;
+}
+void Writer::text(std::string_view value) {
+  separate();
+  out_ += '"';
+  for (std::size_t at = 0; at < value.size();) {
+    const auto c = static_cast<unsigned char>(value[at]);
+    if (c == '"' || c == '\\') {
+      (out_ += '\\') += value[at++];
+    } else if (c < 0x20 || c == 0x7f) {
+      static constexpr char digits[] = "0123456789abcdef";
+      switch (c) {
+        case '\n':
+          out_ += "\\n";
+          break;
+        case '\r':
+          out_ += "\\r";
+          break;
+        case '\t':
+          out_ += "\\t";
+          break;
+        default:
+          ((out_ += "\\u00") += digits[c >> 4]) += digits[c & 15];
+      }
+      ++at;
+    } else if (c < 0x80) {
+      out_ += value[at++];
+    } else if (const auto length = sequence(value, at)) {
+      out_ += value.substr(at, length);
+      at += length;
+    } else {  // what is no UTF-8 becomes U+FFFD: our answers are valid JSON whatever was put in
+      out_ += "\xef\xbf\xbd";
+      ++at;
+    }
+  }
+  out_ += '"';
+}
+void Writer::integer(std::int64_t value) { raw(std::to_string(value)); }
+void Writer::boolean(bool value) { raw(value ? "true" : "false"); }
+void Writer::null() { raw("null"); }
+void Writer::raw(std::string_view json) {
+  separate();
+  out_ += json;
+}
+void Writer::open(char bracket) {
+  separate();
+  out_ += bracket;
+  first_ = true;
+}
+void Writer::close(char bracket) {
+  out_ += bracket;
+  first_ = false;
+}
+void Writer::key(std::string_view name) {
+  text(name);
+  out_ += ':';
+  first_ = true;
+}
+
+}  // namespace acme::json
