@@ -1,0 +1,57 @@
+#pragma once
+// The commands of `acme`; each returns the process's exit status.
+#include <string>
+#include <vector>
+
+namespace acme::app {
+
+struct UpOptions {
+  std::string home = ".acme";
+  int port = 8443, internal_port = 8081, sandbox_port = 8090;
+  std::string listen = "127.0.0.1";
+  bool split = false;  // a process for each service
+  bool fresh = false, yes = false;
+  bool import_demo = true;
+};
+int up(const UpOptions& options);
+
+struct ServeOptions {
+  std::string home = ".acme";
+  std::string config;                 // TOML file; "" for <home>/acme.toml when it is there
+  std::vector<std::string> services;  // none: all eight
+  std::vector<std::string> settings;  // key=value
+};
+int serve(const ServeOptions& options);
+
+struct SandboxOptions {
+  std::string home = ".acme";
+  int port = 8090;
+  std::string webhooks = "https://localhost:8443";
+};
+int sandbox(const SandboxOptions& options);
+
+struct DemoOptions {
+  std::string home = ".acme";
+  std::string url = "https://localhost:8443";
+  std::string internal_url = "http://localhost:8081";
+  std::string sandbox_url = "http://localhost:8090";
+};
+int demo(const DemoOptions& options);
+
+struct DoctorOptions {
+  std::string home = ".acme";
+  std::string internal_url = "http://localhost:8081";
+  std::string sandbox_url = "http://localhost:8090";
+  bool json = false;
+};
+/// 0: nothing found; 1: findings; 2: it could not look.
+int doctor(const DoctorOptions& options);
+
+struct TestOptions {
+  std::string programs;  // directory of tests_*
+  bool all = false;
+  std::vector<std::string> rooms;
+};
+int test(const TestOptions& options);
+
+}  // namespace acme::app

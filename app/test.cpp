@@ -1,0 +1,179 @@
+// acme test: runs every room's test program against one PostgreSQL cluster of its own, and sums up.
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <set>
+#include <sstream>
+
+#include "app/commands.hpp"
+#include "platform/postgres/cluster.hpp"
+#include "platform/runtime/process.hpp"
+
+namespace acme::app {
+namespace fs = std::filesystem;
+namespace {
+
+struct Tally {
+  int passed = 0, failed = 0, skipped = 0;
+};
+
+struct Run {
+  std::string room;
+  pid_t pid = 0;
+  fs::path output;
+  std::chrono::steady_clock::time_point begin;
+};
+
+std::string contents(const fs::path& file) {
+  std::stringstream text;
+  text << std::ifstream(file).rdbuf();
+  return text.str();
+}
+
+/// What doctest's closing line says; a program that died before it counts as one failure.
+Tally read_tally(const std::string& output, int status) {
+  static const std::regex line(R"(test cases:\s*(\d+) \|\s*(\d+) passed \|\s*(\d+) failed(?: \|\s*(\d+) skipped)?)");
+  Tally tally;
+  std::smatch found;
+  if (std::regex_search(output, found, line)) {
+    tally.passed = std::stoi(found[2]);
+    tally.failed = std::stoi(found[3]);
+    if (found[4].matched) tally.skipped = std::stoi(found[4]);
+  }
+  if (status != 0 && tally.failed == 0) tally.failed = 1;
+  if (status == 0 && tally.passed == 0) tally.failed = 1;  // a program that runs nothing proves nothing
+  return tally;
+}
+
+class Tests {
+ public:
+  explicit Tests(const TestOptions& options) : options_(options) {}
+
+  int run() {
+    char name[] = "/tmp/acme-tests-XXXXXX";
+    if (!mkdtemp(name)) return std::fprintf(stderr, "Cannot write to /tmp: %s\n", std::strerror(errno)), 2;
+    directory_ = name;
+    fs::permissions(directory_, fs::perms::owner_all | fs::perms::group_exec | fs::perms::others_exec);
+    pg::Cluster cluster({.data = directory_.string() + "/pg",
+                         .sockets = directory_.string() + "/s",
+                         .log = directory_.string() + "/postgres.log",
+                         .roles = {"postgres"},
+                         .settings = {{"max_connections", "400"}}});
+    pid_t postgres = 0;
+    try {
+      cluster.create();
+      postgres = cluster.start();
+    } catch (const std::runtime_error& error) {
+      std::fprintf(stderr, "%s\n", error.what());
+      fs::remove_all(directory_);
+      return 2;
+    }
+    run_programs("", rooms());
+    end_child(postgres, SIGINT, 10'000);
+    if (total_.failed == 0)
+      fs::remove_all(directory_);
+    else
+      std::printf("The outputs are in %s.\n", directory_.c_str());
+    std::printf("%d passed, %d failed", total_.passed, total_.failed);
+    if (total_.skipped) std::printf(", %d skipped", total_.skipped);
+    std::printf("\n");
+    return total_.failed ? 1 : 0;
+  }
+
+ private:
+  std::vector<std::string> rooms() const {
+    std::set<std::string> found;
+    for (auto& entry : fs::directory_iterator(options_.programs)) {
+      const auto file = entry.path().filename().string();
+      if (file.starts_with("tests_") && (fs::status(entry).permissions() & fs::perms::owner_exec) != fs::perms::none)
+        found.insert(file.substr(6));
+    }
+    if (options_.rooms.empty()) return {found.begin(), found.end()};
+    for (auto& room : options_.rooms)
+      if (!found.contains(room)) throw std::runtime_error("There is no test room '" + room + "'.");
+    return options_.rooms;
+  }
+
+  /// What is about time-outs and kills runs alone; the others two at a time.
+  static bool alone(const std::string& room) { return room == "faults" || room == "journeys"; }
+
+  void run_programs(const std::string& label, std::vector<std::string> rooms) {
+    std::sort(rooms.begin(), rooms.end(),
+              [](auto& a, auto& b) { return std::pair{alone(a), a} < std::pair{alone(b), b}; });
+    std::vector<Run> running;
+    for (auto& room : rooms) {
+      while (running.size() >= (alone(room) ? 1u : 2u) || (alone(room) && !running.empty())) collect(label, running);
+      running.push_back(start(label, room));
+    }
+    while (!running.empty()) collect(label, running);
+  }
+
+  Run start(const std::string& label, const std::string& room) {
+    Run run{room, 0, directory_ / (label + room + ".txt"), std::chrono::steady_clock::now()};
+    std::vector<std::string> command{options_.programs + "/tests_" + room};
+    std::map<std::string, std::string> environment{{"ACME_TEST_CLUSTER", directory_.string() + "/s"}};
+    if (options_.all) environment["ACME_TEST_ALL"] = "1";
+    run.pid = start_child(
+        {.command = command, .environment = environment, .output = run.output, .directory = ACME_SOURCE_DIR});
+    return run;
+  }
+
+  /// Waits until one of them ends, and tells how.
+  void collect(const std::string& label, std::vector<Run>& running) {
+    for (;;) {
+      for (auto run = running.begin(); run != running.end(); ++run) {
+        const int status = wait_child(run->pid, 20);
+        if (status == -1) continue;
+        const auto output = contents(run->output);
+        const auto tally = read_tally(output, status);
+        const std::chrono::duration<double> took = std::chrono::steady_clock::now() - run->begin;
+        std::printf("%-22s %4d passed, %d failed  %6.1f s\n", (label + run->room).c_str(), tally.passed, tally.failed,
+                    took.count());
+        if (tally.failed) {
+          std::printf("%s\n", output.size() > 12'000 ? output.substr(output.size() - 12'000).c_str() : output.c_str());
+          if (WIFSIGNALED(status))
+            std::printf("It was ended by signal %d (%s).\n", WTERMSIG(status), strsignal(WTERMSIG(status)));
+        } else {
+          show_figures(output);
+        }
+        std::fflush(stdout);
+        total_.passed += tally.passed;
+        total_.failed += tally.failed;
+        total_.skipped += tally.skipped;
+        running.erase(run);
+        return;
+      }
+    }
+  }
+
+  /// Lines that a test prints for people begin with "figure: ".
+  static void show_figures(const std::string& output) {
+    std::istringstream lines(output);
+    for (std::string line; std::getline(lines, line);)
+      if (line.starts_with("figure: ")) std::printf("  %s\n", line.substr(8).c_str());
+  }
+
+  TestOptions options_;
+  fs::path directory_;
+  Tally total_;
+};
+
+}  // namespace
+
+int test(const TestOptions& options) {
+  try {
+    return Tests{options}.run();
+  } catch (const std::runtime_error& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 2;
+  }
+}
+
+}  // namespace acme::app
