@@ -119,6 +119,7 @@ class Rows {
   std::vector<std::optional<std::string>> array(std::size_t row, int column) const;
 
  private:
+  friend class Connection;
   std::shared_ptr<void> result_;
 };
 
