@@ -1,0 +1,50 @@
+#pragma once
+// Everything that came in and went out, for people and for tests. Credentials are never in it.
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sandbox/store.hpp"
+
+namespace acme::sandbox {
+
+struct Entry {
+  std::string id;        // counts up
+  std::string kind;      // "call", or "webhook" for what we sent
+  std::string provider;  // stripe, ups, ses
+  Time at{};
+  std::string method, path;
+  json::Raw request;   // form and JSON bodies as JSON; for SES the parsed mail
+  json::Raw response;  // {"status": 200, "body": …}
+};
+BOOST_DESCRIBE_STRUCT(Entry, (), (id, kind, provider, at, method, path, request, response))
+
+/// A mail as SES received it.
+struct Mail {
+  std::string message_id, from;
+  std::vector<std::string> to, cc, bcc, reply_to;
+  std::string subject, text, html;
+  std::map<std::string, std::string> headers, tags;
+  std::string configuration_set;
+};
+BOOST_DESCRIBE_STRUCT(Mail, (),
+                      (message_id, from, to, cc, bcc, reply_to, subject, text, html, headers, tags, configuration_set))
+
+class Journal {
+ public:
+  Journal(Store& store, std::size_t bytes) : entries_(store, "journal"), limit_(bytes) {}
+  void add(Entry entry);
+  struct Question {
+    std::string provider, to, kind = "call", id;
+    std::int64_t after = 0;
+    std::size_t limit = 1000;  // the newest ones
+  };
+  /// Oldest first. `to`: mails that have this recipient, whole address, case-insensitive.
+  std::vector<Entry> find(const Question& question) const;
+
+ private:
+  Table<Entry> entries_;
+  std::size_t limit_, bytes_ = 0;
+};
+
+}  // namespace acme::sandbox
