@@ -54,4 +54,31 @@ struct TestOptions {
 };
 int test(const TestOptions& options);
 
+int migrate(const std::string& home);
+
+struct UserOptions {
+  std::string home = ".acme";
+  std::string email;
+  std::vector<std::string> roles;
+};
+int create_user(const UserOptions& options);
+
+struct EventsOptions {
+  std::string home = ".acme";
+  std::string service, topic;  // "" for all
+  int rate = 50;               // a second
+};
+int parked(const EventsOptions& options);
+int redrive(const EventsOptions& options);
+
+int show_config(const ServeOptions& options);
+
+struct BenchOptions {
+  std::string results = "bench/results";
+  int rounds = 5;
+  bool quick = false;
+  std::vector<std::string> only;
+};
+int bench(const BenchOptions& options);
+
 }  // namespace acme::app

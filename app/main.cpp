@@ -1,0 +1,129 @@
+// acme: one program, eight services and the commands around them.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <filesystem>
+
+#include "app/commands.hpp"
+
+using namespace acme;
+
+int main(int argc, char** argv) {
+  CLI::App cli{"Acme: a complete shop in one program.", "acme"};
+  cli.require_subcommand(1);
+  cli.set_version_flag("--version", "acme " ACME_VERSION);
+  const auto home_option = [](CLI::App* command, std::string& home) {
+    command->add_option("--home", home, "Where this installation's data, secrets and logs lie")->capture_default_str();
+  };
+
+  app::UpOptions up;
+  auto* up_command =
+      cli.add_subcommand("up", "Start the shop and keep it running: PostgreSQL, the sandbox, the services");
+  home_option(up_command, up.home);
+  up_command->add_option("--port", up.port, "Port of the shop (HTTPS); below 1024 needs root")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 65535));
+  up_command->add_option("--internal-port", up.internal_port, "Port for metrics, health and the doctor; loopback only")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 65535));
+  up_command->add_option("--sandbox-port", up.sandbox_port, "First port of the sandbox's block")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 65500));
+  up_command->add_option("--listen", up.listen, "Address the shop listens on; 0.0.0.0 opens it to the network")
+      ->capture_default_str()
+      ->check(CLI::ValidIPV4);
+  up_command->add_flag("--split", up.split, "A process for each service instead of one for all");
+  up_command->add_flag("--fresh", up.fresh, "Delete all data first (asks)");
+  up_command->add_flag("--yes", up.yes, "Do not ask");
+  up_command->add_flag("!--no-demo", up.import_demo, "Do not import the demo catalogue on the first run");
+
+  app::ServeOptions serve;
+  auto* serve_command = cli.add_subcommand("serve", "Run services in this process: all eight, or those named");
+  home_option(serve_command, serve.home);
+  serve_command->add_option("services", serve.services,
+                            "gateway auth catalog orders payments shipping notifications analytics");
+  serve_command->add_option("--config", serve.config, "TOML file (default: acme.toml in the home, when it is there)");
+  serve_command->add_option("--set", serve.settings, "key=value, over file and environment")->take_all();
+
+  app::SandboxOptions sandbox;
+  auto* sandbox_command = cli.add_subcommand("sandbox", "Run the outside world on loopback: Stripe, UPS, SES");
+  home_option(sandbox_command, sandbox.home);
+  sandbox_command->add_option("--port", sandbox.port, "First port of the block")->capture_default_str();
+  sandbox_command->add_option("--webhooks", sandbox.webhooks, "Where webhooks are sent")->capture_default_str();
+
+  app::DemoOptions demo;
+  auto* demo_command = cli.add_subcommand("demo", "Place orders through the running shop and tell the story");
+  app::DoctorOptions doctor;
+  auto* doctor_command =
+      cli.add_subcommand("doctor", "Check the running shop: every order, every cent, every piece of stock");
+  home_option(demo_command, demo.home);
+  demo_command->add_option("--url", demo.url, "The shop")->capture_default_str();
+  home_option(doctor_command, doctor.home);
+  for (auto [command, internal, box] : {std::tuple{demo_command, &demo.internal_url, &demo.sandbox_url},
+                                        std::tuple{doctor_command, &doctor.internal_url, &doctor.sandbox_url}}) {
+    command->add_option("--internal-url", *internal, "The shop's internal listener")->capture_default_str();
+    command->add_option("--sandbox-url", *box, "The sandbox")->capture_default_str();
+  }
+  doctor_command->add_flag("--json", doctor.json, "For machines");
+
+  app::TestOptions test;
+  test.programs = std::filesystem::read_symlink("/proc/self/exe").parent_path().string();
+  auto* test_command = cli.add_subcommand("test", "Run the tests (./acme test builds them first)");
+  test_command->add_flag("--all", test.all, "Split mode, sanitizers and the long fault runs too");
+  test_command->add_option("rooms", test.rooms, "platform, orders, journeys …; all when none is named");
+
+  std::string home = ".acme";
+  auto* migrate_command = cli.add_subcommand("migrate", "Make and migrate the databases of a running PostgreSQL");
+  home_option(migrate_command, home);
+
+  app::UserOptions user;
+  auto* user_command = cli.add_subcommand("user", "Users")->require_subcommand(1);
+  auto* create_command =
+      user_command->add_subcommand("create", "Make a user; the password is read from standard input");
+  home_option(create_command, user.home);
+  create_command->add_option("email", user.email, "E-mail address")->required();
+  create_command->add_option("--role", user.roles, "customer support catalog fulfilment finance admin")->take_all();
+  create_command->add_flag_callback("--admin", [&] { user.roles.push_back("admin"); }, "The role admin");
+
+  app::EventsOptions events;
+  auto* events_command = cli.add_subcommand("events", "Events that could not be handled")->require_subcommand(1);
+  auto* parked_command = events_command->add_subcommand("parked", "List them");
+  auto* redrive_command = events_command->add_subcommand("redrive", "Handle them again");
+  for (auto* command : {parked_command, redrive_command}) {
+    home_option(command, events.home);
+    command->add_option("--service", events.service, "Of this service alone");
+    command->add_option("--topic", events.topic, "Of this topic alone");
+  }
+  redrive_command->add_option("--rate", events.rate, "At most so many a second")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 10000));
+
+  app::ServeOptions config;
+  auto* config_command = cli.add_subcommand("config", "Print every setting, its value and where it comes from");
+  home_option(config_command, config.home);
+  config_command->add_option("--config", config.config, "TOML file");
+  config_command->add_option("--set", config.settings, "key=value")->take_all();
+
+  app::BenchOptions bench;
+  auto* bench_command =
+      cli.add_subcommand("bench", "Measure: placing orders, the way to the mails, start, memory, build");
+  bench_command->add_option("--results", bench.results, "Directory for the results")->capture_default_str();
+  bench_command->add_option("--rounds", bench.rounds, "Rounds; the median counts")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100));
+  bench_command->add_flag("--quick", bench.quick, "One short round, to see that it runs");
+  bench_command->add_option("only", bench.only, "P8 P11 P15 P18; all when none is named");
+
+  CLI11_PARSE(cli, argc, argv);
+  if (*up_command) return app::up(up);
+  if (*serve_command) return app::serve(serve);
+  if (*sandbox_command) return app::sandbox(sandbox);
+  if (*demo_command) return app::demo(demo);
+  if (*doctor_command) return app::doctor(doctor);
+  if (*test_command) return app::test(test);
+  if (*migrate_command) return app::migrate(home);
+  if (*create_command) return app::create_user(user);
+  if (*parked_command) return app::parked(events);
+  if (*redrive_command) return app::redrive(events);
+  if (*config_command) return app::show_config(config);
+  return app::bench(bench);
+}
