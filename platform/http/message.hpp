@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -44,6 +45,12 @@ struct Principal {
   bool guest() const { return has_role("guest"); }
 };
 
+/// A body that cannot be read to its end: the peer went away, was too slow (408), sent too much (413) or broke the
+/// protocol (400). The edge renders it.
+struct BodyError : std::runtime_error {
+  BodyError(int status, const std::string& what) : std::runtime_error(what), status(status) {}
+  int status;
+};
 /// A body that arrives in pieces. An empty piece is the end. Throws http::BodyError when the peer goes away or lies.
 class BodyReader {
  public:
@@ -86,6 +93,7 @@ std::optional<std::string> percent_decode(std::string_view text, bool plus = fal
 std::string percent_encode(std::string_view text);  // all but unreserved characters, RFC 3986 §2.3
 /// "a=1&b=2" in order, decoded; nullopt when it cannot be decoded.
 std::optional<std::vector<std::pair<std::string, std::string>>> parse_form(std::string_view text);
+bool valid_utf8(std::string_view text);
 /// The standard reason phrase.
 std::string_view reason(int status);
 
