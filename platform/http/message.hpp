@@ -81,7 +81,7 @@ struct Request {
 };
 
 struct Response {
-  int status = 200;
+  int status = 200;  // 0: the server closes the connection without an answer (the sandbox's lost answers)
   Headers headers;
   std::string body;
   /// Instead of `body`: called once the head is out; its return ends the body.
