@@ -1,0 +1,111 @@
+// The whole line, from a merchant's file to the report, through the real program over HTTPS.
+#include <doctest/doctest.h>
+
+#include <set>
+
+#include "tests/shop.hpp"
+
+namespace acme::testing {
+namespace {
+
+const char* catalogue =
+    "Handle,Title,Body (HTML),Vendor,Type,Tags,Published,Option1 Name,Option1 Value,Variant SKU,Variant Grams,"
+    "Variant Inventory Qty,Variant Price,Variant Compare At Price,Variant Requires Shipping,Variant Taxable,Status\r\n"
+    "mug,Blue mug,<p>Holds 300 ml.</p>,Kiln & Co,Kitchen,\"blue, "
+    "gift\",TRUE,Size,Small,MUG-S,300,1000,12.50,,TRUE,TRUE,active\r\n"
+    "mug,,,,,,,,Large,MUG-L,450,1000,15.00,18.00,TRUE,TRUE,\r\n"
+    "lamp,Desk lamp,\"<p>Warm light,\nlow energy.</p>\",Lumen,Lighting,desk,TRUE,Title,Default "
+    "Title,LAMP,1200,1000,49.90,,TRUE,TRUE,active\r\n"
+    "bad,Bad price,,Nobody,Kitchen,,TRUE,Title,Default Title,BAD,1,1,twelve,,TRUE,TRUE,active\r\n";
+
+std::string order_of(const std::string& what, const std::string& card) {
+  return "{" + what + R"(, "email": "ann@example.com", "shipping_address": )" + address + R"(, "payment_method": ")" +
+         card + "\"}";
+}
+
+/// Import → register → search → cart → order → paid → label → delivered → mails → report; then the doctor.
+void journey(Shop& shop) {
+  shop.import(catalogue);
+  auto staff = shop.staff();
+  auto ann = shop.customer();
+
+  // The bad row is refused with its line, and spoils nothing else.
+  const auto found = until(ann, "/v1/products?q=mugg&currency=EUR", 20,
+                           [](const app::Reply& list) { return list.size("/data") == 1; });
+  CHECK(found.text("/data/0/title") == "Blue mug");
+  CHECK(found.number("/data/0/price_from/amount") == 1250);
+  CHECK(ann.get("/v1/products/bad").status == 404);
+
+  // The stock arrives by an event of its own.
+  until(staff, "/v1/inventory/MUG-L", 20, [](const app::Reply& stock) { return stock.number("/available") == 1000; });
+
+  const auto cart = ann.post("/v1/carts", "{}");
+  REQUIRE_MESSAGE(cart.ok(), cart.problem());
+  const auto id = cart.text("/id");
+  REQUIRE(ann.put("/v1/carts/" + id + "/items/MUG-L", R"({"quantity": 2})").ok());
+  REQUIRE(ann.put("/v1/carts/" + id + "/items/LAMP", R"({"quantity": 1})").ok());
+  const auto priced = ann.put("/v1/carts/" + id + "/destination", R"({"country": "DE", "postal_code": "10115"})");
+  REQUIRE_MESSAGE(priced.ok(), priced.problem());
+  CHECK(priced.number("/subtotal/amount") == 2 * 1500 + 4990);
+
+  const auto order = ann.post("/v1/orders", order_of(R"("cart_id": ")" + id + '"', "pm_card_visa"),
+                              {{"Idempotency-Key", Shop::key()}});
+  REQUIRE_MESSAGE(order.status == 201, order.problem());
+  CHECK(order.number("/total/amount") == priced.number("/total/amount"));
+  const auto declined =
+      ann.post("/v1/orders", order_of(R"("items": [{"sku": "MUG-S", "quantity": 1}])", "pm_card_visa_chargeDeclined"),
+               {{"Idempotency-Key", Shop::key()}});
+  REQUIRE_MESSAGE(declined.status == 201, declined.problem());
+
+  // A declined card is told in words; another one pays the same order.
+  until(ann, "/v1/orders/" + declined.text("/id"), 60,
+        [](const app::Reply& seen) { return !seen.text("/payment/failure").empty(); });
+  const auto again = ann.post("/v1/orders/" + declined.text("/id") + "/payment",
+                              R"({"payment_method": "pm_card_visa"})", {{"Idempotency-Key", Shop::key()}});
+  REQUIRE_MESSAGE(again.ok(), again.problem());
+
+  for (auto& each : {order.text("/id"), declined.text("/id")}) {
+    const auto delivered = until(ann, "/v1/orders/" + each, 120,
+                                 [](const app::Reply& seen) { return seen.text("/status") == "delivered"; });
+    CHECK(delivered.text("/payment/status") == "succeeded");
+    CHECK(delivered.size("/shipments") == 1);
+    CHECK(delivered.text("/shipments/0/tracking_number").starts_with("1Z"));
+  }
+  // Confirmation, payment, shipped, delivered for each; the decline is told once.
+  const auto mails =
+      until(shop.sandbox(), "/journal?provider=ses&to=ann@example.com", 60, [](const app::Reply& journal) {
+        std::set<std::string> told;
+        for (std::size_t i = 0; i < journal.size("/data"); ++i) {
+          const auto id = journal.text("/data/" + std::to_string(i) + "/request/tags/notification_id");
+          if (journal.number("/data/" + std::to_string(i) + "/response/status") == 200) told.insert(id);
+        }
+        return told.size() >= 9;
+      });
+  CHECK(mails.size("/data") >= 9);
+
+  const auto total = order.number("/total/amount") + declined.number("/total/amount");
+  const auto today = rfc3339(real_world().now()).substr(0, 10);
+  const auto sales = until(staff, "/v1/analytics/sales?interval=day&currency=EUR&from=" + today + "T00:00:00Z", 60,
+                           [&](const app::Reply& report) { return report.number("/data/0/orders_paid") == 2; });
+  CHECK(sales.number("/data/0/revenue") == total);
+  CHECK(sales.number("/data/0/units") == 4);
+
+  CHECK(shop.doctor() == 0);
+}
+
+}  // namespace
+
+TEST_CASE("a purchase goes from the merchant's file to the report, in one process") {
+  Shop shop;
+  journey(shop);
+}
+
+TEST_CASE("the same in eight processes, with events repeated and reordered and a world that fails now and then") {
+  Shop shop({.split = true,
+             .environment = {{"ACME_EVENTS__DISORDER", "true"}},
+             .faults = R"({"error_rate": 0.05, "lost_answer_rate": 0.05, "duplicate_rate": 0.05, "reorder_rate": 0.05,
+                           "drop_rate": 0.05, "latency_ms": 5, "seed": 7})"});
+  journey(shop);
+}
+
+}  // namespace acme::testing

@@ -1,0 +1,188 @@
+#include "tests/shop.hpp"
+
+#include <arpa/inet.h>
+#include <doctest/doctest.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include "platform/config/config.hpp"
+#include "platform/runtime/process.hpp"
+#include "platform/security/crypto.hpp"
+
+namespace acme::testing {
+namespace fs = std::filesystem;
+using namespace std::chrono_literals;
+
+static std::string contents(const fs::path& file) {
+  std::stringstream text;
+  text << std::ifstream(file).rdbuf();
+  return text.str();
+}
+
+static bool is_free(int port) {
+  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int yes = 1;
+  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(static_cast<std::uint16_t>(port));
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  const bool bound = bind(listener, reinterpret_cast<sockaddr*>(&to), sizeof to) == 0;
+  close(listener);
+  return bound;
+}
+
+/// The first of `count` ports in a row that nobody has; below the range that the system gives to clients.
+static int free_ports(int count) {
+  static std::atomic<int> next{20000 + (getpid() * 37) % 10000};
+  for (int tries = 0; tries < 500; ++tries) {
+    const int first = next.fetch_add(count);
+    int free = 0;
+    while (free < count && is_free(first + free)) ++free;
+    if (free == count) return first;
+  }
+  FAIL("no free ports");
+  return 0;
+}
+
+Shop::Shop(ShopOptions options) {
+  char name[] = "/tmp/acme-shop-XXXXXX";
+  REQUIRE(mkdtemp(name));
+  home_ = std::string{name} + "/home";
+  const int ports = free_ports(6);
+  port_ = ports, internal_port_ = ports + 1, sandbox_port_ = ports + 2;
+  std::vector<std::string> command{fs::read_symlink("/proc/self/exe").parent_path().string() + "/acme",
+                                   "up",
+                                   "--home",
+                                   home_,
+                                   "--no-demo",
+                                   "--port",
+                                   std::to_string(port_),
+                                   "--internal-port",
+                                   std::to_string(internal_port_),
+                                   "--sandbox-port",
+                                   std::to_string(sandbox_port_)};
+  if (options.split) command.push_back("--split");
+  fs::create_directories(home_);
+  up_ = start_child({.command = command, .environment = options.environment, .output = home_ + "/../up.txt"});
+  wait_ready();
+  REQUIRE(sandbox().put("/clock", options.clock).ok());
+  if (!options.faults.empty()) REQUIRE(sandbox().put("/faults", options.faults).ok());
+}
+
+Shop::~Shop() {
+  end_child(up_, SIGINT, 40'000);
+  const auto data = app::home(home_).postgres_data();
+  std::error_code ignored;
+  if (data.starts_with("/var/lib/acme/")) fs::remove_all(fs::path(data).parent_path(), ignored);
+  fs::remove_all(fs::path(home_).parent_path(), ignored);
+}
+
+std::string Shop::output() const { return contents(home_ + "/../up.txt"); }
+
+void Shop::wait_ready() const {
+  const auto give_up = std::chrono::steady_clock::now() + 60s;
+  for (;;) {
+    try {
+      if (internal().get("/readyz").status == 200 && sandbox().get("/clock").status == 200) return;
+    } catch (const http::NoAnswer&) {
+    }
+    int status = 0;
+    if (waitpid(up_, &status, WNOHANG) == up_) FAIL("acme up ended: " << output());
+    if (std::chrono::steady_clock::now() > give_up)
+      FAIL("not ready after 60 s: " << output() << contents(home_ + "/stderr.log"));
+    std::this_thread::sleep_for(20ms);
+  }
+}
+
+app::Caller Shop::caller() const {
+  return app::Caller(runtime_, "https://localhost:" + std::to_string(port_), app::home(home_).ca());
+}
+app::Caller Shop::internal() const {
+  return app::Caller(runtime_, "http://localhost:" + std::to_string(internal_port_));
+}
+app::Caller Shop::sandbox() const { return app::Caller(runtime_, "http://localhost:" + std::to_string(sandbox_port_)); }
+
+std::string Shop::key() { return security::random_token(16); }
+
+app::Caller Shop::customer() {
+  auto customer = caller();
+  const auto user =
+      customer.post("/v1/auth/register", R"({"email": "c.)" + security::hex(security::random_token(8)).substr(0, 12) +
+                                             R"(@example.com", "password": ")" + key() + "\"}");
+  REQUIRE_MESSAGE(user.status == 201, user.problem());
+  customer.bearer(user.text("/access_token"));
+  return customer;
+}
+
+app::Caller Shop::staff() {
+  auto staff = caller();
+  const auto login =
+      staff.post("/v1/auth/login", R"({"email": "acme@localhost", "password": ")" +
+                                       config::secret(app::home(home_).secrets(), "admin_password") + "\"}");
+  REQUIRE_MESSAGE(login.status == 200, login.problem());
+  staff.bearer(login.text("/access_token"));
+  return staff;
+}
+
+void Shop::import(const std::string& csv) {
+  auto admin = staff();
+  const auto accepted =
+      admin.post("/v1/products/import?currency=EUR", csv, {{"Content-Type", "text/csv"}, {"Idempotency-Key", key()}});
+  REQUIRE_MESSAGE(accepted.status == 202, accepted.problem());
+  until(admin, "/v1/products/imports/" + accepted.text("/import_id"), 60,
+        [](const app::Reply& import) { return import.text("/status") == "completed"; });
+}
+
+int Shop::doctor() const {
+  return app::doctor({.home = home_,
+                      .internal_url = "http://localhost:" + std::to_string(internal_port_),
+                      .sandbox_url = "http://localhost:" + std::to_string(sandbox_port_)});
+}
+
+pid_t Shop::pid(const std::string& words) const {
+  for (auto& entry : fs::directory_iterator("/proc")) {
+    const auto name = entry.path().filename().string();
+    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+    const auto stat = contents(entry.path() / "stat");
+    const auto after = stat.rfind(')');
+    pid_t parent = 0;
+    if (after == std::string::npos || std::sscanf(stat.c_str() + after + 1, " %*c %d", &parent) != 1 || parent != up_)
+      continue;
+    auto command = contents(entry.path() / "cmdline");
+    std::replace(command.begin(), command.end(), '\0', ' ');
+    std::istringstream wanted(words);
+    bool all = true;
+    for (std::string word; wanted >> word;) all = all && (" " + command).find(word + " ") != std::string::npos;
+    if (all) return std::stoi(name);
+  }
+  return 0;
+}
+
+app::Reply until(const app::Caller& caller, const std::string& target, int seconds,
+                 const std::function<bool(const app::Reply&)>& done) {
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
+  for (;;) {
+    app::Reply reply;
+    try {
+      reply = caller.get(target);
+      if (done(reply)) return reply;
+    } catch (const http::NoAnswer& error) {
+      reply.body = error.what();
+    }
+    if (std::chrono::steady_clock::now() > give_up)
+      FAIL(target << " did not become what was waited for within " << seconds << " s: " << reply.status << " "
+                  << reply.body);
+    std::this_thread::sleep_for(20ms);
+  }
+}
+
+}  // namespace acme::testing
