@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "platform/world.hpp"
 #include "tests/shop.hpp"
 
 namespace acme::testing {
