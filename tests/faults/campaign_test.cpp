@@ -10,9 +10,9 @@
 #include <set>
 #include <thread>
 
-#include "tests/shop.hpp"
+#include "app/private_shop.hpp"
 
-namespace acme::testing {
+namespace acme::app {
 namespace {
 
 using namespace std::chrono_literals;
@@ -43,17 +43,17 @@ std::string catalogue() {
 /// One customer who orders until told to stop, repeating each POST with its key until the answer is definite.
 class Client {
  public:
-  Client(app::Caller caller, std::uint64_t seed) : caller_(std::move(caller)), random_(seed) {}
+  Client(Caller caller, std::uint64_t seed) : caller_(std::move(caller)), random_(seed) {}
 
   Task<> shop(const std::atomic<bool>& stop) {
     while (!stop) {
       const auto sku = "THING-" + std::to_string(random_() % 20);
       const auto body = R"({"items": [{"sku": ")" + sku + R"(", "quantity": )" + std::to_string(1 + random_() % 3) +
-                        R"(}], "email": "c@example.com", "shipping_address": )" + address +
+                        R"(}], "email": "c@example.com", "shipping_address": )" + sample_address +
                         R"(, "payment_method": "pm_card_visa"})";
-      const auto key = Shop::key();
+      const auto key = new_key();
       for (;;) {
-        app::Reply reply;
+        Reply reply;
         try {
           reply = co_await caller_.send("POST", "/v1/orders", body, {{"Idempotency-Key", key}});
         } catch (const http::NoAnswer&) {
@@ -77,22 +77,22 @@ class Client {
   int repeated = 0;
 
  private:
-  app::Caller caller_;
+  Caller caller_;
   std::mt19937_64 random_;
 };
 
 void run(const Campaign& campaign) {
   CAPTURE(campaign.seed);
   std::mt19937_64 random(campaign.seed);
-  Shop shop({.split = campaign.split,
-             .environment = {{"ACME_EVENTS__DISORDER", "true"}, {"ACME_LIMITS__USER", "100000"}},
-             .faults = R"({"error_rate": 0.05, "lost_answer_rate": 0.05, "duplicate_rate": 0.05, "reorder_rate": 0.05,
+  PrivateShop shop(
+      {.split = campaign.split,
+       .environment = {{"ACME_EVENTS__DISORDER", "true"}, {"ACME_LIMITS__USER", "100000"}},
+       .faults = R"({"error_rate": 0.05, "lost_answer_rate": 0.05, "duplicate_rate": 0.05, "reorder_rate": 0.05,
                            "drop_rate": 0.05, "seed": )" +
-                       std::to_string(campaign.seed % 1000) + "}"});
+                 std::to_string(campaign.seed % 1000) + "}"});
   shop.import(catalogue());
   auto staff = shop.staff();
-  until(staff, "/v1/inventory/THING-19", 30,
-        [](const app::Reply& stock) { return stock.number("/available") == 100000; });
+  until(staff, "/v1/inventory/THING-19", 30, [](const Reply& stock) { return stock.number("/available") == 100000; });
 
   Runtime loop({.loops = 1, .blocking_threads = 1});
   std::vector<std::unique_ptr<Client>> clients;
@@ -143,8 +143,7 @@ void run(const Campaign& campaign) {
                R"({"error_rate": 0, "lost_answer_rate": 0, "duplicate_rate": 0, "reorder_rate": 0, "drop_rate": 0})")
           .ok());
   for (auto& order : orders)
-    until(staff, "/v1/orders/" + order, 240,
-          [](const app::Reply& seen) { return seen.text("/status") == "delivered"; });
+    until(staff, "/v1/orders/" + order, 240, [](const Reply& seen) { return seen.text("/status") == "delivered"; });
   int violations = -1;
   for (const auto give_up = std::chrono::steady_clock::now() + 60s;
        violations != 0 && std::chrono::steady_clock::now() < give_up;)
@@ -168,4 +167,4 @@ TEST_CASE("kills of single services in eight processes do no harm either") {
   run({.seed = chosen_seed(), .kills = std::getenv("ACME_TEST_ALL") ? 50 : 12, .split = true});
 }
 
-}  // namespace acme::testing
+}  // namespace acme::app

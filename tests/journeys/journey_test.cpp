@@ -3,10 +3,10 @@
 
 #include <set>
 
+#include "app/private_shop.hpp"
 #include "platform/world.hpp"
-#include "tests/shop.hpp"
 
-namespace acme::testing {
+namespace acme::app {
 namespace {
 
 const char* catalogue =
@@ -20,25 +20,25 @@ const char* catalogue =
     "bad,Bad price,,Nobody,Kitchen,,TRUE,Title,Default Title,BAD,1,1,twelve,,TRUE,TRUE,active\r\n";
 
 std::string order_of(const std::string& what, const std::string& card) {
-  return "{" + what + R"(, "email": "ann@example.com", "shipping_address": )" + address + R"(, "payment_method": ")" +
-         card + "\"}";
+  return "{" + what + R"(, "email": "ann@example.com", "shipping_address": )" + sample_address +
+         R"(, "payment_method": ")" + card + "\"}";
 }
 
 /// Import → register → search → cart → order → paid → label → delivered → mails → report; then the doctor.
-void journey(Shop& shop) {
+void journey(PrivateShop& shop) {
   shop.import(catalogue);
   auto staff = shop.staff();
   auto ann = shop.customer();
 
   // The bad row is refused with its line, and spoils nothing else.
-  const auto found = until(ann, "/v1/products?q=mugg&currency=EUR", 20,
-                           [](const app::Reply& list) { return list.size("/data") == 1; });
+  const auto found =
+      until(ann, "/v1/products?q=mugg&currency=EUR", 20, [](const Reply& list) { return list.size("/data") == 1; });
   CHECK(found.text("/data/0/title") == "Blue mug");
   CHECK(found.number("/data/0/price_from/amount") == 1250);
   CHECK(ann.get("/v1/products/bad").status == 404);
 
   // The stock arrives by an event of its own.
-  until(staff, "/v1/inventory/MUG-L", 20, [](const app::Reply& stock) { return stock.number("/available") == 1000; });
+  until(staff, "/v1/inventory/MUG-L", 20, [](const Reply& stock) { return stock.number("/available") == 1000; });
 
   const auto cart = ann.post("/v1/carts", "{}");
   REQUIRE_MESSAGE(cart.ok(), cart.problem());
@@ -49,45 +49,44 @@ void journey(Shop& shop) {
   REQUIRE_MESSAGE(priced.ok(), priced.problem());
   CHECK(priced.number("/subtotal/amount") == 2 * 1500 + 4990);
 
-  const auto order = ann.post("/v1/orders", order_of(R"("cart_id": ")" + id + '"', "pm_card_visa"),
-                              {{"Idempotency-Key", Shop::key()}});
+  const auto order =
+      ann.post("/v1/orders", order_of(R"("cart_id": ")" + id + '"', "pm_card_visa"), {{"Idempotency-Key", new_key()}});
   REQUIRE_MESSAGE(order.status == 201, order.problem());
   CHECK(order.number("/total/amount") == priced.number("/total/amount"));
   const auto declined =
       ann.post("/v1/orders", order_of(R"("items": [{"sku": "MUG-S", "quantity": 1}])", "pm_card_visa_chargeDeclined"),
-               {{"Idempotency-Key", Shop::key()}});
+               {{"Idempotency-Key", new_key()}});
   REQUIRE_MESSAGE(declined.status == 201, declined.problem());
 
   // A declined card is told in words; another one pays the same order.
   until(ann, "/v1/orders/" + declined.text("/id"), 60,
-        [](const app::Reply& seen) { return !seen.text("/payment/failure").empty(); });
+        [](const Reply& seen) { return !seen.text("/payment/failure").empty(); });
   const auto again = ann.post("/v1/orders/" + declined.text("/id") + "/payment",
-                              R"({"payment_method": "pm_card_visa"})", {{"Idempotency-Key", Shop::key()}});
+                              R"({"payment_method": "pm_card_visa"})", {{"Idempotency-Key", new_key()}});
   REQUIRE_MESSAGE(again.ok(), again.problem());
 
   for (auto& each : {order.text("/id"), declined.text("/id")}) {
-    const auto delivered = until(ann, "/v1/orders/" + each, 120,
-                                 [](const app::Reply& seen) { return seen.text("/status") == "delivered"; });
+    const auto delivered =
+        until(ann, "/v1/orders/" + each, 120, [](const Reply& seen) { return seen.text("/status") == "delivered"; });
     CHECK(delivered.text("/payment/status") == "succeeded");
     CHECK(delivered.size("/shipments") == 1);
     CHECK(delivered.text("/shipments/0/tracking_number").starts_with("1Z"));
   }
   // Confirmation, payment, shipped, delivered for each; the decline is told once.
-  const auto mails =
-      until(shop.sandbox(), "/journal?provider=ses&to=ann@example.com", 60, [](const app::Reply& journal) {
-        std::set<std::string> told;
-        for (std::size_t i = 0; i < journal.size("/data"); ++i) {
-          const auto id = journal.text("/data/" + std::to_string(i) + "/request/tags/notification_id");
-          if (journal.number("/data/" + std::to_string(i) + "/response/status") == 200) told.insert(id);
-        }
-        return told.size() >= 9;
-      });
+  const auto mails = until(shop.sandbox(), "/journal?provider=ses&to=ann@example.com", 60, [](const Reply& journal) {
+    std::set<std::string> told;
+    for (std::size_t i = 0; i < journal.size("/data"); ++i) {
+      const auto id = journal.text("/data/" + std::to_string(i) + "/request/tags/notification_id");
+      if (journal.number("/data/" + std::to_string(i) + "/response/status") == 200) told.insert(id);
+    }
+    return told.size() >= 9;
+  });
   CHECK(mails.size("/data") >= 9);
 
   const auto total = order.number("/total/amount") + declined.number("/total/amount");
   const auto today = rfc3339(real_world().now()).substr(0, 10);
   const auto sales = until(staff, "/v1/analytics/sales?interval=day&currency=EUR&from=" + today + "T00:00:00Z", 60,
-                           [&](const app::Reply& report) { return report.number("/data/0/orders_paid") == 2; });
+                           [&](const Reply& report) { return report.number("/data/0/orders_paid") == 2; });
   CHECK(sales.number("/data/0/revenue") == total);
   CHECK(sales.number("/data/0/units") == 4);
 
@@ -97,16 +96,17 @@ void journey(Shop& shop) {
 }  // namespace
 
 TEST_CASE("a purchase goes from the merchant's file to the report, in one process") {
-  Shop shop;
+  PrivateShop shop;
   journey(shop);
 }
 
 TEST_CASE("the same in eight processes, with events repeated and reordered and a world that fails now and then") {
-  Shop shop({.split = true,
-             .environment = {{"ACME_EVENTS__DISORDER", "true"}},
-             .faults = R"({"error_rate": 0.05, "lost_answer_rate": 0.05, "duplicate_rate": 0.05, "reorder_rate": 0.05,
+  PrivateShop shop(
+      {.split = true,
+       .environment = {{"ACME_EVENTS__DISORDER", "true"}},
+       .faults = R"({"error_rate": 0.05, "lost_answer_rate": 0.05, "duplicate_rate": 0.05, "reorder_rate": 0.05,
                            "drop_rate": 0.05, "latency_ms": 5, "seed": 7})"});
   journey(shop);
 }
 
-}  // namespace acme::testing
+}  // namespace acme::app

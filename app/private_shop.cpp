@@ -1,7 +1,6 @@
-#include "tests/shop.hpp"
+#include "app/private_shop.hpp"
 
 #include <arpa/inet.h>
-#include <doctest/doctest.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -17,7 +16,7 @@
 #include "platform/runtime/process.hpp"
 #include "platform/security/crypto.hpp"
 
-namespace acme::testing {
+namespace acme::app {
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 
@@ -25,6 +24,10 @@ static std::string contents(const fs::path& file) {
   std::stringstream text;
   text << std::ifstream(file).rdbuf();
   return text.str();
+}
+
+static void expect(const Reply& reply, int status) {
+  if (reply.status != status) throw std::runtime_error(reply.problem());
 }
 
 static bool is_free(int port) {
@@ -49,13 +52,12 @@ static int free_ports(int count) {
     while (free < count && is_free(first + free)) ++free;
     if (free == count) return first;
   }
-  FAIL("no free ports");
-  return 0;
+  throw std::runtime_error("No free ports.");
 }
 
-Shop::Shop(ShopOptions options) {
+PrivateShop::PrivateShop(PrivateShopOptions options) {
   char name[] = "/tmp/acme-shop-XXXXXX";
-  REQUIRE(mkdtemp(name));
+  if (!mkdtemp(name)) throw std::runtime_error("Cannot write to /tmp.");
   home_ = std::string{name} + "/home";
   const int ports = free_ports(6);
   port_ = ports, internal_port_ = ports + 1, sandbox_port_ = ports + 2;
@@ -74,11 +76,11 @@ Shop::Shop(ShopOptions options) {
   fs::create_directories(home_);
   up_ = start_child({.command = command, .environment = options.environment, .output = home_ + "/../up.txt"});
   wait_ready();
-  REQUIRE(sandbox().put("/clock", options.clock).ok());
-  if (!options.faults.empty()) REQUIRE(sandbox().put("/faults", options.faults).ok());
+  expect(sandbox().put("/clock", options.clock), 200);
+  if (!options.faults.empty()) expect(sandbox().put("/faults", options.faults), 200);
 }
 
-Shop::~Shop() {
+PrivateShop::~PrivateShop() {
   end_child(up_, SIGINT, 40'000);
   const auto data = app::home(home_).postgres_data();
   std::error_code ignored;
@@ -86,9 +88,9 @@ Shop::~Shop() {
   fs::remove_all(fs::path(home_).parent_path(), ignored);
 }
 
-std::string Shop::output() const { return contents(home_ + "/../up.txt"); }
+std::string PrivateShop::output() const { return contents(home_ + "/../up.txt"); }
 
-void Shop::wait_ready() const {
+void PrivateShop::wait_ready() const {
   const auto give_up = std::chrono::steady_clock::now() + 60s;
   for (;;) {
     try {
@@ -96,59 +98,57 @@ void Shop::wait_ready() const {
     } catch (const http::NoAnswer&) {
     }
     int status = 0;
-    if (waitpid(up_, &status, WNOHANG) == up_) FAIL("acme up ended: " << output());
+    if (waitpid(up_, &status, WNOHANG) == up_) throw std::runtime_error("acme up ended: " + output());
     if (std::chrono::steady_clock::now() > give_up)
-      FAIL("not ready after 60 s: " << output() << contents(home_ + "/stderr.log"));
+      throw std::runtime_error("The shop is not ready after 60 s: " + output() + contents(home_ + "/stderr.log"));
     std::this_thread::sleep_for(20ms);
   }
 }
 
-app::Caller Shop::caller() const {
-  return app::Caller(runtime_, "https://localhost:" + std::to_string(port_), app::home(home_).ca());
+Caller PrivateShop::caller() const {
+  return Caller(runtime_, "https://localhost:" + std::to_string(port_), app::home(home_).ca());
 }
-app::Caller Shop::internal() const {
-  return app::Caller(runtime_, "http://localhost:" + std::to_string(internal_port_));
-}
-app::Caller Shop::sandbox() const { return app::Caller(runtime_, "http://localhost:" + std::to_string(sandbox_port_)); }
+Caller PrivateShop::internal() const { return Caller(runtime_, "http://localhost:" + std::to_string(internal_port_)); }
+Caller PrivateShop::sandbox() const { return Caller(runtime_, "http://localhost:" + std::to_string(sandbox_port_)); }
 
-std::string Shop::key() { return security::random_token(16); }
+std::string new_key() { return security::random_token(16); }
 
-app::Caller Shop::customer() {
+Caller PrivateShop::customer() const {
   auto customer = caller();
   const auto user =
       customer.post("/v1/auth/register", R"({"email": "c.)" + security::hex(security::random_token(8)).substr(0, 12) +
-                                             R"(@example.com", "password": ")" + key() + "\"}");
-  REQUIRE_MESSAGE(user.status == 201, user.problem());
+                                             R"(@example.com", "password": ")" + new_key() + "\"}");
+  expect(user, 201);
   customer.bearer(user.text("/access_token"));
   return customer;
 }
 
-app::Caller Shop::staff() {
+Caller PrivateShop::staff() const {
   auto staff = caller();
   const auto login =
       staff.post("/v1/auth/login", R"({"email": "acme@localhost", "password": ")" +
                                        config::secret(app::home(home_).secrets(), "admin_password") + "\"}");
-  REQUIRE_MESSAGE(login.status == 200, login.problem());
+  expect(login, 200);
   staff.bearer(login.text("/access_token"));
   return staff;
 }
 
-void Shop::import(const std::string& csv) {
+void PrivateShop::import(const std::string& csv) const {
   auto admin = staff();
-  const auto accepted =
-      admin.post("/v1/products/import?currency=EUR", csv, {{"Content-Type", "text/csv"}, {"Idempotency-Key", key()}});
-  REQUIRE_MESSAGE(accepted.status == 202, accepted.problem());
+  const auto accepted = admin.post("/v1/products/import?currency=EUR", csv,
+                                   {{"Content-Type", "text/csv"}, {"Idempotency-Key", new_key()}});
+  expect(accepted, 202);
   until(admin, "/v1/products/imports/" + accepted.text("/import_id"), 60,
-        [](const app::Reply& import) { return import.text("/status") == "completed"; });
+        [](const Reply& import) { return import.text("/status") == "completed"; });
 }
 
-int Shop::doctor() const {
+int PrivateShop::doctor() const {
   return app::doctor({.home = home_,
                       .internal_url = "http://localhost:" + std::to_string(internal_port_),
                       .sandbox_url = "http://localhost:" + std::to_string(sandbox_port_)});
 }
 
-pid_t Shop::pid(const std::string& words) const {
+pid_t PrivateShop::pid(const std::string& words) const {
   for (auto& entry : fs::directory_iterator("/proc")) {
     const auto name = entry.path().filename().string();
     if (name.find_first_not_of("0123456789") != std::string::npos) continue;
@@ -167,11 +167,11 @@ pid_t Shop::pid(const std::string& words) const {
   return 0;
 }
 
-app::Reply until(const app::Caller& caller, const std::string& target, int seconds,
-                 const std::function<bool(const app::Reply&)>& done) {
+Reply until(const Caller& caller, const std::string& target, int seconds,
+            const std::function<bool(const Reply&)>& done) {
   const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
   for (;;) {
-    app::Reply reply;
+    Reply reply;
     try {
       reply = caller.get(target);
       if (done(reply)) return reply;
@@ -179,10 +179,10 @@ app::Reply until(const app::Caller& caller, const std::string& target, int secon
       reply.body = error.what();
     }
     if (std::chrono::steady_clock::now() > give_up)
-      FAIL(target << " did not become what was waited for within " << seconds << " s: " << reply.status << " "
-                  << reply.body);
+      throw std::runtime_error(target + " did not become what was waited for within " + std::to_string(seconds) +
+                               " s: " + std::to_string(reply.status) + " " + reply.body);
     std::this_thread::sleep_for(20ms);
   }
 }
 
-}  // namespace acme::testing
+}  // namespace acme::app

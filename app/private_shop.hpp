@@ -1,0 +1,68 @@
+#pragma once
+// A whole shop of one's own: `acme up` as a process, on free ports, in a home that is deleted afterwards. For tests and
+// measurements.
+#include <sys/types.h>
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "app/commands.hpp"
+#include "app/shop.hpp"
+
+namespace acme::app {
+
+struct PrivateShopOptions {
+  bool split = false;
+  /// Settings as the environment gives them: {"ACME_EVENTS__DISORDER", "true"}.
+  std::map<std::string, std::string> environment = {};
+  /// The sandbox's, as JSON: {"error_rate": 0.05, …}; "" switches none on.
+  std::string faults = "";
+  std::string clock = R"({"parcel_step_ms": 50, "delayed_payment_ms": 50})";
+};
+
+/// What goes wrong is a std::runtime_error with a sentence.
+class PrivateShop {
+ public:
+  explicit PrivateShop(PrivateShopOptions options = {});
+  ~PrivateShop();  // Ctrl-C, and everything is deleted
+  PrivateShop(const PrivateShop&) = delete;
+
+  Caller caller() const;    // nobody yet
+  Caller customer() const;  // a new one, signed in
+  Caller staff() const;     // the administrator
+  Caller internal() const;
+  Caller sandbox() const;
+  /// Imports a Shopify CSV and waits until it is done.
+  void import(const std::string& csv) const;
+  /// The doctor's exit status; what it says goes to standard output.
+  int doctor() const;
+  /// The process that `acme up` started whose command line has these words: "serve", "serve orders", "postgres"; 0:
+  /// none.
+  pid_t pid(const std::string& words) const;
+  pid_t up() const { return up_; }
+  const std::string& home() const { return home_; }
+  std::string output() const;  // what `acme up` said
+  Runtime& runtime() const { return runtime_; }
+  void wait_ready() const;
+
+ private:
+  std::string home_;
+  int port_ = 0, internal_port_ = 0, sandbox_port_ = 0;
+  pid_t up_ = 0;
+  mutable Runtime runtime_{{.loops = 1, .blocking_threads = 1}};
+};
+
+/// An Idempotency-Key that nobody used.
+std::string new_key();
+
+/// An address in Berlin, as JSON.
+inline const std::string sample_address =
+    R"({"name": "Ann Example", "line1": "Chausseestr. 1", "city": "Berlin", "postal_code": "10115", "country": "DE"})";
+
+/// Asks each 20 ms until `done` says so; throws after `seconds`. What was seen last.
+Reply until(const Caller& caller, const std::string& target, int seconds,
+            const std::function<bool(const Reply&)>& done);
+
+}  // namespace acme::app
