@@ -15,8 +15,9 @@ struct Key {
 };
 
 /// Claims the key by a unique insert; waits for a transaction that claimed it first. Then: nothing (go on and `keep`),
-/// the stored answer with `Idempotent-Replayed: true`, or the refusal 422 idempotency_mismatch, rendered.
-Task<std::optional<http::Response>> claim(pg::Transaction& tx, Key key);
+/// the stored answer with `Idempotent-Replayed: true`, or a refusal, rendered: 422 idempotency_mismatch, or
+/// 409 idempotency_conflict when the first is not done by the deadline.
+Task<std::optional<http::Response>> claim(pg::Transaction& tx, Key key, Deadline deadline = in(Duration{9'000}));
 /// Stores a 2xx answer; another one gives the key back.
 Task<> keep(pg::Transaction& tx, Key key, const http::Response& answer);
 

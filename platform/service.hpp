@@ -135,6 +135,7 @@ template <typename Work>
 auto Call::once(Work work) -> Task<Result<http::Response>> {
   co_return co_await database().transaction(
       [&](pg::Transaction& tx) -> Task<Result<http::Response>> {
+        tx.traceparent = traceparent();
         if (auto replay = co_await claim(tx)) co_return std::move(*replay);
         auto answer = co_await work(tx);
         if (!answer) co_return refuse(std::move(answer.error()));

@@ -21,10 +21,9 @@ namespace asio = boost::asio;
 namespace {
 constexpr auto tuple = asio::as_tuple(asio::use_awaitable);
 
-// What the caller can only answer by "later": the server goes away, is full, or a lock or statement took too long.
+// What the caller can only answer by "later": the server goes away or is full.
 bool passing(std::string_view state) {
-  return state.starts_with("08") || state.starts_with("53") || state.starts_with("57P") || state == "57014" ||
-         state == "55P03";
+  return state.empty() || state.starts_with("08") || state.starts_with("53") || state.starts_with("57P");
 }
 std::exception_ptr failure(const PGresult* result, const std::string& what) {
   const auto field = [&](int code) {
@@ -33,7 +32,8 @@ std::exception_ptr failure(const PGresult* result, const std::string& what) {
   };
   const auto state = field(PG_DIAG_SQLSTATE);
   auto message = what + ": " + field(PG_DIAG_MESSAGE_PRIMARY);
-  if (state.empty() || passing(state)) return std::make_exception_ptr(Unavailable{message + " (" + state + ")"});
+  if (state == "57014" || state == "55P03") return std::make_exception_ptr(Busy{std::move(message)});
+  if (passing(state)) return std::make_exception_ptr(Unavailable{message + " (" + state + ")"});
   return std::make_exception_ptr(Error{std::move(message), state, field(PG_DIAG_CONSTRAINT_NAME)});
 }
 }  // namespace

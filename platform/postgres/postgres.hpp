@@ -20,6 +20,10 @@ namespace acme::pg {
 struct Unavailable : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
+/// A lock was not granted in time, or a statement was not done in time: the same remedy.
+struct Busy : Unavailable {
+  using Unavailable::Unavailable;
+};
 /// PostgreSQL refused a statement. `state` is the SQLSTATE ("23505" unique violation, "40001" serialization failure).
 struct Error : std::runtime_error {
   Error(std::string message, std::string state, std::string constraint)
@@ -40,6 +44,7 @@ struct Value {
 
 Value encode(const std::string& text);
 Value encode(std::string_view text);
+Value encode(const char* text);  // else a literal would be a bool
 Value encode(std::int64_t number);
 Value encode(int number);
 Value encode(bool truth);
@@ -271,6 +276,8 @@ class Transaction : public Session {
     send(statement, std::vector<Value>{encode(params)...});
   }
   virtual void send(const StatementInfo& statement, std::vector<Value> params) = 0;
+  /// W3C Trace Context of what is being done: its events carry it on.
+  std::string traceparent;
 };
 
 template <typename T>

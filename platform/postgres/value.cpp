@@ -70,6 +70,7 @@ std::uint32_t oid(Type type) {
 
 Value encode(const std::string& text) { return {Type::text, false, text}; }
 Value encode(std::string_view text) { return {Type::text, false, std::string{text}}; }
+Value encode(const char* text) { return {Type::text, false, text}; }
 Value encode(std::int64_t value) { return number(Type::int8, value); }
 Value encode(int value) { return number(Type::int4, static_cast<std::int32_t>(value)); }
 Value encode(bool truth) { return {Type::boolean, false, std::string(1, truth ? '\1' : '\0')}; }
