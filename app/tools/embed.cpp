@@ -73,7 +73,7 @@ int main(int argc, char** argv) {
     out << "{\"" << file.substr(file.starts_with(root) ? root.size() : 0) << "\"sv, ";
     // Compilers bound the length of one literal: pieces of 8 KB.
     for (std::size_t at = 0; at == 0 || at < content.size(); at += 8000)
-      out << "R\"~acme~(" << content.substr(at, 8000) << ")~acme~\"";
+      out << (at ? "\n" : "") << "R\"~acme~(" << content.substr(at, 8000) << ")~acme~\"";
     out << "sv},\n";
   }
   out << "{}};\n"
