@@ -1,0 +1,238 @@
+#include "services/shipping/domain.hpp"
+
+#include <algorithm>
+
+namespace acme::shipping {
+
+namespace {
+
+void become(Shipment& shipment, Status status, Time at, std::optional<std::string> reason = {}) {
+  shipment.status = status;
+  shipment.status_at = at;
+  shipment.reason = std::move(reason);
+  shipment.polls = 0;
+}
+
+void announce(Shipment& shipment, Effects& effects, std::string_view what) {
+  ++shipment.sequence;
+  effects.announce = what;
+}
+
+Effects become_and_say(Shipment& shipment, Status status, Time at, std::optional<std::string> reason = {}) {
+  Effects effects;
+  become(shipment, status, at, std::move(reason));
+  announce(shipment, effects, name(status));
+  return effects;
+}
+
+bool complete(const Shipment& shipment) { return shipment.paid && shipment.consignee && !shipment.lines.empty(); }
+
+/// Nothing of it travels: there is no label to buy, and it counts as delivered.
+bool intangible(const Shipment& shipment) { return std::ranges::none_of(shipment.lines, &Line::requires_shipping); }
+
+Effects start(Shipment& shipment, Time now) {
+  if (intangible(shipment)) {
+    shipment.carrier = "none";
+    return become_and_say(shipment, Status::delivered, now);
+  }
+  become(shipment, Status::ready, now);
+  return {.buy = true};
+}
+
+/// The order is `cancelling` (it waits for an answer) or already `cancelled` (it does not).
+Effects stop(Shipment& shipment, Time now) {
+  const bool asked = shipment.stage == Stage::cancelling;
+  Effects effects;
+  switch (shipment.status) {
+    case Status::waiting:
+      // Unpaid: payments decides how the cancelling ends. If the money came first, hear_payment() brings us back here.
+      if (asked && !shipment.paid) return {};
+      become(shipment, Status::cancelled, now);
+      if (asked) announce(shipment, effects, "cancelled");
+      return effects;
+    case Status::ready:
+      if (shipment.label == LabelState::none) return become_and_say(shipment, Status::cancelled, now);
+      shipment.cancel_asked = true;  // the label's job is with the carrier and will see it
+      return {};
+    case Status::cancelled:
+      if (asked) announce(shipment, effects, "cancelled");
+      return effects;
+    case Status::label_created:
+      shipment.cancel_asked = true;
+      return {.void_label = true};
+    case Status::exception:
+      if (shipment.label == LabelState::none) return become_and_say(shipment, Status::cancelled, now);
+      break;
+    default:
+      break;
+  }
+  if (asked) announce(shipment, effects, "cancel_refused");
+  return effects;
+}
+
+Effects settle(Shipment& shipment, Time now) {
+  if (shipment.stage != Stage::open) return stop(shipment, now);
+  if (shipment.status == Status::waiting && complete(shipment)) return start(shipment, now);
+  return {};
+}
+
+}  // namespace
+
+Effects hear_order(Shipment& shipment, OrderFacts order, Time now) {
+  if (order.sequence <= shipment.order_sequence) return {};
+  const Stage before = shipment.stage;
+  shipment.order_sequence = order.sequence;
+  shipment.stage = order.stage;
+  shipment.customer_id = order.customer_id;
+  if (order.stage == Stage::open && before != Stage::open) {
+    // The cancelling came to nothing: the payment won, or the parcel had left. What was given up meanwhile lives again.
+    shipment.cancel_asked = false;
+    if (shipment.status == Status::cancelled) become(shipment, Status::waiting, now);
+  }
+  // Later staff may have corrected the address: the order's own no longer counts.
+  if (order.consignee && (!shipment.consignee || shipment.status == Status::waiting))
+    shipment.consignee = std::move(order.consignee);
+  if (!order.lines.empty() && (shipment.lines.empty() || shipment.status == Status::waiting))
+    shipment.lines = std::move(order.lines);
+  return before == order.stage && order.stage != Stage::open ? Effects{} : settle(shipment, now);
+}
+
+Effects hear_payment(Shipment& shipment, Time now) {
+  if (shipment.paid) return {};
+  shipment.paid = true;
+  return settle(shipment, now);
+}
+
+Step begin_label(Shipment& shipment, Effects& effects, Time now) {
+  if (shipment.status != Status::ready) return Step::nothing;
+  if (shipment.label == LabelState::called) return Step::ask;
+  if (shipment.cancel_asked) {
+    shipment.cancel_asked = false;
+    effects = become_and_say(shipment, Status::cancelled, now);
+    return Step::nothing;
+  }
+  shipment.label = LabelState::called;
+  shipment.called_at = now;
+  shipment.asks = 0;
+  return Step::buy;
+}
+
+Effects label_bought(Shipment& shipment, std::string carrier_shipment, std::string tracking_number, Time now) {
+  shipment.label = LabelState::bought;
+  shipment.carrier_shipment = std::move(carrier_shipment);
+  shipment.tracking_number = std::move(tracking_number);
+  // Cancelled while the carrier was at work: the label is voided before anybody hears of it.
+  if (shipment.cancel_asked) {
+    become(shipment, Status::label_created, now);
+    return {.void_label = true};
+  }
+  auto effects = become_and_say(shipment, Status::label_created, now);
+  effects.track = true;
+  return effects;
+}
+
+Effects label_refused(Shipment& shipment, std::string reason, Time now) {
+  label_replaced(shipment);
+  const bool cancelled = std::exchange(shipment.cancel_asked, false);
+  return become_and_say(shipment, cancelled ? Status::cancelled : Status::exception, now, std::move(reason));
+}
+
+void label_not_called(Shipment& shipment) {
+  shipment.label = LabelState::none;
+  shipment.called_at.reset();
+}
+
+bool label_not_found(Shipment& shipment, std::int64_t enough) {
+  if (++shipment.asks < enough) return false;
+  label_replaced(shipment);
+  return true;
+}
+
+void label_replaced(Shipment& shipment) {
+  ++shipment.attempt;
+  shipment.label = LabelState::none;
+  shipment.called_at.reset();
+  shipment.asks = 0;
+  shipment.carrier_shipment.reset();
+  shipment.tracking_number.reset();
+}
+
+Effects label_voided(Shipment& shipment, Time now) {
+  auto number = shipment.tracking_number;  // the event still says which label is void
+  label_replaced(shipment);
+  shipment.tracking_number = std::move(number);
+  shipment.cancel_asked = false;
+  return become_and_say(shipment, Status::cancelled, now);
+}
+
+Effects void_refused(Shipment& shipment, std::string reason, Time) {
+  shipment.cancel_asked = false;
+  shipment.reason = std::move(reason);
+  Effects effects{.track = true};
+  // Nobody heard of the label yet: it was bought while the order was being cancelled.
+  announce(shipment, effects, "cancel_refused");
+  return effects;
+}
+
+bool handed_over(Status status) {
+  using enum Status;
+  return status == in_transit || status == out_for_delivery || status == delivered || status == returned;
+}
+
+bool final(Status status) {
+  return status == Status::delivered || status == Status::returned || status == Status::cancelled;
+}
+
+Effects tracked(Shipment& shipment, Status status, std::string description, Time at) {
+  if (shipment.label != LabelState::bought || final(shipment.status) || status == Status::label_created) return {};
+  if (status == shipment.status) return {};
+  // An older word than what we hold; the label's own time is ours, not the carrier's.
+  if (shipment.status != Status::label_created && at < *shipment.status_at) return {};
+  // Voided, though not by us: as good as ours.
+  if (status == Status::cancelled) return label_voided(shipment, at);
+  return become_and_say(
+      shipment, status, at,
+      status == Status::exception || status == Status::returned ? std::optional{std::move(description)} : std::nullopt);
+}
+
+std::optional<Effects> cancel_by_staff(Shipment& shipment, Time now) {
+  using enum Status;
+  if (shipment.status == label_created) {
+    shipment.cancel_asked = true;
+    return Effects{.void_label = true};
+  }
+  if (shipment.status == ready && shipment.label == LabelState::called) {
+    shipment.cancel_asked = true;
+    return Effects{};
+  }
+  if (shipment.status == ready || (shipment.status == exception && shipment.label == LabelState::none))
+    return become_and_say(shipment, cancelled, now);
+  return std::nullopt;
+}
+
+std::optional<Effects> label_by_staff(Shipment& shipment, std::optional<Consignee> corrected) {
+  const bool open = shipment.status == Status::exception || shipment.status == Status::cancelled;
+  if (!open || shipment.label != LabelState::none || shipment.stage != Stage::open || !complete(shipment))
+    return std::nullopt;
+  if (corrected) shipment.consignee = std::move(corrected);
+  shipment.tracking_number.reset();
+  shipment.status = Status::ready;
+  shipment.reason.reset();
+  return Effects{.buy = true};
+}
+
+std::string reference(const Shipment& shipment) {
+  return shipment.attempt == 1 ? shipment.id.text() : shipment.id.text() + "-" + std::to_string(shipment.attempt);
+}
+
+std::int64_t weight_grams(const std::vector<Line>& lines, std::int64_t packaging) {
+  std::int64_t sum = packaging;
+  for (auto& line : lines) sum += line.quantity * line.weight_grams;
+  return sum;
+}
+
+Duration next_poll(std::int64_t polls, Duration first, Duration longest) {
+  return std::min(longest, first * (std::int64_t{1} << std::clamp<std::int64_t>(polls, 0, 20)));
+}
+
+}  // namespace acme::shipping

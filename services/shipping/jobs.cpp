@@ -1,0 +1,232 @@
+#include "services/shipping/jobs.hpp"
+
+#include "platform/observe/log.hpp"
+#include "services/shipping/reactions.hpp"
+#include "services/shipping/service.hpp"
+
+namespace acme::shipping {
+
+namespace {
+
+template <typename... F>
+struct Cases : F... {
+  using F::operator()...;
+};
+
+using Records = std::function<Task<>(ShipmentStore&, const Shipment&)>;
+
+/// One transaction: decides on the shipment, records beside it, says and starts what follows; `done` ends the job.
+Task<std::optional<Changed>> conclude(Job& job, ShipmentId id, bool done, Change change, Records also = {}) {
+  return job.database().transaction(
+      [&job, id, done, change = std::move(change),
+       also = std::move(also)](pg::Transaction& tx) -> Task<std::optional<Changed>> {
+        const auto store = open_store(tx);
+        auto changed = co_await store->decide(id, job.now(), change);
+        if (changed) {
+          if (also) co_await also(*store, changed->shipment);
+          carry_out(tx, *changed, job.now());
+        }
+        if (done) co_await job.finish(tx);
+        co_return changed;
+      },
+      job.deadline());
+}
+
+Task<jobs::Outcome> keep_label(Job& job, ShipmentId id, Label label, std::string reference) {
+  co_await conclude(
+      job, id, true,
+      [&](Shipment& shipment) {
+        return label_bought(shipment, label.carrier_shipment, label.tracking_number, job.now());
+      },
+      [&](ShipmentStore& store, const Shipment& shipment) {
+        return store.label_bought(reference, shipment.id, label, job.now());
+      });
+  co_return jobs::Done{};
+}
+
+Task<jobs::Outcome> buy(Job& job, Shipment shipment) {
+  const auto& settings = job.get<Settings>();
+  auto answer = co_await job.get<Carrier>().ship(
+      {reference(shipment), *shipment.consignee, weight_grams(shipment.lines, settings.packaging_grams)},
+      job.deadline());
+  const std::string name = reference(shipment);
+  if (auto* label = std::get_if<Label>(&answer))
+    co_return co_await keep_label(job, shipment.id, std::move(*label), name);
+  if (auto* refused = std::get_if<Refused>(&answer)) {
+    log::warning("label refused", {{"shipment", shipment.id.text()}, {"reason", refused->reason}});
+    co_await conclude(
+        job, shipment.id, true, [&](Shipment& of) { return label_refused(of, refused->reason, job.now()); },
+        [&](ShipmentStore& store, const Shipment&) {
+          return store.label_ended(name, "refused", refused->reason, job.now());
+        });
+    co_return jobs::Done{};
+  }
+  if (auto* not_done = std::get_if<NotDone>(&answer)) {
+    co_await conclude(job, shipment.id, false, [](Shipment& of) { return label_not_called(of), Effects{}; });
+    co_return jobs::Retry{not_done->reason, not_done->after};
+  }
+  log::warning("label unknown", {{"shipment", shipment.id.text()}, {"reason", std::get<Unknown>(answer).reason}});
+  co_return jobs::Retry{std::get<Unknown>(answer).reason, Duration{settings.ask_every_ms}, false};
+}
+
+/// The carrier was called and its answer is not known: ask, wait, ask again; only then give the label up for lost.
+Task<jobs::Outcome> ask(Job& job, Shipment shipment) {
+  const auto& settings = job.get<Settings>();
+  auto& carrier = job.get<Carrier>();
+  const std::string name = reference(shipment);
+  auto found = co_await carrier.find(name, *shipment.called_at, job.deadline());
+  if (auto* label = std::get_if<Label>(&found))
+    co_return co_await keep_label(job, shipment.id, std::move(*label), name);
+  if (auto* not_done = std::get_if<NotDone>(&found)) co_return jobs::Retry{not_done->reason, not_done->after};
+  if (auto* blind = std::get_if<WithoutLabel>(&found)) {
+    auto voided = co_await carrier.void_label(blind->tracking_number, job.deadline());
+    if (!std::holds_alternative<Voided>(voided))
+      co_return jobs::Retry{"the label of " + blind->tracking_number + " can neither be had nor voided"};
+    co_await conclude(
+        job, shipment.id, false, [](Shipment& of) { return label_replaced(of), Effects{}; },
+        [&](ShipmentStore& store, const Shipment&) {
+          return store.label_ended(name, "void", "its image could not be recovered", job.now());
+        });
+    co_return jobs::Retry{"voided a label without an image", Duration{1}, false};
+  }
+  bool lost = false;
+  co_await job.database().transaction(
+      [&](pg::Transaction& tx) -> Task<> {
+        const auto store = open_store(tx);
+        auto changed = co_await store->decide(shipment.id, job.now(), [&](Shipment& of) {
+          lost = label_not_found(of, settings.asks);
+          return Effects{};
+        });
+        if (!lost) co_return;
+        co_await store->label_ended(name, "lost", "the carrier does not know it", job.now());
+        jobs::enqueue(tx, void_straggler_job, name, StragglerWork{name, *shipment.called_at, 0},
+                      job.now() + Duration{settings.straggler_ms});
+      },
+      job.deadline());
+  if (lost) co_return jobs::Retry{"the carrier does not know " + name + ": buying anew", Duration{1}, false};
+  // Each wait twice as long as the one before: a shipment becomes findable after a time that UPS does not promise.
+  co_return jobs::Retry{"the carrier does not know " + name + " yet",
+                        Duration{settings.ask_every_ms << std::min<std::int64_t>(shipment.asks, 6)}, false};
+}
+
+}  // namespace
+
+Task<jobs::Outcome> buy_label(Job& job, ShipmentWork work) {
+  Step step = Step::nothing;
+  const auto begun = co_await job.database().transaction(
+      [&](pg::Transaction& tx) -> Task<std::optional<Changed>> {
+        const auto store = open_store(tx);
+        auto changed = co_await store->decide(work.shipment_id, job.now(), [&](Shipment& shipment) {
+          Effects effects;
+          step = begin_label(shipment, effects, job.now());
+          return effects;
+        });
+        if (!changed) co_return changed;
+        if (step == Step::buy) co_await store->label_called(changed->shipment, job.now());
+        carry_out(tx, *changed, job.now());
+        co_return changed;
+      },
+      job.deadline());
+  if (!begun || step == Step::nothing) co_return jobs::Done{};
+  if (step == Step::buy) co_return co_await buy(job, begun->shipment);
+  co_return co_await ask(job, begun->shipment);
+}
+
+Task<jobs::Outcome> void_label(Job& job, ShipmentWork work) {
+  const auto shipment = co_await open_store(job.db())->find(work.shipment_id, everybody);
+  if (!shipment || !shipment->cancel_asked || shipment->label != LabelState::bought) co_return jobs::Done{};
+  const std::string name = reference(*shipment);
+  const auto voided = [&] {
+    return conclude(
+        job, shipment->id, true, [&](Shipment& of) { return label_voided(of, job.now()); },
+        [&](ShipmentStore& store, const Shipment&) { return store.label_ended(name, "void", "cancelled", job.now()); });
+  };
+  const auto refused = [&](std::string reason) {
+    return conclude(job, shipment->id, true,
+                    [&job, reason](Shipment& of) { return void_refused(of, reason, job.now()); });
+  };
+
+  auto& carrier = job.get<Carrier>();
+  auto answer = co_await carrier.void_label(*shipment->carrier_shipment, job.deadline());
+  if (auto* not_done = std::get_if<NotDone>(&answer)) co_return jobs::Retry{not_done->reason, not_done->after};
+  if (std::holds_alternative<Voided>(answer)) {
+    co_await voided();
+    co_return jobs::Done{};
+  }
+  // "Too late or unknown": tracking says which.
+  auto tracking = co_await carrier.track(*shipment->tracking_number, job.deadline());
+  if (auto* not_done = std::get_if<NotDone>(&tracking)) co_return jobs::Retry{not_done->reason, not_done->after};
+  const auto* seen = std::get_if<Tracking>(&tracking);
+  const auto newest = seen ? std::ranges::find_if(seen->activities, [](auto& of) { return of.status.has_value(); })
+                           : std::vector<Activity>::const_iterator{};
+  const bool known = seen && newest != seen->activities.end();
+  if (known && newest->status == Status::cancelled) {
+    co_await voided();
+  } else if ((known && newest->status != Status::label_created) || job.attempt() >= 5) {
+    co_await refused(std::get<Refused>(answer).reason);
+  } else {
+    co_return jobs::Retry{std::get<Refused>(answer).reason};
+  }
+  co_return jobs::Done{};
+}
+
+Task<jobs::Outcome> track(Job& job, ShipmentWork work) {
+  const auto& settings = job.get<Settings>();
+  const auto shipment = co_await open_store(job.db())->find(work.shipment_id, everybody);
+  if (!shipment || final(shipment->status) || shipment->label != LabelState::bought) co_return jobs::Done{};
+  auto answer = co_await job.get<Carrier>().track(*shipment->tracking_number, job.deadline());
+  if (auto* not_done = std::get_if<NotDone>(&answer)) co_return jobs::Retry{not_done->reason, not_done->after};
+
+  Tracking tracking;
+  if (auto* seen = std::get_if<Tracking>(&answer)) tracking = std::move(*seen);
+  const std::string name = reference(*shipment);
+  const auto after = co_await conclude(
+      job, work.shipment_id, false,
+      [&](Shipment& of) {
+        ++of.polls;
+        for (auto& activity : tracking.activities)
+          if (activity.status) return tracked(of, *activity.status, activity.description, activity.at);
+        return Effects{};
+      },
+      [&](ShipmentStore& store, const Shipment& of) -> Task<> {
+        if (!tracking.activities.empty()) co_await store.activities_seen(of.id, tracking.activities);
+        if (of.status == Status::cancelled)
+          co_await store.label_ended(name, "void", "voided at the carrier", job.now());
+      });
+  if (!after || final(after->shipment.status)) co_return jobs::Done{};
+  co_return jobs::Retry{
+      "on its way",
+      next_poll(after->shipment.polls, Duration{settings.track_first_ms}, Duration{settings.track_longest_ms}), false};
+}
+
+Task<jobs::Outcome> subscribe(Job& job, ShipmentWork work) {
+  if (!job.get<Settings>().push) co_return jobs::Done{};
+  const auto shipment = co_await open_store(job.db())->find(work.shipment_id, everybody);
+  if (!shipment || final(shipment->status) || !shipment->tracking_number) co_return jobs::Done{};
+  if (co_await job.get<Carrier>().subscribe(*shipment->tracking_number, job.deadline())) co_return jobs::Done{};
+  // A convenience: polling is the truth.
+  if (job.attempt() >= 3) co_return jobs::Done{};
+  co_return jobs::Retry{"no subscription"};
+}
+
+Task<jobs::Outcome> void_straggler(Job& job, StragglerWork work) {
+  const auto& settings = job.get<Settings>();
+  auto& carrier = job.get<Carrier>();
+  auto found = co_await carrier.find(work.reference, work.called_at, job.deadline());
+  if (auto* not_done = std::get_if<NotDone>(&found)) co_return jobs::Retry{not_done->reason, not_done->after};
+  if (std::holds_alternative<NotFound>(found)) {
+    // Three looks, the last a day after the call with the production settings (1 h, 5 h, 25 h).
+    if (job.attempt() >= 3) co_return jobs::Done{};
+    co_return jobs::Retry{"still unknown", Duration{settings.straggler_ms * (job.attempt() == 1 ? 4 : 20)}};
+  }
+  const auto* label = std::get_if<Label>(&found);
+  auto answer = co_await carrier.void_label(
+      label ? label->carrier_shipment : std::get<WithoutLabel>(found).tracking_number, job.deadline());
+  if (auto* not_done = std::get_if<NotDone>(&answer)) co_return jobs::Retry{not_done->reason, not_done->after};
+  log::warning("a label given up for lost turned up",
+               {{"reference", work.reference}, {"voided", std::holds_alternative<Voided>(answer) ? "yes" : "no"}});
+  co_await open_store(job.db())->label_ended(work.reference, "void", "turned up after it was given up", job.now());
+  co_return jobs::Done{};
+}
+
+}  // namespace acme::shipping

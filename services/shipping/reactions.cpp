@@ -1,0 +1,55 @@
+#include "services/shipping/reactions.hpp"
+
+#include "services/shipping/jobs.hpp"
+
+namespace acme::shipping {
+
+Task<> on_order(Reaction& on, OrderHeard order) {
+  OrderFacts facts{on.event().sequence,
+                   named<Stage>(order.status).value_or(Stage::open),
+                   order.customer_id,
+                   std::move(order.shipping_address),
+                   {}};
+  for (auto& line : order.lines)
+    facts.lines.push_back({line.line, std::move(line.sku), line.quantity, line.weight_grams.value_or(0),
+                           line.requires_shipping.value_or(true)});
+  const auto store = open_store(on.tx());
+  const auto changed =
+      co_await store->decide(order.order_id, on.new_id<ShipmentId>(), on.now(),
+                             [&](Shipment& shipment) { return hear_order(shipment, facts, on.now()); });
+  carry_out(on.tx(), changed, on.now());
+}
+
+Task<> on_payment_completed(Reaction& on, PaymentHeard payment) {
+  const auto store = open_store(on.tx());
+  const auto changed = co_await store->decide(payment.order_id, on.new_id<ShipmentId>(), on.now(),
+                                              [&](Shipment& shipment) { return hear_payment(shipment, on.now()); });
+  carry_out(on.tx(), changed, on.now());
+}
+
+void carry_out(pg::Transaction& tx, const Changed& changed, Time now) {
+  const auto& [shipment, effects] = changed;
+  if (effects.announce) {
+    ShipmentEvent event{shipment.id,
+                        shipment.order_id,
+                        {},
+                        shipment.carrier,
+                        shipment.tracking_number,
+                        *effects.announce,
+                        shipment.status_at.value_or(now),
+                        shipment.reason};
+    for (auto& line : shipment.lines) event.lines.push_back({line.line, line.sku, line.quantity});
+    // An answer to a cancellation is an update even when nobody heard of the shipment before.
+    const bool first = shipment.sequence == 1 && !effects.announce->starts_with("cancel");
+    events::publish(tx, first ? "shipment.created" : "shipment.updated", shipment.id.text(), shipment.sequence, event);
+  }
+  const ShipmentWork work{shipment.id};
+  if (effects.buy) jobs::enqueue(tx, buy_label_job, shipment.id.text(), work);
+  if (effects.void_label) jobs::enqueue(tx, void_label_job, shipment.id.text(), work);
+  if (effects.track) {
+    jobs::enqueue(tx, track_job, shipment.id.text(), work);
+    jobs::enqueue(tx, subscribe_job, shipment.id.text(), work);
+  }
+}
+
+}  // namespace acme::shipping

@@ -1,0 +1,56 @@
+#pragma once
+#include "platform/service.hpp"
+#include "services/shipping/store.hpp"
+
+namespace acme::shipping {
+
+struct OrderedLine {
+  std::int64_t line = 0;
+  std::string sku;
+  std::int64_t quantity = 0;
+  std::optional<std::int64_t> weight_grams;
+  std::optional<bool> requires_shipping;
+};
+BOOST_DESCRIBE_STRUCT(OrderedLine, (), (line, sku, quantity, weight_grams, requires_shipping))
+
+/// order.created, order.updated, order.cancelled (which carries no address). No amount is named, so none is stored.
+struct OrderHeard {
+  OrderId order_id;
+  UserId customer_id;
+  std::string status;
+  std::optional<Consignee> shipping_address;
+  std::vector<OrderedLine> lines;
+};
+BOOST_DESCRIBE_STRUCT(OrderHeard, (), (order_id, customer_id, status, shipping_address, lines))
+
+struct PaymentHeard {
+  OrderId order_id;
+};
+BOOST_DESCRIBE_STRUCT(PaymentHeard, (), (order_id))
+
+Task<> on_order(Reaction& on, OrderHeard order);
+Task<> on_payment_completed(Reaction& on, PaymentHeard payment);
+
+/// shipment.created and shipment.updated: the shipment's whole state.
+struct ShippedLine {
+  std::int64_t line = 0;
+  std::string sku;
+  std::int64_t quantity = 0;
+};
+BOOST_DESCRIBE_STRUCT(ShippedLine, (), (line, sku, quantity))
+struct ShipmentEvent {
+  ShipmentId shipment_id;
+  OrderId order_id;
+  std::vector<ShippedLine> lines;
+  std::string carrier;
+  std::optional<std::string> tracking_number;
+  std::string status;
+  Time at{};
+  std::optional<std::string> reason;
+};
+BOOST_DESCRIBE_STRUCT(ShipmentEvent, (), (shipment_id, order_id, lines, carrier, tracking_number, status, at, reason))
+
+/// Says what is to be said and starts what is to be done, in the transaction of the change.
+void carry_out(pg::Transaction& tx, const Changed& changed, Time now);
+
+}  // namespace acme::shipping

@@ -1,0 +1,218 @@
+#include "services/shipping/store.hpp"
+
+namespace acme::shipping {
+
+namespace {
+
+/// A row: the shipment and what it keeps as JSON.
+struct Row : Shipment {
+  std::optional<json::Raw> consignee_json;
+  json::Raw lines_json;
+};
+BOOST_DESCRIBE_STRUCT(Row, (Shipment), (consignee_json, lines_json))
+
+Shipment unpack(Row row) {
+  Shipment shipment = std::move(static_cast<Shipment&>(row));
+  if (row.consignee_json) shipment.consignee = json::parse<Consignee>(row.consignee_json->text, json::lenient).value();
+  shipment.lines = json::parse<std::vector<Line>>(row.lines_json.text, json::lenient).value();
+  return shipment;
+}
+
+}  // namespace
+
+#define ACME_SHIPMENT                                                                                                  \
+  "id, order_id, customer_id, sequence, status, carrier, reason, order_sequence, stage, paid, cancel_asked, attempt, " \
+  "label, called_at, asks, carrier_shipment, tracking_number, status_at, polls, version, created_at, updated_at, "     \
+  "consignee AS consignee_json, lines AS lines_json "
+
+static const pg::Statement<void(ShipmentId, OrderId, Time)> begin_sql{"shipping.begin", R"sql(
+  INSERT INTO shipments (id, order_id, created_at, updated_at)
+  VALUES ($1, $2, $3, $3)
+  ON CONFLICT (order_id) DO NOTHING
+)sql"};
+
+static const pg::Statement<Row(OrderId)> lock_order_sql{"shipping.lock_order", "SELECT " ACME_SHIPMENT R"sql(
+    FROM shipments
+   WHERE order_id = $1
+     FOR UPDATE
+)sql"};
+
+static const pg::Statement<Row(ShipmentId)> lock_sql{"shipping.lock", "SELECT " ACME_SHIPMENT R"sql(
+    FROM shipments
+   WHERE id = $1
+     FOR UPDATE
+)sql"};
+
+static const pg::Statement<Row(ShipmentId, Scope)> find_sql{"shipping.find", "SELECT " ACME_SHIPMENT R"sql(
+    FROM shipments
+   WHERE id = $1 AND ($2::uuid IS NULL OR (customer_id = $2 AND sequence > 0))
+)sql"};
+
+static const pg::Statement<Row(OrderId, Scope)> of_order_sql{"shipping.of_order", "SELECT " ACME_SHIPMENT R"sql(
+    FROM shipments
+   WHERE order_id = $1 AND ($2::uuid IS NULL OR customer_id = $2)
+)sql"};
+
+static const pg::Statement<void(
+    ShipmentId, std::optional<UserId>, std::int64_t, Status, std::string, std::optional<std::string>, std::int64_t,
+    Stage, bool, bool, std::int64_t, LabelState, std::optional<Time>, std::int64_t, std::optional<std::string>,
+    std::optional<std::string>, std::optional<Time>, std::int64_t, Time, std::optional<json::Raw>, json::Raw)>
+    save_sql{"shipping.save", R"sql(
+  UPDATE shipments
+     SET customer_id = $2, sequence = $3, status = $4, carrier = $5, reason = $6, order_sequence = $7, stage = $8,
+         paid = $9, cancel_asked = $10, attempt = $11, label = $12, called_at = $13, asks = $14, carrier_shipment = $15,
+         tracking_number = $16, status_at = $17, polls = $18, updated_at = $19, consignee = $20, lines = $21,
+         version = version + 1
+   WHERE id = $1
+)sql"};
+
+static const pg::Statement<void(std::string, ShipmentId, Time)> label_called_sql{"shipping.label_called", R"sql(
+  INSERT INTO labels (reference, shipment_id, state, at)
+  VALUES ($1, $2, 'called', $3)
+  ON CONFLICT (reference) DO UPDATE SET state = 'called', at = $3
+)sql"};
+
+static const pg::Statement<void(std::string, ShipmentId, std::string, std::string, std::string, pg::Bytes, Time)>
+    label_bought_sql{"shipping.label_bought", R"sql(
+  INSERT INTO labels (reference, shipment_id, state, carrier_shipment, tracking_number, format, image, at)
+  VALUES ($1, $2, 'bought', $3, $4, $5, $6, $7)
+  ON CONFLICT (reference) DO UPDATE
+     SET state = 'bought', carrier_shipment = $3, tracking_number = $4, format = $5, image = $6, at = $7
+)sql"};
+
+static const pg::Statement<void(std::string, std::string, std::string, Time)> label_ended_sql{"shipping.label_ended",
+                                                                                              R"sql(
+  UPDATE labels
+     SET state = $2, reason = nullif($3, ''), at = $4
+   WHERE reference = $1
+)sql"};
+
+static const pg::Statement<void(ShipmentId, std::vector<Time>, std::vector<std::string>, std::vector<std::string>,
+                                std::vector<std::string>, std::vector<std::string>)>
+    activities_seen_sql{"shipping.activities_seen", R"sql(
+  INSERT INTO activities (shipment_id, at, code, status, description, place)
+  SELECT $1, at, code, nullif(status, ''), description, place
+    FROM unnest($2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[])
+         AS seen (at, code, status, description, place)
+  ON CONFLICT DO NOTHING
+)sql"};
+
+static const pg::Statement<Activity(ShipmentId)> activities_sql{"shipping.activities", R"sql(
+  SELECT at, status, code, description, place
+    FROM activities
+   WHERE shipment_id = $1
+   ORDER BY at DESC, code
+)sql"};
+
+static const pg::Statement<ShipmentId(std::string)> by_tracking_number_sql{"shipping.by_tracking_number", R"sql(
+  SELECT id
+    FROM shipments
+   WHERE tracking_number = $1 AND label = 'bought'
+   LIMIT 1
+)sql"};
+
+static const pg::Statement<LabelImage(std::string)> label_sql{"shipping.label", R"sql(
+  SELECT format, image
+    FROM labels
+   WHERE reference = $1 AND state = 'bought'
+)sql"};
+
+static const pg::Statement<AuditRow(OrderId, std::int64_t)> audit_sql{"shipping.audit", R"sql(
+  SELECT order_id, id AS shipment_id, status, stage, paid, sequence, tracking_number, reason,
+         (SELECT count(*) FROM labels WHERE labels.shipment_id = shipments.id AND state = 'bought') AS labels_alive,
+         updated_at, lines
+    FROM shipments
+   WHERE order_id > $1
+   ORDER BY order_id
+   LIMIT $2
+)sql"};
+
+namespace {
+
+class PostgresStore : public ShipmentStore {
+ public:
+  explicit PostgresStore(pg::Session& db) : db_(db) {}
+
+  Task<Changed> decide(OrderId order, ShipmentId fresh, Time now, Change change) override {
+    auto row = co_await db_.one(lock_order_sql, order);
+    if (!row) {
+      co_await db_.run(begin_sql, fresh, order, now);
+      row = co_await db_.one(lock_order_sql, order);
+    }
+    co_return co_await decide_on(unpack(std::move(*row)), now, std::move(change));
+  }
+  Task<std::optional<Changed>> decide(ShipmentId shipment, Time now, Change change) override {
+    auto row = co_await db_.one(lock_sql, shipment);
+    if (!row) co_return std::nullopt;
+    co_return co_await decide_on(unpack(std::move(*row)), now, std::move(change));
+  }
+
+  Task<> label_called(const Shipment& shipment, Time now) override {
+    co_await db_.run(label_called_sql, reference(shipment), shipment.id, now);
+  }
+  Task<> label_bought(std::string reference, ShipmentId shipment, Label label, Time now) override {
+    co_await db_.run(label_bought_sql, reference, shipment, label.carrier_shipment, label.tracking_number, label.format,
+                     pg::Bytes{std::move(label.image)}, now);
+  }
+  Task<> label_ended(std::string reference, std::string state, std::string reason, Time now) override {
+    co_await db_.run(label_ended_sql, reference, state, reason, now);
+  }
+
+  Task<> activities_seen(ShipmentId shipment, std::vector<Activity> activities) override {
+    std::vector<Time> at;
+    std::vector<std::string> code, status, description, place;
+    for (auto& activity : activities) {
+      at.push_back(activity.at);
+      code.push_back(activity.code);
+      status.emplace_back(activity.status ? name(*activity.status) : "");
+      description.push_back(activity.description);
+      place.push_back(activity.place);
+    }
+    co_await db_.run(activities_seen_sql, shipment, at, code, status, description, place);
+  }
+  Task<std::vector<Activity>> activities(ShipmentId shipment) override { return db_.all(activities_sql, shipment); }
+
+  Task<std::optional<Shipment>> find(ShipmentId shipment, Scope scope) override {
+    auto row = co_await db_.one(find_sql, shipment, scope);
+    if (!row) co_return std::nullopt;
+    co_return unpack(std::move(*row));
+  }
+  Task<std::vector<Shipment>> of_order(OrderId order, Scope scope) override {
+    std::vector<Shipment> out;
+    for (auto& row : co_await db_.all(of_order_sql, order, scope)) out.push_back(unpack(std::move(row)));
+    co_return out;
+  }
+  Task<std::optional<ShipmentId>> by_tracking_number(std::string number) override {
+    return db_.one(by_tracking_number_sql, number);
+  }
+  Task<std::optional<LabelImage>> label(const Shipment& shipment) override {
+    return db_.one(label_sql, reference(shipment));
+  }
+  Task<std::vector<AuditRow>> audit(OrderId after, std::int64_t limit) override {
+    return db_.all(audit_sql, after, limit);
+  }
+
+ private:
+  Task<Changed> decide_on(Shipment shipment, Time now, Change change) {
+    Changed out{std::move(shipment), {}};
+    out.effects = change(out.shipment);
+    auto& next = out.shipment;
+    next.updated_at = now;
+    ++next.version;
+    std::optional<json::Raw> consignee;
+    if (next.consignee) consignee = json::Raw{json::text(*next.consignee)};
+    co_await db_.run(save_sql, next.id, next.customer_id, next.sequence, next.status, next.carrier, next.reason,
+                     next.order_sequence, next.stage, next.paid, next.cancel_asked, next.attempt, next.label,
+                     next.called_at, next.asks, next.carrier_shipment, next.tracking_number, next.status_at, next.polls,
+                     now, consignee, json::Raw{json::text(next.lines)});
+    co_return out;
+  }
+
+  pg::Session& db_;
+};
+
+}  // namespace
+
+std::unique_ptr<ShipmentStore> open_store(pg::Session& db) { return std::make_unique<PostgresStore>(db); }
+
+}  // namespace acme::shipping

@@ -1,0 +1,67 @@
+#pragma once
+// What shipping remembers: the port by use cases, and PostgreSQL behind it.
+#include <functional>
+#include <memory>
+
+#include "commerce/scope.hpp"
+#include "platform/postgres/postgres.hpp"
+#include "services/shipping/carrier.hpp"
+
+namespace acme::shipping {
+
+/// Decides on a shipment in place. It may run again when two decide at once, so it has no other effects.
+using Change = std::function<Effects(Shipment&)>;
+struct Changed {
+  Shipment shipment;
+  Effects effects;
+};
+
+struct LabelImage {
+  std::string format;
+  pg::Bytes image;
+};
+BOOST_DESCRIBE_STRUCT(LabelImage, (), (format, image))
+
+/// A line of the audit: what the doctor compares with orders and payments.
+struct AuditRow {
+  OrderId order_id;
+  ShipmentId shipment_id;
+  Status status{};
+  Stage stage{};
+  bool paid = false;
+  std::int64_t sequence = 0;
+  std::optional<std::string> tracking_number, reason;
+  std::int64_t labels_alive = 0;  // bought and not void, whatever the shipment says
+  Time updated_at{};
+  json::Raw lines;
+};
+BOOST_DESCRIBE_STRUCT(AuditRow, (),
+                      (order_id, shipment_id, status, stage, paid, sequence, tracking_number, reason, labels_alive,
+                       updated_at, lines))
+
+class ShipmentStore {
+ public:
+  virtual ~ShipmentStore() = default;
+  /// The order's shipment, begun as `fresh` when nothing was heard of the order yet, decided on and kept as one step.
+  virtual Task<Changed> decide(OrderId order, ShipmentId fresh, Time now, Change change) = 0;
+  virtual Task<std::optional<Changed>> decide(ShipmentId shipment, Time now, Change change) = 0;
+
+  /// The intent to buy, then what came of it ("refused", "void", "lost").
+  virtual Task<> label_called(const Shipment& shipment, Time now) = 0;
+  virtual Task<> label_bought(std::string reference, ShipmentId shipment, Label label, Time now) = 0;
+  virtual Task<> label_ended(std::string reference, std::string state, std::string reason, Time now) = 0;
+
+  virtual Task<> activities_seen(ShipmentId shipment, std::vector<Activity> activities) = 0;
+  virtual Task<std::vector<Activity>> activities(ShipmentId shipment) = 0;
+
+  virtual Task<std::optional<Shipment>> find(ShipmentId shipment, Scope scope) = 0;
+  virtual Task<std::vector<Shipment>> of_order(OrderId order, Scope scope) = 0;
+  virtual Task<std::optional<ShipmentId>> by_tracking_number(std::string number) = 0;
+  virtual Task<std::optional<LabelImage>> label(const Shipment& shipment) = 0;
+  virtual Task<std::vector<AuditRow>> audit(OrderId after, std::int64_t limit) = 0;
+};
+
+/// On this session or transaction, until it ends.
+std::unique_ptr<ShipmentStore> open_store(pg::Session& db);
+
+}  // namespace acme::shipping
