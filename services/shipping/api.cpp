@@ -7,11 +7,6 @@ namespace acme::shipping {
 
 namespace {
 
-Scope scope(Call& call) {
-  if (call.staff_for("shipments:read")) return everybody;
-  return UserId::parse(call.caller().subject).value_or(UserId{});
-}
-
 ShipmentView view(const Shipment& shipment) {
   ShipmentView out{
       shipment.id, shipment.order_id,   shipment.carrier,   shipment.tracking_number, shipment.status, shipment.reason,
@@ -43,7 +38,7 @@ Task<Result<http::Response>> decide(Call& call, ShipmentId id, Decide what, Prob
     });
     if (!changed) co_return refuse(not_found("shipment", id.text()));
     if (!possible) co_return refuse(refusal);
-    carry_out(tx, *changed, call.now());
+    carry_out(tx, *changed);
     co_return accepted(co_await detail(*store, std::move(changed->shipment), true));
   });
 }
@@ -52,7 +47,7 @@ Task<Result<http::Response>> decide(Call& call, ShipmentId id, Decide what, Prob
 
 Task<Result<Page<ShipmentView>>> shipments_of_order(Call& call, OrderId order) {
   Page<ShipmentView> page;
-  const auto shipments = co_await open_store(call.db())->of_order(order, scope(call));
+  const auto shipments = co_await open_store(call.db())->of_order(order, scope(call, "shipments:read"));
   // Somebody else's order, or one that nobody placed.
   if (shipments.empty()) co_return refuse(not_found("order", order.text()));
   for (auto& shipment : shipments)
@@ -62,7 +57,7 @@ Task<Result<Page<ShipmentView>>> shipments_of_order(Call& call, OrderId order) {
 
 Task<Result<ShipmentDetail>> get_shipment(Call& call, ShipmentId id) {
   const auto store = open_store(call.db());
-  auto shipment = co_await store->find(id, scope(call));
+  auto shipment = co_await store->find(id, scope(call, "shipments:read"));
   if (!shipment) co_return refuse(not_found("shipment", id.text()));
   call.etag(shipment->version);
   co_return co_await detail(*store, std::move(*shipment), call.staff_for("shipments:read"));

@@ -39,12 +39,6 @@ struct WithoutLabel {
 };
 struct Voided {};
 
-struct Activity {
-  Time at{};
-  std::optional<Status> status;  // nullopt: a code that changes nothing for us
-  std::string code, description, place;
-};
-BOOST_DESCRIBE_STRUCT(Activity, (), (at, status, code, description, place))
 struct Tracking {
   std::vector<Activity> activities;  // newest first
 };

@@ -13,15 +13,14 @@ void become(Shipment& shipment, Status status, Time at, std::optional<std::strin
   shipment.polls = 0;
 }
 
-void announce(Shipment& shipment, Effects& effects, std::string_view what) {
-  ++shipment.sequence;
-  effects.announce = what;
+void say(Shipment& shipment, Effects& effects, std::string_view status, Time at) {
+  effects.say.push_back({std::string{status}, ++shipment.sequence, at, shipment.reason});
 }
 
 Effects become_and_say(Shipment& shipment, Status status, Time at, std::optional<std::string> reason = {}) {
   Effects effects;
   become(shipment, status, at, std::move(reason));
-  announce(shipment, effects, name(status));
+  say(shipment, effects, name(status), at);
   return effects;
 }
 
@@ -48,14 +47,14 @@ Effects stop(Shipment& shipment, Time now) {
       // Unpaid: payments decides how the cancelling ends. If the money came first, hear_payment() brings us back here.
       if (asked && !shipment.paid) return {};
       become(shipment, Status::cancelled, now);
-      if (asked) announce(shipment, effects, "cancelled");
+      if (asked) say(shipment, effects, "cancelled", now);
       return effects;
     case Status::ready:
       if (shipment.label == LabelState::none) return become_and_say(shipment, Status::cancelled, now);
       shipment.cancel_asked = true;  // the label's job is with the carrier and will see it
       return {};
     case Status::cancelled:
-      if (asked) announce(shipment, effects, "cancelled");
+      if (asked) say(shipment, effects, "cancelled", now);
       return effects;
     case Status::label_created:
       shipment.cancel_asked = true;
@@ -66,7 +65,7 @@ Effects stop(Shipment& shipment, Time now) {
     default:
       break;
   }
-  if (asked) announce(shipment, effects, "cancel_refused");
+  if (asked) say(shipment, effects, "cancel_refused", now);
   return effects;
 }
 
@@ -165,12 +164,12 @@ Effects label_voided(Shipment& shipment, Time now) {
   return become_and_say(shipment, Status::cancelled, now);
 }
 
-Effects void_refused(Shipment& shipment, std::string reason, Time) {
+Effects void_refused(Shipment& shipment, std::string reason, Time now) {
   shipment.cancel_asked = false;
   shipment.reason = std::move(reason);
   Effects effects{.track = true};
   // Nobody heard of the label yet: it was bought while the order was being cancelled.
-  announce(shipment, effects, "cancel_refused");
+  say(shipment, effects, "cancel_refused", now);
   return effects;
 }
 
@@ -183,16 +182,27 @@ bool final(Status status) {
   return status == Status::delivered || status == Status::returned || status == Status::cancelled;
 }
 
-Effects tracked(Shipment& shipment, Status status, std::string description, Time at) {
-  if (shipment.label != LabelState::bought || final(shipment.status) || status == Status::label_created) return {};
-  if (status == shipment.status) return {};
-  // An older word than what we hold; the label's own time is ours, not the carrier's.
-  if (shipment.status != Status::label_created && at < *shipment.status_at) return {};
-  // Voided, though not by us: as good as ours.
-  if (status == Status::cancelled) return label_voided(shipment, at);
-  return become_and_say(
-      shipment, status, at,
-      status == Status::exception || status == Status::returned ? std::optional{std::move(description)} : std::nullopt);
+Effects tracked(Shipment& shipment, const std::vector<Activity>& activities) {
+  Effects effects;
+  if (shipment.label != LabelState::bought || final(shipment.status)) return effects;
+  // New is what comes after the activity that we stand at. Where that one is gone, the time decides; our own time of
+  // the label says nothing about the carrier's clock.
+  auto end = std::ranges::find_if(activities, [&](const Activity& seen) {
+    return seen.status == shipment.status && seen.at == shipment.status_at;
+  });
+  if (end == activities.end() && shipment.status != Status::label_created)
+    end = std::ranges::find_if(activities, [&](const Activity& seen) { return seen.at <= *shipment.status_at; });
+  for (auto seen = std::make_reverse_iterator(end); seen != activities.rend() && !final(shipment.status); ++seen) {
+    if (!seen->status || *seen->status == shipment.status || *seen->status == Status::label_created) continue;
+    const bool bad = *seen->status == Status::exception || *seen->status == Status::returned;
+    // Voided, though not by us: as good as ours.
+    auto next =
+        *seen->status == Status::cancelled
+            ? label_voided(shipment, seen->at)
+            : become_and_say(shipment, *seen->status, seen->at, bad ? std::optional{seen->description} : std::nullopt);
+    effects.say.push_back(std::move(next.say.front()));
+  }
+  return effects;
 }
 
 std::optional<Effects> cancel_by_staff(Shipment& shipment, Time now) {

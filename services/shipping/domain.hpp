@@ -72,9 +72,16 @@ BOOST_DESCRIBE_STRUCT(Shipment, (),
                        cancel_asked, attempt, label, called_at, asks, carrier_shipment, tracking_number, status_at,
                        polls, version, created_at, updated_at))
 
+/// A word about the shipment to everybody: a published status, or "cancel_refused".
+struct Announcement {
+  std::string status;
+  std::int64_t sequence = 0;
+  Time at{};
+  std::optional<std::string> reason;
+};
 /// What follows from a change: said in the same transaction, done by jobs.
 struct Effects {
-  std::optional<std::string> announce = {};  // a published status, or "cancel_refused"
+  std::vector<Announcement> say = {};
   bool buy = false, void_label = false, track = false;
 };
 
@@ -111,8 +118,15 @@ Effects void_refused(Shipment& shipment, std::string reason, Time now);
 bool handed_over(Status status);
 /// Nothing will change any more: tracking ends.
 bool final(Status status);
-/// The carrier's newest word about the parcel.
-Effects tracked(Shipment& shipment, Status status, std::string description, Time at);
+/// What the carrier saw of the parcel.
+struct Activity {
+  Time at{};
+  std::optional<Status> status;  // nullopt: a code that changes nothing for us
+  std::string code, description, place;
+};
+BOOST_DESCRIBE_STRUCT(Activity, (), (at, status, code, description, place))
+/// Takes the parcel through what is new in its history, newest first; each step is said.
+Effects tracked(Shipment& shipment, const std::vector<Activity>& activities);
 
 /// Staff wants the shipment cancelled; nullopt when the parcel has left, or there is nothing to cancel.
 std::optional<Effects> cancel_by_staff(Shipment& shipment, Time now);

@@ -24,7 +24,7 @@ Task<std::optional<Changed>> conclude(Job& job, ShipmentId id, bool done, Change
         auto changed = co_await store->decide(id, job.now(), change);
         if (changed) {
           if (also) co_await also(*store, changed->shipment);
-          carry_out(tx, *changed, job.now());
+          carry_out(tx, *changed);
         }
         if (done) co_await job.finish(tx);
         co_return changed;
@@ -123,7 +123,7 @@ Task<jobs::Outcome> buy_label(Job& job, ShipmentWork work) {
         });
         if (!changed) co_return changed;
         if (step == Step::buy) co_await store->label_called(changed->shipment, job.now());
-        carry_out(tx, *changed, job.now());
+        carry_out(tx, *changed);
         co_return changed;
       },
       job.deadline());
@@ -184,9 +184,7 @@ Task<jobs::Outcome> track(Job& job, ShipmentWork work) {
       job, work.shipment_id, false,
       [&](Shipment& of) {
         ++of.polls;
-        for (auto& activity : tracking.activities)
-          if (activity.status) return tracked(of, *activity.status, activity.description, activity.at);
-        return Effects{};
+        return tracked(of, tracking.activities);
       },
       [&](ShipmentStore& store, const Shipment& of) -> Task<> {
         if (!tracking.activities.empty()) co_await store.activities_seen(of.id, tracking.activities);

@@ -17,31 +17,25 @@ Task<> on_order(Reaction& on, OrderHeard order) {
   const auto changed =
       co_await store->decide(order.order_id, on.new_id<ShipmentId>(), on.now(),
                              [&](Shipment& shipment) { return hear_order(shipment, facts, on.now()); });
-  carry_out(on.tx(), changed, on.now());
+  carry_out(on.tx(), changed);
 }
 
 Task<> on_payment_completed(Reaction& on, PaymentHeard payment) {
   const auto store = open_store(on.tx());
   const auto changed = co_await store->decide(payment.order_id, on.new_id<ShipmentId>(), on.now(),
                                               [&](Shipment& shipment) { return hear_payment(shipment, on.now()); });
-  carry_out(on.tx(), changed, on.now());
+  carry_out(on.tx(), changed);
 }
 
-void carry_out(pg::Transaction& tx, const Changed& changed, Time now) {
+void carry_out(pg::Transaction& tx, const Changed& changed) {
   const auto& [shipment, effects] = changed;
-  if (effects.announce) {
-    ShipmentEvent event{shipment.id,
-                        shipment.order_id,
-                        {},
-                        shipment.carrier,
-                        shipment.tracking_number,
-                        *effects.announce,
-                        shipment.status_at.value_or(now),
-                        shipment.reason};
+  for (auto& said : effects.say) {
+    ShipmentEvent event{shipment.id, shipment.order_id, {},         shipment.carrier, shipment.tracking_number,
+                        said.status, said.at,           said.reason};
     for (auto& line : shipment.lines) event.lines.push_back({line.line, line.sku, line.quantity});
     // An answer to a cancellation is an update even when nobody heard of the shipment before.
-    const bool first = shipment.sequence == 1 && !effects.announce->starts_with("cancel");
-    events::publish(tx, first ? "shipment.created" : "shipment.updated", shipment.id.text(), shipment.sequence, event);
+    const bool first = said.sequence == 1 && !said.status.starts_with("cancel");
+    events::publish(tx, first ? "shipment.created" : "shipment.updated", shipment.id.text(), said.sequence, event);
   }
   const ShipmentWork work{shipment.id};
   if (effects.buy) jobs::enqueue(tx, buy_label_job, shipment.id.text(), work);

@@ -51,6 +51,6 @@ struct ShipmentEvent {
 BOOST_DESCRIBE_STRUCT(ShipmentEvent, (), (shipment_id, order_id, lines, carrier, tracking_number, status, at, reason))
 
 /// Says what is to be said and starts what is to be done, in the transaction of the change.
-void carry_out(pg::Transaction& tx, const Changed& changed, Time now);
+void carry_out(pg::Transaction& tx, const Changed& changed);
 
 }  // namespace acme::shipping

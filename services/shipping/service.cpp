@@ -23,7 +23,9 @@ Service service(const config::Config& config) {
                                settings.origin_phone}};
   if (!settings.origin_region.empty()) account.origin.region = settings.origin_region;
   shipping.provide(std::make_shared<Settings>(settings));
-  shipping.provide(ups({.base_url = settings.ups_url}, std::move(account), real_world()));
+  http::ClientOptions client;
+  client.base_url = settings.ups_url;
+  shipping.provide(ups(client, std::move(account), real_world()));
   shipping.provide(std::make_shared<PushCredential>(config.secret("ups_push_credential")));
 
   shipping.get("/v1/orders/{order}/shipments", shipments_of_order);
