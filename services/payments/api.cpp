@@ -1,0 +1,196 @@
+#include "services/payments/api.hpp"
+
+#include "platform/observe/log.hpp"
+#include "platform/runtime/runtime.hpp"
+#include "services/payments/jobs.hpp"
+#include "services/payments/reactions.hpp"
+
+namespace acme::payments {
+
+void check(const PayOrder& request, const json::Node& in) {
+  const std::string& method = request.payment_method;
+  const bool plain = std::ranges::all_of(method, [](char c) {
+    return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+  });
+  if (!method.starts_with("pm_") || !plain)
+    in.member("payment_method").fault("must be the id of a Stripe payment method, which begins with pm_");
+}
+
+static std::optional<Refused> refused(const Payment& payment) {
+  if (!payment.reason || payment.status == Status::cancelling) return std::nullopt;
+  return Refused{*payment.reason, std::string{decline_message(*payment.reason)}};
+}
+
+static PaymentView view(const Payment& payment) {
+  PaymentView out{payment.id, shown(payment.status), payment.total(),    {}, {}, refused(payment),
+                  {},         payment.pay_by,        payment.captured_at};
+  if (payment.brand) out.method = CardView{*payment.brand, payment.last4.value_or("")};
+  return out;
+}
+
+std::optional<BuyersTurn::Words> BuyersTurn::find(const Payment& payment, Time now) {
+  const std::lock_guard lock{mutex_};
+  const auto at = kept_.find(payment.id);
+  if (at == kept_.end() || at->second.version != payment.version || at->second.until <= now) return std::nullopt;
+  return at->second.words;
+}
+
+void BuyersTurn::keep(const Payment& payment, Words words, Time now) {
+  const std::lock_guard lock{mutex_};
+  if (kept_.size() >= 10'000) std::erase_if(kept_, [now](auto& entry) { return entry.second.until <= now; });
+  if (kept_.size() < 10'000)
+    kept_.insert_or_assign(payment.id, Kept{std::move(words), payment.version, now + std::chrono::minutes{1}});
+}
+
+/// An order that was just placed has its payment in a moment; the caller waits for it, and with `settled` also while
+/// Stripe is being called.
+static Task<std::optional<Payment>> await_payment(Call& call, OrderId order, UserId customer, bool settled) {
+  const auto until = std::min(in(call.get<Settings>().wait), call.deadline());
+  for (Duration pause{25};; pause = std::min(pause * 2, Duration{400})) {
+    auto payment = co_await find(call.db(), order, customer);
+    const bool moving =
+        !payment || (settled && (payment->status == Status::pending || payment->status == Status::confirming));
+    if (!moving || std::chrono::steady_clock::now() + pause >= until) co_return payment;
+    co_await sleep(pause);
+  }
+}
+
+/// Nobody's payment yet: of another customer, of an order that never was, or simply not heard of yet?
+static Task<Result<void>> may_still_come(Call& call, OrderId order) {
+  if (co_await of_order(call.db(), order)) co_return refuse(not_found("order", order.text()));
+  std::int64_t made_ms = 0;  // UUIDv7 begins with its time, RFC 9562 §5.7
+  for (int i = 0; i < 6; ++i) made_ms = made_ms << 8 | order.uuid().bytes[std::size_t(i)];
+  const Time made{std::chrono::milliseconds{made_ms}};
+  if (call.now() - made > call.get<Settings>().terms.give_up_after) co_return refuse(not_found("order", order.text()));
+  co_return Result<void>{};
+}
+
+struct NotYet {
+  ShownStatus status = ShownStatus::pending;
+};
+BOOST_DESCRIBE_STRUCT(NotYet, (), (status))
+
+template <typename View>
+static http::Response come_again(const View& view) {
+  auto response = render(accepted(view));
+  response.headers.set("Retry-After", "1");
+  return response;
+}
+
+/// The caller as the owner of orders; nobody else has one.
+static UserId customer(const Call& call) { return UserId::parse(call.caller().subject).value_or(UserId{}); }
+
+Task<Result<http::Response>> show_payment(Call& call, OrderId order) {
+  call.answer_header("Cache-Control", "no-store");
+  const auto payment = co_await await_payment(call, order, customer(call), true);
+  if (!payment) {
+    if (auto possible = co_await may_still_come(call, order); !possible) co_return refuse(std::move(possible.error()));
+    co_return come_again(NotYet{});
+  }
+  auto out = view(*payment);
+  if (!buyers_turn(payment->status) || *payment->pay_by <= call.now()) co_return render(out);
+
+  auto& turn = call.get<BuyersTurn>();
+  auto words = turn.find(*payment, call.now());
+  if (!words) {
+    auto& client = call.get<stripe::Client>();
+    stripe::Reply<stripe::Intent> intent = std::unexpected(stripe::Refusal{});
+    try {
+      intent =
+          co_await client.find({call.deadline(), call.traceparent()}, *payment->intent_id, stripe::Pace::Use::buyer);
+    } catch (const http::NoAnswer& error) {
+      log::warning("Stripe did not answer a buyer", {{"reason", error.what()}});
+    }
+    // Away, or out of tokens: the reads that find out what happened go first.
+    if (!intent) co_return come_again(out);
+    const auto there = stripe::seen(*intent);
+    if (there.status != name(payment->status)) {
+      // The browser was faster than the webhook: look properly, and say it then.
+      co_await call.database().transaction([&](pg::Transaction& tx) -> Task<> {
+        look(tx, payment->id, "asked", call.now());
+        co_return;
+      });
+      co_return come_again(out);
+    }
+    words = BuyersTurn::Words{intent->client_secret, intent->next_action};
+    turn.keep(*payment, *words, call.now());
+  }
+  out.client_secret = std::move(words->client_secret);
+  out.next_action = std::move(words->next_action);
+  co_return render(out);
+}
+
+Task<Result<http::Response>> pay_order(Call& call, OrderId order, PayOrder request) {
+  call.answer_header("Cache-Control", "no-store");
+  std::optional<std::string> return_url;
+  if (request.return_url) {
+    return_url = request.return_url->value;
+    if (!call.get<Settings>().returns_to_us(*return_url))
+      co_return refuse(invalid("/return_url", "must lie in the shop: " + call.get<Settings>().public_url + "/…"));
+  }
+  const auto payment = co_await await_payment(call, order, customer(call), false);
+  if (!payment) {
+    if (auto possible = co_await may_still_come(call, order); !possible) co_return refuse(std::move(possible.error()));
+    co_return refuse(unavailable("The payment of this order is being prepared. Try again in a moment.", 1));
+  }
+  co_return co_await call.once([&](pg::Transaction& tx) -> Task<Result<Answer<PaymentView>>> {
+    auto locked = co_await lock(tx, payment->id);
+    if (auto tried = try_with(*locked, request.payment_method, return_url, call.now()); !tried)
+      co_return refuse(std::move(tried.error()));
+    keep(tx, *locked, News::changed, call.now());
+    co_return accepted(view(*locked));
+  });
+}
+
+Task<Result<StaffView>> show_to_staff(Call& call, PaymentId id) {
+  const auto payment = co_await find(call.db(), id);
+  if (!payment) co_return refuse(not_found("payment", id.text()));
+  StaffView out{id,
+                payment->order_id,
+                payment->customer_id,
+                shown(payment->status),
+                payment->total(),
+                refused(*payment),
+                {},
+                payment->attempt,
+                payment->intent_id,
+                payment->charge_id,
+                payment->alarm,
+                payment->pay_by,
+                payment->captured_at,
+                payment->created_at};
+  if (payment->brand)
+    out.method = Card{*payment->brand, payment->last4.value_or(""), payment->exp_month.value_or(0),
+                      payment->exp_year.value_or(0)};
+  co_return out;
+}
+
+Task<Result<NoContent>> stripe_webhook(Call& call, RawBody body) {
+  const auto signature = call.request().headers.get("Stripe-Signature").value_or("");
+  if (!stripe::is_signed(call.get<Settings>().webhook_secret, signature, body.bytes, call.now()))
+    co_return refuse({400, "bad_signature", "The Stripe-Signature does not fit this body, or it is too old."});
+  auto event = json::parse<stripe::Event>(body.bytes, {.unknown_members = true, .defaults = true, .max_depth = 64});
+  if (!event || event->id.empty()) {
+    // Signed by Stripe, so repeating it would not help: an operator learns of it, Stripe is content.
+    log::error("Stripe sent an event that cannot be read", {{"bytes", body.bytes.size()}});
+    co_return NoContent{};
+  }
+  const bool livemode = call.get<stripe::Client>().livemode();
+  co_await call.database().transaction(
+      [&](pg::Transaction& tx) { return on_stripe_event(tx, *event, livemode, call.now()); }, call.deadline());
+  co_return NoContent{};
+}
+
+Task<Result<Audit>> show_audit(Call& call, Query<AuditQuery> query) {
+  const auto limit = static_cast<int>(query->limit);
+  Audit out;
+  out.data = co_await audit(call.db(), query->after.value_or(OrderId{}), limit);
+  if (std::ssize(out.data) == limit) out.next.value = out.data.back().order_id;
+  if (!query->after) {
+    out.takings = co_await takings(call.db());
+    out.open = co_await open_items(call.db());
+  }
+  co_return out;
+}
+
+}  // namespace acme::payments

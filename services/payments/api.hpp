@@ -1,0 +1,96 @@
+#pragma once
+// What callers send and see.
+#include "services/payments/service.hpp"
+#include "services/payments/store.hpp"
+#include "services/payments/stripe.hpp"
+
+namespace acme::payments {
+
+struct PayOrder {
+  Text<255, 4> payment_method;
+  std::optional<Text<2000>> return_url;
+};
+BOOST_DESCRIBE_STRUCT(PayOrder, (), (payment_method, return_url))
+void check(const PayOrder& request, const json::Node& in);
+
+struct Refused {
+  std::string reason, message;
+};
+BOOST_DESCRIBE_STRUCT(Refused, (), (reason, message))
+struct CardView {
+  std::string brand, last4;
+};
+BOOST_DESCRIBE_STRUCT(CardView, (), (brand, last4))
+
+/// A buyer's own payment. client_secret and next_action are there while it is the buyer's turn.
+struct PaymentView {
+  PaymentId id;
+  ShownStatus status = ShownStatus::pending;
+  Money amount;
+  std::optional<std::string> client_secret;
+  std::optional<stripe::NextAction> next_action;
+  std::optional<Refused> failure;
+  std::optional<CardView> method;
+  std::optional<Time> pay_by, captured_at;
+};
+BOOST_DESCRIBE_STRUCT(PaymentView, (),
+                      (id, status, amount, client_secret, next_action, failure, method, pay_by, captured_at))
+
+struct StaffView {
+  PaymentId id;
+  OrderId order_id;
+  UserId customer_id;
+  ShownStatus status = ShownStatus::pending;
+  Money amount;
+  std::optional<Refused> failure;
+  std::optional<Card> method;
+  int attempts = 0;
+  std::optional<std::string> stripe_payment_intent, stripe_charge, alarm;
+  std::optional<Time> pay_by, captured_at;
+  Time created_at{};
+};
+BOOST_DESCRIBE_STRUCT(StaffView, (),
+                      (id, order_id, customer_id, status, amount, failure, method, attempts, stripe_payment_intent,
+                       stripe_charge, alarm, pay_by, captured_at, created_at))
+
+struct AuditQuery {
+  std::optional<OrderId> after;
+  Between<1, 1000> limit{1000};
+};
+BOOST_DESCRIBE_STRUCT(AuditQuery, (), (after, limit))
+/// Sorted by order. `next` is the `after` of the next page; the sums stand on the first page.
+struct Audit {
+  std::vector<AuditRow> data;
+  json::Nullable<OrderId> next;
+  std::optional<std::vector<Takings>> takings;
+  std::optional<OpenItems> open;
+};
+BOOST_DESCRIBE_STRUCT(Audit, (), (data, next, takings, open))
+
+/// What Stripe says to the buyer, for a minute in memory and nowhere else.
+class BuyersTurn {
+ public:
+  struct Words {
+    std::string client_secret;
+    std::optional<stripe::NextAction> next_action;
+  };
+  std::optional<Words> find(const Payment& payment, Time now);
+  void keep(const Payment& payment, Words words, Time now);
+
+ private:
+  struct Kept {
+    Words words;
+    std::int64_t version;
+    Time until;
+  };
+  std::mutex mutex_;
+  std::map<PaymentId, Kept> kept_;
+};
+
+Task<Result<http::Response>> show_payment(Call& call, OrderId order);
+Task<Result<http::Response>> pay_order(Call& call, OrderId order, PayOrder request);
+Task<Result<StaffView>> show_to_staff(Call& call, PaymentId id);
+Task<Result<NoContent>> stripe_webhook(Call& call, RawBody body);
+Task<Result<Audit>> show_audit(Call& call, Query<AuditQuery> query);
+
+}  // namespace acme::payments

@@ -1,0 +1,281 @@
+#include "services/payments/domain.hpp"
+
+#include <algorithm>
+
+namespace acme::payments {
+
+bool may_follow(Status from, Status to) {
+  using enum Status;
+  // The life of a payment: every step there is. From confirming on the PaymentIntent decides, and only Stripe moves it.
+  // clang-format off
+  static constexpr struct { Status from, to; } steps[] = {
+      {pending, requires_payment_method},        {pending, confirming},
+      {pending, succeeded},                      {pending, failed},
+      {requires_payment_method, confirming},     {requires_payment_method, requires_action},
+      {requires_payment_method, processing},     {requires_payment_method, succeeded},
+      {requires_payment_method, cancelling},     {requires_payment_method, failed},
+      {confirming, requires_payment_method},     {confirming, requires_action},
+      {confirming, processing},                  {confirming, succeeded},
+      {confirming, cancelling},                  {confirming, failed},
+      {requires_action, requires_payment_method}, {requires_action, confirming},
+      {requires_action, processing},             {requires_action, succeeded},
+      {requires_action, cancelling},             {requires_action, failed},
+      {processing, requires_payment_method},     {processing, succeeded},
+      {processing, cancelling},                  {processing, failed},
+      {cancelling, succeeded},                   {cancelling, failed},
+  };
+  // clang-format on
+  return std::ranges::any_of(steps, [&](auto step) { return step.from == from && step.to == to; });
+}
+
+ShownStatus shown(Status status) { return named<ShownStatus>(name(status)).value_or(ShownStatus::pending); }
+
+static News move_to(Payment& payment, Status to, News news) {
+  if (!may_follow(payment.status, to)) return News::none;
+  payment.status = to;
+  return news;
+}
+
+News begin(Payment& payment, Time now) {
+  payment.placed_at = std::min(payment.placed_at, now);
+  payment.created_at = payment.key_since = now;
+  if (payment.amount == 0) {
+    payment.captured_at = now;
+    return move_to(payment, Status::succeeded, News::completed);
+  }
+  if (!to_stripe(payment.total()) || payment.amount < stripe_minimum(payment.currency))
+    return give_up(payment, "amount_not_chargeable");
+  return News::changed;
+}
+
+static void start_try(Payment& payment, Time now) {
+  payment.attempt += 1;
+  payment.replays = 0;
+  payment.key_since = now;
+  payment.reason.reset();
+}
+
+News intent_made(Payment& payment, std::string intent_id, Time now, const Terms& terms) {
+  payment.intent_id = std::move(intent_id);
+  // Given up meanwhile: the id is kept, so that the PaymentIntent can be cancelled.
+  if (payment.status != Status::pending) return News::changed;
+  payment.pay_by = now + terms.time_to_pay;
+  if (!payment.payment_method) return move_to(payment, Status::requires_payment_method, News::changed);
+  start_try(payment, now);
+  return move_to(payment, Status::confirming, News::changed);
+}
+
+Result<void> try_with(Payment& payment, std::string method, std::optional<std::string> return_url, Time now) {
+  if (payment.status == Status::succeeded) return refuse(conflict("payment_closed", "The order is paid already."));
+  if (ended(payment.status) || payment.status == Status::cancelling || (payment.pay_by && *payment.pay_by <= now))
+    return refuse(conflict("payment_closed", "The time to pay this order is over. Please order again."));
+  const bool first = payment.status == Status::pending && !payment.payment_method;
+  if (!first && !buyers_turn(payment.status))
+    return refuse(conflict("payment_running", "A payment of this order is on its way. Wait for its outcome."));
+  payment.payment_method = std::move(method);
+  payment.return_url = std::move(return_url);
+  if (!first) {
+    start_try(payment, now);
+    payment.status = Status::confirming;
+  }
+  return {};
+}
+
+static std::optional<std::string> mismatch(const Payment& payment, const Seen& seen, bool livemode) {
+  if (payment.intent_id && *payment.intent_id != seen.intent_id) return "another PaymentIntent: " + seen.intent_id;
+  if (from_stripe(seen.amount, seen.currency) != payment.total())
+    return "amount " + std::to_string(seen.amount) + " " + seen.currency + " at Stripe";
+  if (seen.status == "succeeded" && seen.charge_id.empty()) return "succeeded without a charge";
+  if (seen.livemode != livemode) return seen.livemode ? "live money on a test key" : "test money on a live key";
+  return std::nullopt;
+}
+
+static std::optional<Status> meaning(std::string_view stripe_status) {
+  static constexpr struct {
+    std::string_view stripe;
+    Status ours;
+  } table[] = {
+      {"requires_payment_method", Status::requires_payment_method},
+      {"requires_confirmation", Status::requires_payment_method},
+      {"requires_action", Status::requires_action},
+      {"processing", Status::processing},
+      {"succeeded", Status::succeeded},
+      {"canceled", Status::failed},
+  };
+  for (auto& row : table)
+    if (row.stripe == stripe_status) return row.ours;
+  return std::nullopt;  // an open enum: what we do not know moves nothing
+}
+
+static News sound_alarm(Payment& payment, std::string what) {
+  if (payment.alarm == what) return News::none;
+  payment.alarm = std::move(what);
+  return News::changed;
+}
+
+static void capture(Payment& payment, const Seen& seen, Time now) {
+  payment.charge_id = seen.charge_id;
+  payment.captured_at = now;
+  payment.reason.reset();
+  if (!seen.card) return;
+  payment.brand = seen.card->brand;
+  payment.last4 = seen.card->last4;
+  payment.exp_month = seen.card->exp_month;
+  payment.exp_year = seen.card->exp_year;
+}
+
+News settle(Payment& payment, const Seen& seen, Sight sight, bool livemode, Time now) {
+  if (auto wrong = mismatch(payment, seen, livemode)) return sound_alarm(payment, "mismatch: " + *wrong);
+  const auto to = meaning(seen.status);
+  if (!to || payment.status == Status::succeeded) return News::none;
+  if (*to == Status::succeeded) {
+    const bool given_up = payment.status == Status::failed;
+    if (given_up && payment.captured_at) return News::none;  // booked already
+    capture(payment, seen, now);
+    if (!given_up) return move_to(payment, Status::succeeded, News::completed);
+    payment.alarm = "captured after the payment had failed";
+    return News::stray;
+  }
+  if (*to == Status::failed) {
+    const bool wanted = payment.status == Status::cancelling;
+    return wanted ? move_to(payment, Status::failed, News::failed) : give_up(payment, "canceled_at_provider");
+  }
+  if (sight == Sight::late || payment.status == Status::cancelling) return News::none;
+  if (*to != Status::requires_payment_method) return move_to(payment, *to, News::changed);
+
+  // Read while a try is on its way, "requires a payment method" may be from before the try: no outcome.
+  if (payment.status == Status::confirming && sight != Sight::answer) return News::none;
+  const bool told = !seen.decline || payment.declined == seen.decline->id;
+  if (payment.status == Status::requires_payment_method ? told
+                                                        : !may_follow(payment.status, Status::requires_payment_method))
+    return News::none;
+  payment.status = Status::requires_payment_method;
+  if (!seen.decline) return News::changed;
+  payment.declined = seen.decline->id;
+  payment.reason = seen.decline->reason;
+  return News::declined;
+}
+
+News resolve(Payment& payment, const Seen& seen, bool livemode, Time now) {
+  const bool back = meaning(seen.status) == Status::requires_payment_method;
+  const bool declined = seen.decline && payment.declined != seen.decline->id;
+  if (back && !declined && !mismatch(payment, seen, livemode)) return next_key(payment, now);
+  return settle(payment, seen, Sight::answer, livemode, now);
+}
+
+News next_key(Payment& payment, Time now) {
+  payment.replays = 0;
+  payment.key_since = now;
+  (payment.status == Status::pending ? payment.create_try : payment.attempt) += 1;
+  return News::changed;
+}
+
+News refuse_try(Payment& payment, std::string reason) {
+  if (payment.status != Status::confirming) return News::none;
+  payment.reason = std::move(reason);
+  payment.declined = "try " + std::to_string(payment.attempt);
+  return move_to(payment, Status::requires_payment_method, News::declined);
+}
+
+News cancel(Payment& payment, std::string reason) {
+  if (payment.status == Status::pending) return give_up(payment, std::move(reason));
+  const News news = move_to(payment, Status::cancelling, News::changed);
+  if (news != News::none) payment.reason = std::move(reason);
+  return news;
+}
+
+News expire(Payment& payment, Time now, const Terms& terms) {
+  if (!payment.pay_by || *payment.pay_by > now || payment.status == Status::processing) return News::none;
+  if (payment.status == Status::requires_action && !payment.grace_given) {
+    payment.grace_given = true;
+    payment.pay_by = now + terms.grace;
+    return News::changed;
+  }
+  return cancel(payment, "expired");
+}
+
+News give_up(Payment& payment, std::string reason) {
+  if (!may_follow(payment.status, Status::failed)) return News::none;
+  payment.reason = std::move(reason);
+  return move_to(payment, Status::failed, News::failed);
+}
+
+bool must_ask(const Payment& payment, Time now, const Terms& terms) {
+  return payment.replays >= terms.stored_error_limit || now - payment.key_since >= terms.key_lifetime;
+}
+
+static constexpr struct {
+  std::string_view reason, message;
+} decline_messages[] = {
+    {"card_declined", "Your card was declined. Please use another card, or ask your bank."},
+    {"insufficient_funds", "Your card has insufficient funds. Please use another card."},
+    {"expired_card", "Your card has expired. Please use another card."},
+    {"incorrect_number", "The card number is not right. Please enter the card again."},
+    {"incorrect_cvc", "The card's security code is not right. Please enter the card again."},
+    {"incorrect_zip", "The postal code does not fit the card. Please enter the card again."},
+    {"invalid_expiry", "The card's expiry date is not right. Please enter the card again."},
+    {"card_velocity_exceeded", "Your card has reached its limit. Please use another card, or ask your bank."},
+    {"card_not_supported", "Your card does not support this kind of purchase. Please use another card."},
+    {"currency_not_supported", "Your card does not support the order's currency. Please use another card."},
+    {"processing_error", "The bank could not process the payment. Please try again in a moment."},
+    {"try_again_later", "The bank could not process the payment. Please try again in a moment."},
+    {"authentication_required", "Your bank asks you to confirm the payment. Please try again and follow its steps."},
+    {"authentication_failed", "Your bank could not confirm that it is you. Please try again or use another card."},
+    {"method_used", "This payment method was used already. Please enter the card again."},
+    {"method_refused", "This payment method cannot be used. Please enter the card again or use another one."},
+    {"expired", "The order was not paid in time."},
+    {"cancelled", "The payment was cancelled with the order."},
+    {"canceled_at_provider", "The payment was cancelled."},
+    {"provider_unavailable", "The payment could not be made: our payment provider could not be reached."},
+    {"amount_not_chargeable", "This amount cannot be charged."},
+};
+
+std::string decline_reason(std::string_view code, std::string_view decline_code) {
+  // Stripe's code or decline code → ours. decline_code is the finer one and asked first.
+  static constexpr struct {
+    std::string_view stripe, reason;
+  } table[] = {
+      {"insufficient_funds", "insufficient_funds"},
+      {"expired_card", "expired_card"},
+      {"incorrect_number", "incorrect_number"},
+      {"invalid_number", "incorrect_number"},
+      {"incorrect_cvc", "incorrect_cvc"},
+      {"invalid_cvc", "incorrect_cvc"},
+      {"incorrect_zip", "incorrect_zip"},
+      {"invalid_expiry_month", "invalid_expiry"},
+      {"invalid_expiry_year", "invalid_expiry"},
+      {"card_velocity_exceeded", "card_velocity_exceeded"},
+      {"withdrawal_count_limit_exceeded", "card_velocity_exceeded"},
+      {"card_not_supported", "card_not_supported"},
+      {"currency_not_supported", "currency_not_supported"},
+      {"processing_error", "processing_error"},
+      {"issuer_not_available", "try_again_later"},
+      {"reenter_transaction", "try_again_later"},
+      {"try_again_later", "try_again_later"},
+      {"authentication_required", "authentication_required"},
+      {"authentication_not_handled", "authentication_required"},
+      {"payment_intent_authentication_failure", "authentication_failed"},
+  };
+  for (auto asked : {decline_code, code})
+    for (auto& row : table)
+      if (row.stripe == asked) return std::string{row.reason};
+  return "card_declined";
+}
+
+std::string_view decline_message(std::string_view reason) {
+  for (auto& row : decline_messages)
+    if (row.reason == reason) return row.message;
+  return decline_messages[0].message;
+}
+
+bool within_origins(std::string_view url, const std::vector<std::string>& origins) {
+  // Browsers read "\" as "/" and drop control characters: neither belongs into a URL (RFC 3986 §2).
+  if (std::ranges::any_of(url, [](char c) { return c <= ' ' || c == '\\' || c == 0x7f; })) return false;
+  return std::ranges::any_of(origins, [&](std::string_view origin) {
+    if (!url.starts_with(origin) || origin.empty()) return false;
+    const auto rest = url.substr(origin.size());
+    return rest.empty() || rest[0] == '/' || rest[0] == '?' || rest[0] == '#';
+  });
+}
+
+}  // namespace acme::payments

@@ -1,0 +1,134 @@
+#pragma once
+// A payment's rules, pure: no I/O, no clock, no JSON. Stripe's words come in as `Seen`; what the world is told goes out
+// as `News`.
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "commerce/ids.hpp"
+#include "commerce/money.hpp"
+#include "platform/describe.hpp"
+#include "platform/problem.hpp"
+#include "platform/time.hpp"
+
+namespace acme::payments {
+
+/// pending: Stripe's PaymentIntent is not made yet. requires_payment_method, requires_action: the buyer's turn.
+/// confirming: a try is on its way, outcome unknown. processing: the bank takes its time, days perhaps.
+BOOST_DEFINE_ENUM_CLASS(Status, pending, requires_payment_method, confirming, requires_action, processing, cancelling,
+                        succeeded, failed)
+
+bool may_follow(Status from, Status to);
+inline bool ended(Status status) { return status == Status::succeeded || status == Status::failed; }
+inline bool buyers_turn(Status status) {
+  return status == Status::requires_payment_method || status == Status::requires_action;
+}
+/// What callers see: that we are calling Stripe just now is `pending` to them.
+BOOST_DEFINE_ENUM_CLASS(ShownStatus, pending, requires_payment_method, requires_action, processing, succeeded, failed)
+ShownStatus shown(Status status);
+
+struct Payment {
+  PaymentId id;
+  OrderId order_id;
+  UserId customer_id;
+  std::int64_t amount = 0;  // ISO 4217 minor units; Stripe's own unit is the client's matter
+  std::string currency;
+  Status status = Status::pending;
+  std::int64_t version = 0;  // the events' sequence
+  std::optional<std::string> intent_id;
+  int create_try = 1;  // key create:<payment>, from the second on create:<payment>:<n>
+  int attempt = 0;     // key confirm:<payment>:<n>; the next number only after a definite outcome
+  int replays = 0;     // how often the present key brought a stored 500
+  Time key_since{};    // since when the present key is used: Stripe may forget it after 24 h
+  std::optional<std::string> payment_method, return_url;
+  std::optional<Time> pay_by;
+  bool grace_given = false;
+  std::optional<std::string> reason;    // why it failed, why it is being cancelled, or why the last try was declined
+  std::optional<std::string> declined;  // the decline that was told last: a charge's or payment method's id
+  std::optional<std::string> charge_id, brand, last4;
+  std::optional<int> exp_month, exp_year;
+  std::optional<Time> captured_at;
+  std::optional<std::string> alarm;  // what an operator must look at
+  Time placed_at{}, created_at{};
+
+  Money total() const { return {amount, currency}; }
+};
+BOOST_DESCRIBE_STRUCT(Payment, (),
+                      (id, order_id, customer_id, amount, currency, status, version, intent_id, create_try, attempt,
+                       replays, key_since, payment_method, return_url, pay_by, grace_given, reason, declined, charge_id,
+                       brand, last4, exp_month, exp_year, captured_at, alarm, placed_at, created_at))
+
+struct Card {
+  std::string brand, last4;
+  int exp_month = 0, exp_year = 0;
+};
+BOOST_DESCRIBE_STRUCT(Card, (), (brand, last4, exp_month, exp_year))
+
+/// Why a try was declined: `id` tells one decline from the next, `reason` is a code of decline_messages.
+struct Decline {
+  std::string id, reason;
+};
+
+/// A PaymentIntent as far as it matters here.
+struct Seen {
+  std::string intent_id, status;  // Stripe's status
+  std::int64_t amount = 0;        // Stripe's unit
+  std::string currency;           // as Stripe writes it: lower case
+  bool livemode = false;
+  std::optional<Decline> decline;
+  std::string charge_id;
+  std::optional<Card> card;
+};
+
+/// How far a sight of the PaymentIntent is to be believed.
+/// answer: to the try that is running. fresh: read, and nothing changed here meanwhile. late: the world has moved on,
+/// so only an end, which nothing follows, counts.
+enum class Sight { answer, fresh, late };
+
+/// What the world is to be told. declined is payment.failed with final=false; stray is money that came after we had
+/// given up: it is booked, an operator decides.
+enum class News { none, changed, completed, declined, failed, stray };
+
+struct Terms {
+  Duration time_to_pay{30 * 60'000};       // pay_by = the PaymentIntent's creation + this
+  Duration grace{10 * 60'000};             // once, for a buyer who is inside 3-D Secure at pay_by
+  Duration give_up_after{24 * 3'600'000};  // without a PaymentIntent: never made later
+  Duration key_lifetime{20 * 3'600'000};   // Stripe prunes keys after 24 h; past this the key is not repeated
+  int stored_error_limit = 3;              // a stored 500 is replayed for ever: then the object is read
+};
+
+/// A new order's payment. A total of 0 completes at once; an amount that Stripe cannot charge fails at once.
+News begin(Payment& payment, Time now);
+/// The PaymentIntent exists. With a payment method the first try starts.
+News intent_made(Payment& payment, std::string intent_id, Time now, const Terms& terms);
+/// The buyer's first payment method, or another one after a decline.
+Result<void> try_with(Payment& payment, std::string method, std::optional<std::string> return_url, Time now);
+/// Brings the payment to where the PaymentIntent stands. Never backwards, and never paid on a mismatch.
+News settle(Payment& payment, const Seen& seen, Sight sight, bool livemode, Time now);
+/// The answer to the running try is lost for good, but the PaymentIntent was read: the try's outcome stands there, or
+/// nothing has happened and the same try is made under the next key.
+News resolve(Payment& payment, const Seen& seen, bool livemode, Time now);
+/// No PaymentIntent was made under the present key, and it brings its stored error for ever.
+News next_key(Payment& payment, Time now);
+/// The try itself was refused (an unknown or used-up payment method): the buyer's turn again.
+News refuse_try(Payment& payment, std::string reason);
+/// The order is to be cancelled. Without a PaymentIntent nothing can be paid any more: failed at once.
+News cancel(Payment& payment, std::string reason);
+/// pay_by is over; changes nothing while the bank is processing, and gives the grace.
+News expire(Payment& payment, Time now, const Terms& terms);
+/// For good, without a PaymentIntent.
+News give_up(Payment& payment, std::string reason);
+
+/// Is the key too old, or its stored error final? Then ask what happened instead of repeating it.
+bool must_ask(const Payment& payment, Time now, const Terms& terms);
+
+/// The stable code that a buyer may see. What would help a thief (lost, stolen, fraudulent) is a plain decline.
+std::string decline_reason(std::string_view code, std::string_view decline_code);
+/// A sentence for a person; for unknown codes the general one.
+std::string_view decline_message(std::string_view reason);
+
+/// `url` lies in one of the origins ("https://shop.example"): nothing of it can lead elsewhere.
+bool within_origins(std::string_view url, const std::vector<std::string>& origins);
+
+}  // namespace acme::payments

@@ -1,0 +1,325 @@
+#include "services/payments/jobs.hpp"
+
+#include "platform/observe/log.hpp"
+#include "platform/observe/metrics.hpp"
+#include "services/payments/reactions.hpp"
+#include "services/payments/service.hpp"
+
+namespace acme::payments {
+
+using jobs::Dead;
+using jobs::Done;
+using jobs::Outcome;
+using jobs::Retry;
+
+/// The job that carries a payment on from where it stands.
+static void drive(pg::Transaction& tx, const Payment& payment) {
+  const auto key = payment.id.text();
+  switch (payment.status) {
+    case Status::pending:
+      if (!payment.intent_id) jobs::enqueue(tx, "create_intent", key, PaymentJob{payment.id});
+      break;
+    case Status::confirming:
+      jobs::enqueue(tx, "confirm_intent", key + ":" + std::to_string(payment.attempt),
+                    TryJob{payment.id, payment.attempt});
+      [[fallthrough]];
+    case Status::requires_payment_method:
+    case Status::requires_action:
+      jobs::enqueue(tx, "expire_payment", key, PaymentJob{payment.id}, payment.pay_by.value());
+      break;
+    case Status::cancelling:
+      jobs::enqueue(tx, "cancel_intent", key, PaymentJob{payment.id});
+      break;
+    case Status::processing:  // outlives pay_by
+    case Status::succeeded:
+    case Status::failed:
+      break;
+  }
+}
+
+static void alarm(const Payment& payment) {
+  log::error(
+      "a payment needs an operator",
+      {{"payment", payment.id.text()}, {"order", payment.order_id.text()}, {"alarm", payment.alarm.value_or("")}});
+  metrics::counter("acme_payments_alarms_total", "Payments that an operator must look at").add();
+}
+
+void keep(pg::Transaction& tx, Payment& payment, News news, Time now) {
+  if (news == News::none) return;
+  save(tx, payment, news, now);
+  drive(tx, payment);
+}
+
+void look(pg::Transaction& tx, PaymentId payment, std::string why, Time at) {
+  jobs::enqueue(tx, "read_intent", payment.text() + ":" + why, PaymentJob{payment}, at);
+}
+
+/// Ends the job with a change of its payment. The job's row goes first, so that the payment's next job may be the same.
+template <typename Change>
+static Task<Payment> conclude(Job& job, PaymentId id, Change change) {
+  return job.database().transaction(
+      [&job, id, change](pg::Transaction& tx) -> Task<Payment> {
+        auto payment = co_await lock(tx, id);
+        ensure(payment.has_value(), "payments are never deleted");
+        const auto alarmed = payment->alarm;
+        const News news = change(*payment);
+        co_await job.finish(tx);
+        keep(tx, *payment, news, job.now());
+        if (payment->alarm != alarmed) alarm(*payment);
+        co_return *payment;
+      },
+      job.deadline());
+}
+
+static stripe::Errand errand(const Job& job) { return {job.deadline(), job.traceparent()}; }
+static stripe::Client& stripe_of(const Job& job) { return job.get<stripe::Client>(); }
+static const Terms& terms_of(const Job& job) { return job.get<Settings>().terms; }
+
+/// Nothing is wrong with the payment: our key is, or our request. An operator mends it, the payment waits.
+static Outcome troubled(const stripe::Refusal& refusal) {
+  log::error("Stripe refuses us", {{"status", refusal.status}, {"reason", refusal.text()}});
+  metrics::counter("acme_payments_alarms_total", "Payments that an operator must look at").add();
+  return Retry{refusal.text(), Duration{60'000}};
+}
+
+static Outcome again(const stripe::Refusal& refusal) {
+  const bool own_limit = refusal.error.code == "own_rate_limit";
+  return Retry{refusal.text(), refusal.after, !own_limit};
+}
+
+/// A stored 500 is counted: Stripe replays it for ever.
+static Task<Outcome> again_with_key(Job& job, const Payment& payment, stripe::Refusal refusal) {
+  if (refusal.replayed && refusal.status >= 500) co_await count_replay(job.db(), payment.id, payment.key_since);
+  co_return again(refusal);
+}
+
+static std::string create_key(const Payment& payment) {
+  const auto key = "create:" + payment.id.text();
+  return payment.create_try == 1 ? key : key + ":" + std::to_string(payment.create_try);
+}
+
+static Task<Outcome> adopt(Job& job, PaymentId id, stripe::Intent intent) {
+  const bool live = stripe_of(job).livemode();
+  co_await job.database().transaction(
+      [&](pg::Transaction& tx) -> Task<> {
+        auto payment = co_await lock(tx, id);
+        ensure(payment.has_value(), "payments are never deleted");
+        co_await job.finish(tx);
+        if (payment->intent_id) co_return;
+        const auto sight = stripe::seen(intent);
+        payment->intent_id = intent.id;
+        News news = settle(*payment, sight, Sight::late, live, job.now());
+        if (payment->alarm)
+          alarm(*payment);
+        else if (!ended(payment->status) || news == News::none)
+          news = intent_made(*payment, intent.id, job.now(), terms_of(job));
+        keep(tx, *payment, news, job.now());
+        // Given up while Stripe was making it: nobody may pay it any more.
+        if (payment->status == Status::failed && news == News::changed)
+          jobs::enqueue(tx, "cancel_intent", id.text(), PaymentJob{id});
+      },
+      job.deadline());
+  co_return Done{};
+}
+
+/// The present key cannot tell what happened. The list can.
+static Task<Outcome> find_or_next_key(Job& job, Payment payment) {
+  auto found = co_await stripe_of(job).find_lost(errand(job), payment.id, payment.created_at - std::chrono::minutes{5},
+                                                 job.now());
+  if (!found)
+    co_return found.error().verdict == stripe::Verdict::again ? again(found.error()) : troubled(found.error());
+  if (*found) co_return co_await adopt(job, payment.id, std::move(**found));
+  co_await conclude(job, payment.id, [now = job.now()](Payment& p) {
+    return p.status == Status::pending && !p.intent_id ? next_key(p, now) : News::none;
+  });
+  co_return Done{};
+}
+
+Task<Outcome> create_intent(Job& job, PaymentJob work) {
+  const auto payment = co_await find(job.db(), work.payment);
+  if (!payment || payment->intent_id || payment->status == Status::succeeded) co_return Done{};
+  // Given up before anything was sent: nothing to find, nothing to make.
+  if (payment->status == Status::failed && job.attempt() == 1) co_return Done{};
+  if (job.now() - payment->placed_at >= terms_of(job).give_up_after) {
+    co_await conclude(job, payment->id, [](Payment& p) { return give_up(p, "provider_unavailable"); });
+    co_return Done{};
+  }
+  if (must_ask(*payment, job.now(), terms_of(job))) co_return co_await find_or_next_key(job, *payment);
+
+  auto made = co_await stripe_of(job).create(errand(job), create_key(*payment), payment->id, payment->order_id,
+                                             payment->total());
+  if (made) co_return co_await adopt(job, payment->id, std::move(*made));
+  const auto& refusal = made.error();
+  switch (refusal.verdict) {
+    case stripe::Verdict::again:
+      co_return co_await again_with_key(job, *payment, refusal);
+    case stripe::Verdict::ask:
+      co_return co_await find_or_next_key(job, *payment);
+    default:
+      break;
+  }
+  if (!refusal.error.param.starts_with("amount") && refusal.error.param != "currency" &&
+      !refusal.error.code.starts_with("amount_") && !refusal.error.code.starts_with("invalid_charge_amount"))
+    co_return troubled(refusal);
+  co_await conclude(job, payment->id, [](Payment& p) { return give_up(p, "amount_not_chargeable"); });
+  co_return Done{};
+}
+
+/// The running try's own answer: HTTP 200, or the PaymentIntent inside an error.
+static Task<Outcome> answered(Job& job, TryJob work, Seen seen) {
+  co_await conclude(job, work.payment, [=, live = stripe_of(job).livemode(), now = job.now()](Payment& p) {
+    const bool running = p.status == Status::confirming && p.attempt == work.attempt;
+    return settle(p, seen, running ? Sight::answer : Sight::late, live, now);
+  });
+  co_return Done{};
+}
+
+static Task<Outcome> ask_about_try(Job& job, TryJob work, std::string intent) {
+  auto found = co_await stripe_of(job).find(errand(job), std::move(intent));
+  if (!found)
+    co_return found.error().verdict == stripe::Verdict::again ? again(found.error()) : troubled(found.error());
+  co_await conclude(job, work.payment,
+                    [work, seen = stripe::seen(*found), live = stripe_of(job).livemode(), now = job.now()](Payment& p) {
+                      const bool running = p.status == Status::confirming && p.attempt == work.attempt;
+                      return running ? resolve(p, seen, live, now) : settle(p, seen, Sight::late, live, now);
+                    });
+  co_return Done{};
+}
+
+Task<Outcome> confirm_intent(Job& job, TryJob work) {
+  const auto payment = co_await find(job.db(), work.payment);
+  if (!payment || payment->status != Status::confirming || payment->attempt != work.attempt) co_return Done{};
+  const auto& intent = payment->intent_id.value();
+  if (must_ask(*payment, job.now(), terms_of(job))) co_return co_await ask_about_try(job, work, intent);
+
+  auto confirmed = co_await stripe_of(job).confirm(
+      errand(job), "confirm:" + payment->id.text() + ":" + std::to_string(payment->attempt), intent,
+      payment->payment_method.value(), payment->return_url.value_or(job.get<Settings>().order_page(payment->order_id)));
+  if (confirmed) co_return co_await answered(job, work, stripe::seen(*confirmed));
+
+  const auto& refusal = confirmed.error();
+  switch (refusal.verdict) {
+    case stripe::Verdict::again:
+      co_return co_await again_with_key(job, *payment, refusal);
+    case stripe::Verdict::ask:
+      co_return co_await ask_about_try(job, work, intent);
+    case stripe::Verdict::declined:
+    case stripe::Verdict::unexpected_state:
+      if (!refusal.error.payment_intent) co_return co_await ask_about_try(job, work, intent);
+      co_return co_await answered(job, work, stripe::seen(*refusal.error.payment_intent));
+    case stripe::Verdict::refused:
+      if (refusal.error.param == "payment_method" || (refusal.status != 404 && refusal.error.param != "return_url"))
+        break;
+      [[fallthrough]];
+    default:
+      co_return troubled(refusal);
+  }
+  // The payment method is unknown, or was used before: a definite outcome, nothing was charged.
+  log::info("a payment method was refused", {{"payment", payment->id.text()}, {"reason", refusal.text()}});
+  co_await conclude(job, payment->id, [work](Payment& p) {
+    return p.attempt == work.attempt ? refuse_try(p, "method_refused") : News::none;
+  });
+  co_return Done{};
+}
+
+Task<Outcome> cancel_intent(Job& job, PaymentJob work) {
+  const auto payment = co_await find(job.db(), work.payment);
+  if (!payment || !payment->intent_id) co_return Done{};
+  if (payment->status != Status::cancelling && payment->status != Status::failed) co_return Done{};
+
+  auto cancelled = co_await stripe_of(job).cancel(errand(job), *payment->intent_id);
+  if (!cancelled) {
+    auto& refusal = cancelled.error();
+    if (refusal.verdict == stripe::Verdict::again || refusal.verdict == stripe::Verdict::ask) co_return again(refusal);
+    if (refusal.verdict != stripe::Verdict::unexpected_state) co_return troubled(refusal);
+    // Paid, cancelled before, or with the bank: the PaymentIntent's status decides.
+    if (refusal.error.payment_intent)
+      cancelled = std::move(*refusal.error.payment_intent);
+    else
+      cancelled = co_await stripe_of(job).find(errand(job), *payment->intent_id);
+    if (!cancelled) co_return again(cancelled.error());
+  }
+  if (cancelled->status == "processing") co_return Retry{"the bank is processing it", Duration{60'000}, false};
+  co_await conclude(job, payment->id,
+                    [seen = stripe::seen(*cancelled), live = stripe_of(job).livemode(), now = job.now()](Payment& p) {
+                      return settle(p, seen, Sight::late, live, now);
+                    });
+  co_return Done{};
+}
+
+Task<Outcome> read_intent(Job& job, PaymentJob work) {
+  const auto payment = co_await find(job.db(), work.payment);
+  if (!payment || !payment->intent_id || payment->status == Status::succeeded) co_return Done{};
+  auto found = co_await stripe_of(job).find(errand(job), *payment->intent_id);
+  if (!found)
+    co_return found.error().verdict == stripe::Verdict::again ? again(found.error()) : troubled(found.error());
+  co_await job.database().transaction(
+      [&](pg::Transaction& tx) -> Task<> {
+        auto now_here = co_await lock(tx, payment->id);
+        ensure(now_here.has_value(), "payments are never deleted");
+        co_await job.finish(tx);
+        const bool overtaken = now_here->version != payment->version;
+        const auto alarmed = now_here->alarm;
+        const News news = settle(*now_here, stripe::seen(*found), overtaken ? Sight::late : Sight::fresh,
+                                 stripe_of(job).livemode(), job.now());
+        keep(tx, *now_here, news, job.now());
+        if (now_here->alarm != alarmed) alarm(*now_here);
+        // What was read may be older than what happened here meanwhile.
+        if (overtaken && !ended(now_here->status)) look(tx, payment->id, "overtaken", job.now());
+      },
+      job.deadline());
+  co_return Done{};
+}
+
+Task<Outcome> expire_payment(Job& job, PaymentJob work) {
+  co_await job.database().transaction(
+      [&](pg::Transaction& tx) -> Task<> {
+        auto payment = co_await lock(tx, work.payment);
+        co_await job.finish(tx);
+        if (!payment || ended(payment->status)) co_return;
+        const News news = expire(*payment, job.now(), terms_of(job));
+        if (news != News::none)
+          keep(tx, *payment, news, job.now());
+        else if (payment->status != Status::cancelling)
+          drive(tx, *payment);  // pay_by was moved
+      },
+      job.deadline());
+  co_return Done{};
+}
+
+Task<> sweep(Job& job) {
+  const auto now = job.now();
+  for (const auto id : co_await stale(job.db(), now - job.get<Settings>().sweep_after, now, 500)) {
+    co_await job.database().transaction([&](pg::Transaction& tx) -> Task<> {
+      const auto payment = co_await lock(tx, id);
+      if (!payment) co_return;
+      drive(tx, *payment);
+      if (payment->status == Status::requires_action || payment->status == Status::processing)
+        look(tx, id, "swept", now);
+    });
+  }
+  co_await forget_webhooks(job.db(), now - std::chrono::days{40});
+}
+
+Task<> fill_gaps(Job& job) {
+  const auto now = job.now();
+  // Overlapping: an event may appear in the list after a later one. Each id acts once anyway.
+  const auto since =
+      (co_await events_read_until(job.db())).value_or(now - std::chrono::hours{1}) - std::chrono::minutes{10};
+  std::string after;
+  while (true) {
+    auto page = co_await stripe_of(job).events(errand(job), since, after);
+    if (!page) {
+      log::warning("Stripe's events cannot be read", {{"reason", page.error().text()}});
+      co_return;
+    }
+    co_await job.database().transaction([&](pg::Transaction& tx) -> Task<> {
+      for (auto& event : page->data) co_await on_stripe_event(tx, event, stripe_of(job).livemode(), now);
+    });
+    if (!page->has_more || page->data.empty()) break;
+    after = page->data.back().id;
+  }
+  co_await events_read(job.db(), now);
+}
+
+}  // namespace acme::payments

@@ -1,0 +1,36 @@
+#pragma once
+// What payments does outside the building. Every job may die at any point and run again: it reads where the payment
+// stands, calls with the key that this state names, and writes the outcome with the end of the job.
+#include "platform/service.hpp"
+#include "services/payments/store.hpp"
+#include "services/payments/stripe.hpp"
+
+namespace acme::payments {
+
+struct PaymentJob {
+  PaymentId payment;
+};
+BOOST_DESCRIBE_STRUCT(PaymentJob, (), (payment))
+struct TryJob {
+  PaymentId payment;
+  int attempt = 0;
+};
+BOOST_DESCRIBE_STRUCT(TryJob, (), (payment, attempt))
+
+Task<jobs::Outcome> create_intent(Job& job, PaymentJob work);
+Task<jobs::Outcome> confirm_intent(Job& job, TryJob work);
+Task<jobs::Outcome> cancel_intent(Job& job, PaymentJob work);
+/// Looks where the PaymentIntent stands: after a webhook, and when nothing was heard for long.
+Task<jobs::Outcome> read_intent(Job& job, PaymentJob work);
+Task<jobs::Outcome> expire_payment(Job& job, PaymentJob work);
+void look(pg::Transaction& tx, PaymentId payment, std::string why, Time at);
+
+/// Every open payment has a job that carries it on; those that only Stripe can move are read.
+Task<> sweep(Job& job);
+/// Reads Stripe's list of events for webhooks that never came.
+Task<> fill_gaps(Job& job);
+
+/// Writes the row, and with the news what follows from it: ledger, event, the next job.
+void keep(pg::Transaction& tx, Payment& payment, News news, Time now);
+
+}  // namespace acme::payments

@@ -1,0 +1,243 @@
+#include "services/payments/store.hpp"
+
+namespace acme::payments {
+
+#define PAYMENT                                                                                             \
+  "id, order_id, customer_id, amount, currency, status, version, intent_id, create_try, attempt, replays, " \
+  "key_since, payment_method, return_url, pay_by, grace_given, reason, declined, charge_id, brand, last4, " \
+  "exp_month, exp_year, captured_at, alarm, placed_at, created_at"
+
+static const pg::Statement<KnownOrder(OrderId, UserId, std::string, std::int64_t)> note_order_sql{"payments.note_order",
+                                                                                                  R"sql(
+  WITH noted AS (
+    INSERT INTO orders AS known (id, customer_id, status, sequence) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (id) DO UPDATE
+       SET customer_id = CASE WHEN known.sequence < $4 THEN $2 ELSE known.customer_id END,
+           status = CASE WHEN known.sequence < $4 THEN $3 ELSE known.status END,
+           sequence = greatest(known.sequence, $4)
+    RETURNING customer_id, status, sequence
+  ), handed_over AS (  -- a guest's order that became a customer's
+    UPDATE payments SET customer_id = noted.customer_id
+      FROM noted
+     WHERE payments.order_id = $1 AND payments.customer_id <> noted.customer_id
+  )
+  SELECT customer_id, status, sequence FROM noted
+)sql"};
+
+Task<KnownOrder> note_order(pg::Transaction& tx, OrderId order, KnownOrder heard) {
+  auto known = co_await tx.one(note_order_sql, order, heard.customer_id, heard.status, heard.sequence);
+  co_return known.value();
+}
+
+static const pg::Statement<Payment(PaymentId)> find_sql{"payments.find",
+                                                        "SELECT " PAYMENT " FROM payments WHERE id = $1"};
+
+Task<std::optional<Payment>> find(pg::Session& db, PaymentId id) { return db.one(find_sql, id); }
+
+static const pg::Statement<Payment(OrderId, UserId)> find_by_order_sql{
+    "payments.find_by_order", "SELECT " PAYMENT " FROM payments WHERE order_id = $1 AND customer_id = $2"};
+
+Task<std::optional<Payment>> find(pg::Session& db, OrderId order, UserId customer) {
+  return db.one(find_by_order_sql, order, customer);
+}
+
+static const pg::Statement<Payment(PaymentId)> lock_sql{"payments.lock",
+                                                        "SELECT " PAYMENT " FROM payments WHERE id = $1 FOR UPDATE"};
+
+Task<std::optional<Payment>> lock(pg::Transaction& tx, PaymentId id) { return tx.one(lock_sql, id); }
+
+static const pg::Statement<PaymentId(OrderId)> of_order_sql{"payments.of_order",
+                                                            "SELECT id FROM payments WHERE order_id = $1"};
+
+Task<std::optional<PaymentId>> of_order(pg::Session& db, OrderId order) { return db.one(of_order_sql, order); }
+
+static const pg::Statement<PaymentId(std::string)> with_intent_sql{"payments.with_intent",
+                                                                   "SELECT id FROM payments WHERE intent_id = $1"};
+
+Task<std::optional<PaymentId>> with_intent(pg::Session& db, std::string intent_id) {
+  return db.one(with_intent_sql, std::move(intent_id));
+}
+
+static const pg::Statement<PaymentId(PaymentId, OrderId, UserId, std::int64_t, std::string, std::optional<std::string>,
+                                     std::optional<std::string>, Time, Time)>
+    insert_sql{"payments.insert", R"sql(
+  INSERT INTO payments (id, order_id, customer_id, amount, currency, status, version, create_try, attempt, replays,
+                        key_since, payment_method, return_url, grace_given, placed_at, created_at, updated_at, swept_at)
+  VALUES ($1, $2, $3, $4, $5, 'pending', 0, 1, 0, 0, $9, $6, $7, false, $8, $9, $9, $9)
+  ON CONFLICT (order_id) DO NOTHING
+  RETURNING id
+)sql"};
+
+Task<bool> insert(pg::Transaction& tx, Payment payment, Time now) {
+  auto id = co_await tx.one(insert_sql, payment.id, payment.order_id, payment.customer_id, payment.amount,
+                            payment.currency, payment.payment_method, payment.return_url, payment.placed_at, now);
+  co_return id.has_value();
+}
+
+using MaybeText = std::optional<std::string>;
+static const pg::Statement<void(PaymentId, Status, std::int64_t, MaybeText, int, int, int, Time, MaybeText, MaybeText,
+                                std::optional<Time>, bool, MaybeText, MaybeText, MaybeText, MaybeText, MaybeText,
+                                std::optional<int>, std::optional<int>, std::optional<Time>, MaybeText, Time)>
+    save_sql{"payments.save", R"sql(
+  UPDATE payments
+     SET status = $2, version = $3, intent_id = $4, create_try = $5, attempt = $6, replays = $7, key_since = $8,
+         payment_method = $9, return_url = $10, pay_by = $11, grace_given = $12, reason = $13, declined = $14,
+         charge_id = $15, brand = $16, last4 = $17, exp_month = $18, exp_year = $19, captured_at = $20, alarm = $21,
+         updated_at = $22, swept_at = $22
+   WHERE id = $1
+)sql"};
+
+static const pg::Statement<void(PaymentId, std::string, std::int64_t, std::string, Time)> book_capture_sql{
+    "payments.book_capture", R"sql(
+  INSERT INTO ledger (payment_id, kind, reference, debit, credit, amount, currency, at)
+  VALUES ($1, 'capture', $2, 'stripe', 'sales', $3, $4, $5)
+)sql"};
+
+struct Method {
+  std::string brand, last4;
+};
+BOOST_DESCRIBE_STRUCT(Method, (), (brand, last4))
+
+/// payment.completed and payment.failed, as contracts/events has them.
+struct PaymentEvent {
+  PaymentId payment_id;
+  OrderId order_id;
+  UserId customer_id;
+  std::int64_t amount = 0;
+  std::string currency, status;
+  std::optional<Time> captured_at;
+  std::optional<bool> final;
+  std::optional<std::string> reason, message;
+  std::optional<Method> method;
+};
+BOOST_DESCRIBE_STRUCT(PaymentEvent, (),
+                      (payment_id, order_id, customer_id, amount, currency, status, captured_at, final, reason, message,
+                       method))
+
+static void announce(pg::Transaction& tx, const Payment& payment, News news) {
+  PaymentEvent event{payment.id,
+                     payment.order_id,
+                     payment.customer_id,
+                     payment.amount,
+                     payment.currency,
+                     "pending",
+                     payment.captured_at,
+                     {},
+                     {},
+                     {},
+                     {}};
+  if (payment.brand) event.method = Method{*payment.brand, payment.last4.value_or("")};
+  if (news == News::completed) {
+    event.status = "succeeded";
+  } else {
+    event.final = news == News::failed;
+    if (news == News::failed) event.status = "failed";
+    event.reason = payment.reason.value_or("card_declined");
+    event.message = std::string{decline_message(*event.reason)};
+  }
+  events::publish(tx, news == News::completed ? "payment.completed" : "payment.failed", payment.id.text(),
+                  payment.version, event);
+}
+
+void save(pg::Transaction& tx, Payment& payment, News news, Time now) {
+  payment.version += 1;
+  tx.later(save_sql, payment.id, payment.status, payment.version, payment.intent_id, payment.create_try,
+           payment.attempt, payment.replays, payment.key_since, payment.payment_method, payment.return_url,
+           payment.pay_by, payment.grace_given, payment.reason, payment.declined, payment.charge_id, payment.brand,
+           payment.last4, payment.exp_month, payment.exp_year, payment.captured_at, payment.alarm, now);
+  if ((news == News::completed || news == News::stray) && payment.amount > 0)
+    tx.later(book_capture_sql, payment.id, payment.charge_id.value(), payment.amount, payment.currency,
+             payment.captured_at.value());
+  if (news == News::completed || news == News::failed || news == News::declined) announce(tx, payment, news);
+}
+
+static const pg::Statement<void(PaymentId, Time)> count_replay_sql{"payments.count_replay", R"sql(
+  UPDATE payments SET replays = replays + 1 WHERE id = $1 AND key_since = $2
+)sql"};
+
+Task<> count_replay(pg::Session& db, PaymentId id, Time key_since) { co_await db.run(count_replay_sql, id, key_since); }
+
+static const pg::Statement<PaymentId(Time, Time, int)> stale_sql{"payments.stale", R"sql(
+  UPDATE payments SET swept_at = $2
+   WHERE id IN (SELECT id FROM payments
+                 WHERE status NOT IN ('succeeded', 'failed') AND swept_at < $1
+                 ORDER BY swept_at LIMIT $3
+                   FOR UPDATE SKIP LOCKED)
+  RETURNING id
+)sql"};
+
+Task<std::vector<PaymentId>> stale(pg::Session& db, Time before, Time now, int limit) {
+  return db.all(stale_sql, before, now, limit);
+}
+
+static const pg::Statement<std::string(std::string, std::string, std::string, std::optional<PaymentId>, bool, Time,
+                                       Time)>
+    hear_sql{"payments.hear", R"sql(
+  INSERT INTO webhook_events (id, type, object_id, payment_id, livemode, created_at, received_at)
+  VALUES ($1, $2, $3, $4, $5, $6, $7)
+  ON CONFLICT (id) DO NOTHING
+  RETURNING id
+)sql"};
+
+Task<bool> hear(pg::Transaction& tx, WebhookEvent event, Time now) {
+  auto id = co_await tx.one(hear_sql, event.id, event.type, event.object_id, event.payment_id, event.livemode,
+                            event.created_at, now);
+  co_return id.has_value();
+}
+
+static const pg::Statement<void(Time)> forget_webhooks_sql{"payments.forget_webhooks", R"sql(
+  DELETE FROM webhook_events WHERE received_at < $1
+)sql"};
+
+Task<> forget_webhooks(pg::Session& db, Time before) { co_await db.run(forget_webhooks_sql, before); }
+
+static const pg::Statement<Time()> read_until_sql{"payments.events_read_until", "SELECT until FROM event_gaps"};
+
+Task<std::optional<Time>> events_read_until(pg::Session& db) { return db.one(read_until_sql); }
+
+static const pg::Statement<void(Time)> events_read_sql{"payments.events_read", R"sql(
+  INSERT INTO event_gaps (until) VALUES ($1) ON CONFLICT (one) DO UPDATE SET until = EXCLUDED.until
+)sql"};
+
+Task<> events_read(pg::Session& db, Time until) { co_await db.run(events_read_sql, until); }
+
+static const pg::Statement<AuditRow(OrderId, int)> audit_sql{"payments.audit", R"sql(
+  SELECT payments.order_id, payments.id AS payment_id, payments.status, payments.currency, payments.amount,
+         coalesce(booked.came, 0)::bigint AS captured, coalesce(booked.went, 0)::bigint AS refunded,
+         payments.intent_id, payments.charge_id, payments.captured_at,
+         coalesce(orders.status, '') AS order_status, payments.alarm
+    FROM payments
+    LEFT JOIN orders ON orders.id = payments.order_id
+    LEFT JOIN LATERAL (SELECT sum(amount) FILTER (WHERE debit = 'stripe') AS came,
+                              sum(amount) FILTER (WHERE credit = 'stripe') AS went
+                         FROM ledger WHERE payment_id = payments.id) AS booked ON true
+   WHERE payments.order_id > $1
+   ORDER BY payments.order_id
+   LIMIT $2
+)sql"};
+
+Task<std::vector<AuditRow>> audit(pg::Session& db, OrderId after, int limit) { return db.all(audit_sql, after, limit); }
+
+static const pg::Statement<Takings()> takings_sql{"payments.takings", R"sql(
+  SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day, currency, sum(amount)::bigint AS amount
+    FROM ledger
+   WHERE kind = 'capture'
+   GROUP BY 1, 2
+   ORDER BY 1, 2
+)sql"};
+
+Task<std::vector<Takings>> takings(pg::Session& db) { return db.all(takings_sql); }
+
+static const pg::Statement<OpenItems()> open_items_sql{"payments.open_items", R"sql(
+  SELECT (SELECT count(*) FROM payments WHERE status NOT IN ('succeeded', 'failed')) AS open,
+         (SELECT count(*) FROM payments WHERE alarm IS NOT NULL) AS alarms,
+         (SELECT count(*) FROM jobs WHERE state = 'dead') AS dead_jobs,
+         (SELECT count(*) FROM jobs WHERE state = 'waiting') AS waiting_jobs
+)sql"};
+
+Task<OpenItems> open_items(pg::Session& db) {
+  auto items = co_await db.one(open_items_sql);
+  co_return items.value();
+}
+
+}  // namespace acme::payments

@@ -1,0 +1,81 @@
+#pragma once
+#include "platform/events/events.hpp"
+#include "platform/postgres/postgres.hpp"
+#include "services/payments/domain.hpp"
+
+namespace acme::payments {
+
+/// The newest that payments heard of an order.
+struct KnownOrder {
+  UserId customer_id;
+  std::string status;
+  std::int64_t sequence = 0;
+};
+BOOST_DESCRIBE_STRUCT(KnownOrder, (), (customer_id, status, sequence))
+
+/// Keeps an order's event if it is newer than what is known, gives the order's payment to its present customer, and
+/// answers what holds now.
+Task<KnownOrder> note_order(pg::Transaction& tx, OrderId order, KnownOrder heard);
+
+Task<std::optional<Payment>> find(pg::Session& db, PaymentId id);
+/// Of that customer alone.
+Task<std::optional<Payment>> find(pg::Session& db, OrderId order, UserId customer);
+/// Whosever it is: for reactions, and to tell "not yet" from "not yours".
+Task<std::optional<PaymentId>> of_order(pg::Session& db, OrderId order);
+/// The row stays locked until the transaction ends.
+Task<std::optional<Payment>> lock(pg::Transaction& tx, PaymentId id);
+Task<std::optional<PaymentId>> with_intent(pg::Session& db, std::string intent_id);
+
+/// False when the order has its payment already.
+Task<bool> insert(pg::Transaction& tx, Payment payment, Time now);
+/// The row as it now is, its next version, and with the news the ledger's row and the event. The row is locked.
+void save(pg::Transaction& tx, Payment& payment, News news, Time now);
+
+/// One more stored 500 under the key that has been used since then.
+Task<> count_replay(pg::Session& db, PaymentId id, Time key_since);
+
+/// Open payments that nobody has looked at since `before`; they count as looked at.
+Task<std::vector<PaymentId>> stale(pg::Session& db, Time before, Time now, int limit);
+
+struct WebhookEvent {
+  std::string id, type, object_id;
+  std::optional<PaymentId> payment_id;
+  bool livemode = false;
+  Time created_at{};
+};
+/// False when that event was heard before.
+Task<bool> hear(pg::Transaction& tx, WebhookEvent event, Time now);
+Task<> forget_webhooks(pg::Session& db, Time before);
+Task<std::optional<Time>> events_read_until(pg::Session& db);
+Task<> events_read(pg::Session& db, Time until);
+
+struct AuditRow {
+  OrderId order_id;
+  PaymentId payment_id;
+  std::string status, currency;
+  std::int64_t amount = 0, captured = 0, refunded = 0;
+  std::optional<std::string> intent_id, charge_id;
+  std::optional<Time> captured_at;
+  std::string order_status;
+  std::optional<std::string> alarm;
+};
+BOOST_DESCRIBE_STRUCT(AuditRow, (),
+                      (order_id, payment_id, status, currency, amount, captured, refunded, intent_id, charge_id,
+                       captured_at, order_status, alarm))
+Task<std::vector<AuditRow>> audit(pg::Session& db, OrderId after, int limit);
+
+/// What the ledger says was captured on a day (UTC).
+struct Takings {
+  std::string day, currency;
+  std::int64_t amount = 0;
+};
+BOOST_DESCRIBE_STRUCT(Takings, (), (day, currency, amount))
+Task<std::vector<Takings>> takings(pg::Session& db);
+
+struct OpenItems {
+  std::int64_t open = 0, alarms = 0, dead_jobs = 0, waiting_jobs = 0;
+};
+BOOST_DESCRIBE_STRUCT(OpenItems, (), (open, alarms, dead_jobs, waiting_jobs))
+Task<OpenItems> open_items(pg::Session& db);
+
+}  // namespace acme::payments
