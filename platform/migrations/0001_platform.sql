@@ -68,7 +68,8 @@ CREATE TABLE platform.redriven (
   at timestamptz NOT NULL DEFAULT now()
 );
 
--- A lease is the number of its owner's incarnation, which holds the advisory lock of that number while it lives.
+-- A lease is the number of its owner's incarnation, which holds the advisory lock (1, number) while it lives.
+-- `again`: the job was asked for anew while it ran.
 CREATE SEQUENCE platform.incarnations AS int CYCLE;
 CREATE TABLE platform.jobs (
   kind text NOT NULL,
@@ -77,12 +78,15 @@ CREATE TABLE platform.jobs (
   run_at timestamptz NOT NULL DEFAULT now(),
   attempts int NOT NULL DEFAULT 0,
   lease bigint,
+  again boolean NOT NULL DEFAULT false,
   state text NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'dead')),
   last_error text,
+  traceparent text NOT NULL DEFAULT '',
   created_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (kind, key)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
-CREATE INDEX jobs_due ON platform.jobs (kind, run_at) WHERE state = 'waiting';
+CREATE INDEX jobs_due ON platform.jobs (kind, run_at) WHERE state = 'waiting' AND lease IS NULL;
+CREATE INDEX jobs_leased ON platform.jobs (lease) WHERE lease IS NOT NULL;
 
 -- When each periodic last began, so that one process of several runs it.
 CREATE TABLE platform.periodics (

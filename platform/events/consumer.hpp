@@ -1,0 +1,96 @@
+#pragma once
+// A service hears one topic, for platform/ alone: each event's effect happens once, in the order of its key.
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "platform/runtime/runtime.hpp"
+#include "platform/service.hpp"
+
+namespace acme::events {
+
+/// What handling works with.
+struct Pieces {
+  pg::Database& database;
+  World& world;
+  const Service& service;
+};
+
+/// The reactions of a service to one topic.
+class Topic {
+ public:
+  Topic(Pieces pieces, std::string name);
+
+  /// From where to where the topic's position moves with the effect; nothing when there is no log (tests).
+  struct Move {
+    std::int64_t from, to;
+  };
+  enum class Handled {
+    all,    // those that could not be are parked
+    stale,  // the position was elsewhere: another process reads this topic
+  };
+  /// One transaction: inbox, handlers, parked rows of what cannot be read or stands behind a parked event, position.
+  /// Throws what a handler threw; then nothing happened.
+  struct Result {
+    Handled handled = Handled::all;
+    int parked = 0;
+  };
+  Task<Result> handle(std::vector<Envelope> batch, std::optional<Move> move);
+  /// Puts an event aside with the reason, and moves on.
+  Task<Result> park(Envelope event, std::optional<Move> move, std::string error, int attempts);
+
+  /// `handle`, with patience: splits a batch that fails, repeats a single event `tries` times, then parks it. What says
+  /// that a dependency is down is thrown on.
+  Task<Result> digest(std::vector<Entry> batch, std::optional<std::int64_t> from, int tries, Duration pause);
+
+  /// Handles a parked event again; "" when it worked and is no longer parked, else why not.
+  Task<std::string> again(std::int64_t seq, Envelope event, std::string by);
+  const std::string& name() const { return name_; }
+  static bool passing(std::exception_ptr error);  // a dependency is down, or we are full
+
+ private:
+  std::string fault(const Envelope& event) const;
+  Task<> react(pg::Transaction& tx, std::vector<Envelope> events);
+  void put_aside(pg::Transaction& tx, const Envelope& event, std::string error, int attempts);
+
+  Pieces pieces_;
+  std::string name_;
+  std::vector<const Heard*> heard_;
+  json::Shape shape_;
+};
+
+/// Reads the topics of a service from the log and handles them until it is stopped.
+class Consumers {
+ public:
+  struct Options {
+    int batch = 200;
+    int tries = 5;             // of one event, before it is parked
+    Duration pause{50};        // after its first failure; doubles
+    Duration poll{500};        // of the log, when nobody wakes us
+    Duration outage{1'000};    // between probes while a dependency is down, at most
+  };
+  Consumers(Runtime& runtime, Pieces pieces, Log& log, Options options);
+  ~Consumers();
+  void start(TaskGroup& group);
+
+  struct Parked {
+    std::int64_t seq;
+    std::string topic;
+    Uuid id;
+    std::string key;
+    std::int64_t sequence;
+    Time time, parked_at;
+    std::string error;
+    int attempts;
+  };
+  /// Parked events again, oldest first, at most `per_second`; those of a key stop at the first that fails. Each is
+  /// recorded in platform.redriven. Returns how many worked.
+  Task<int> redrive(std::optional<std::string> topic, std::string by, int per_second = 50);
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace acme::events

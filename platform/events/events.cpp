@@ -1,0 +1,28 @@
+#include "platform/events/events.hpp"
+
+namespace acme::events {
+
+namespace {
+const pg::Statement<void(std::string, std::string, std::int64_t, std::string, json::Raw)> publish_sql{
+    "platform.publish", R"sql(
+  INSERT INTO platform.outbox (topic, key, sequence, traceparent, data)
+  VALUES ($1, $2, $3, $4, $5)
+)sql"};
+const pg::Statement<void(Uuid, std::string, std::string, std::int64_t, std::string, json::Raw)> publish_as_sql{
+    "platform.publish_as", R"sql(
+  INSERT INTO platform.outbox (id, topic, key, sequence, traceparent, data)
+  VALUES ($1, $2, $3, $4, $5, $6)
+)sql"};
+}  // namespace
+
+void publish(pg::Transaction& tx, Envelope event) {
+  if (event.traceparent.empty()) event.traceparent = tx.traceparent;
+  if (event.id == Uuid{})
+    tx.later(publish_sql, std::move(event.topic), std::move(event.key), event.sequence, std::move(event.traceparent),
+             json::Raw{std::move(event.data)});
+  else
+    tx.later(publish_as_sql, event.id, std::move(event.topic), std::move(event.key), event.sequence,
+             std::move(event.traceparent), json::Raw{std::move(event.data)});
+}
+
+}  // namespace acme::events

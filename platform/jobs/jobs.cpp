@@ -1,0 +1,205 @@
+#include "platform/jobs/jobs.hpp"
+
+#include "platform/jobs/runner.hpp"
+#include "platform/observe/log.hpp"
+#include "platform/observe/metrics.hpp"
+#include "platform/observe/trace.hpp"
+#include "platform/runtime/loop.hpp"
+
+namespace acme::jobs {
+
+namespace {
+
+// While it runs it is asked for again: it then runs once more. A dead one comes to life.
+const pg::Statement<void(std::string, std::string, json::Raw, std::optional<Time>, std::string)> enqueue_sql{
+    "platform.enqueue",
+    R"sql(
+  INSERT INTO platform.jobs AS job (kind, key, payload, run_at, traceparent)
+  VALUES ($1, $2, $3, coalesce($4, now()), $5)
+      ON CONFLICT (kind, key) DO UPDATE
+     SET run_at = CASE job.state WHEN 'dead' THEN excluded.run_at ELSE least(job.run_at, excluded.run_at) END,
+         attempts = CASE job.state WHEN 'dead' THEN 0 ELSE job.attempts END,
+         payload = CASE job.state WHEN 'dead' THEN excluded.payload ELSE job.payload END,
+         again = job.lease IS NOT NULL,
+         state = 'waiting'
+   WHERE job.state = 'dead' OR job.lease IS NOT NULL OR excluded.run_at < job.run_at
+)sql"};
+const pg::Statement<void(std::string, std::string)> cancel_sql{"platform.cancel_job", R"sql(
+  DELETE FROM platform.jobs
+   WHERE kind = $1 AND key = $2 AND lease IS NULL AND state = 'waiting'
+)sql"};
+
+const pg::Statement<Claimed(std::vector<std::string>, std::vector<int>, Time, std::int64_t)> claim_sql{
+    "platform.claim_jobs", R"sql(
+  WITH due AS (
+    SELECT job.kind, job.key, job.run_at
+      FROM unnest($1, $2) AS wanted (kind, free),
+           LATERAL (SELECT kind, key, run_at
+                      FROM platform.jobs
+                     WHERE kind = wanted.kind AND state = 'waiting' AND lease IS NULL AND run_at <= $3
+                     ORDER BY run_at
+                     LIMIT wanted.free
+                       FOR UPDATE SKIP LOCKED) AS job
+  ), claimed AS (
+    UPDATE platform.jobs AS job
+       SET lease = $4, attempts = attempts + 1
+      FROM due
+     WHERE job.kind = due.kind AND job.key = due.key
+    RETURNING job.kind, job.key, payload, attempts, traceparent, due.run_at
+  )
+  SELECT kind, key, payload, attempts, traceparent
+    FROM claimed
+   ORDER BY run_at
+)sql"};
+
+// Only its owner ends a job; who lost the lease gets 0.
+const pg::Statement<std::int64_t(std::string, std::string, std::int64_t)> done_sql{"platform.finish_job", R"sql(
+  WITH gone AS (
+    DELETE FROM platform.jobs
+     WHERE kind = $1 AND key = $2 AND lease = $3 AND NOT again
+    RETURNING 1
+  ), anew AS (
+    UPDATE platform.jobs
+       SET lease = NULL, again = false, attempts = 0
+     WHERE kind = $1 AND key = $2 AND lease = $3 AND again
+    RETURNING 1
+  )
+  SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM anew)
+)sql"};
+const pg::Statement<void(std::string, std::string, std::int64_t, Time, int, std::string)> retry_sql{
+    "platform.retry_job", R"sql(
+  UPDATE platform.jobs
+     SET lease = NULL, run_at = CASE WHEN again THEN least(run_at, $4) ELSE $4 END, again = false, attempts = $5,
+         last_error = $6
+   WHERE kind = $1 AND key = $2 AND lease = $3
+)sql"};
+const pg::Statement<void(std::string, std::string, std::int64_t, std::string)> dead_sql{"platform.bury_job", R"sql(
+  UPDATE platform.jobs
+     SET lease = NULL, again = false, state = 'dead', last_error = $4
+   WHERE kind = $1 AND key = $2 AND lease = $3
+)sql"};
+
+metrics::Counter outcomes(const Pieces& pieces, const std::string& kind, const char* outcome) {
+  return metrics::counter("acme_jobs_total", "Attempts of jobs by how they ended",
+                          {{"service", pieces.service.name}, {"kind", kind}, {"outcome", outcome}});
+}
+
+class Attempt final : public Job {
+ public:
+  Attempt(Pieces pieces, Claimed job, std::int64_t lease, Deadline deadline)
+      : pieces_(pieces),
+        job_(std::move(job)),
+        lease_(lease),
+        deadline_(deadline),
+        database_(pieces.database, job_.traceparent.empty() ? new_traceparent(pieces.world) : job_.traceparent) {}
+
+  World& world() const override { return pieces_.world; }
+  pg::Database& database() const override { return database_; }
+  const Parts& parts() const override { return pieces_.service.parts; }
+  Deadline deadline() const override { return deadline_; }
+  const std::string& traceparent() const override { return database_.traceparent(); }
+  const std::string& key() const override { return job_.key; }
+  int attempt() const override { return job_.attempts; }
+  pg::Session& db() override { return pieces_.database.session(); }
+  Task<> finish(pg::Transaction& tx) override {
+    if ((co_await tx.one(done_sql, job_.kind, job_.key, lease_)).value_or(0) == 0)
+      throw std::runtime_error("the job was taken over by another process");
+    finished_ = true;  // believed only when the attempt then ends well
+  }
+  bool finished() const { return finished_; }
+
+ private:
+  Pieces pieces_;
+  const Claimed job_;
+  const std::int64_t lease_;
+  const Deadline deadline_;
+  mutable TracedDatabase database_;
+  bool finished_ = false;
+};
+
+}  // namespace
+
+void enqueue(pg::Transaction& tx, std::string kind, std::string key, std::string payload, Time run_at) {
+  tx.later(enqueue_sql, std::move(kind), std::move(key), json::Raw{std::move(payload)},
+           run_at == Time{} ? std::nullopt : std::optional{run_at}, tx.traceparent);
+}
+void cancel(pg::Transaction& tx, std::string kind, std::string key) {
+  tx.later(cancel_sql, std::move(kind), std::move(key));
+}
+
+Task<std::vector<Claimed>> claim(Pieces pieces, std::vector<std::string> kinds, std::vector<int> free,
+                                 std::int64_t lease) {
+  return pieces.database.session().all(claim_sql, std::move(kinds), std::move(free), pieces.world.now(), lease);
+}
+
+void Budget::ran() { tokens_ = std::min(10.0, tokens_ + 0.1); }
+bool Budget::repeat() {
+  if (tokens_ < 1) return false;
+  tokens_ -= 1;
+  return true;
+}
+
+Task<> attempt(Pieces pieces, const JobKind& kind, Claimed job, std::int64_t lease, Budget& budget) {
+  const auto begin = std::chrono::steady_clock::now();
+  Attempt work{pieces, job, lease, in(kind.policy.timeout)};
+  if (job.attempts == 1) budget.ran();
+  Outcome outcome;
+  try {
+    outcome = co_await with_deadline(kind.run(work, job.payload.text), work.deadline());
+  } catch (const boost::system::system_error& error) {
+    if (is_cancellation(error)) throw;
+    outcome = Retry{error.what()};
+  } catch (const std::exception& error) {
+    outcome = Retry{error.what()};
+  }
+  metrics::histogram("acme_job_seconds", "How long attempts of jobs take",
+                     {{"service", pieces.service.name}, {"kind", job.kind}})
+      .observe(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+
+  auto* retry = std::get_if<Retry>(&outcome);
+  auto* dead = std::get_if<Dead>(&outcome);
+  if (retry && kind.policy.max_attempts > 0 && retry->counts && job.attempts >= kind.policy.max_attempts) {
+    outcome = Dead{retry->reason};
+    retry = nullptr;
+    dead = std::get_if<Dead>(&outcome);
+  }
+  auto& db = pieces.database.session();
+  if (dead) {
+    log::error("a job is dead", {{"service", pieces.service.name},
+                                 {"kind", job.kind},
+                                 {"key", job.key},
+                                 {"attempts", job.attempts},
+                                 {"reason", dead->reason}});
+    outcomes(pieces, job.kind, "dead").add();
+    co_await db.run(dead_sql, job.kind, job.key, lease, dead->reason);
+  } else if (retry) {
+    auto after = retry->after;
+    if (after == Duration{0}) {
+      // Full jitter; without budget the longest pause, so that a provider that is down is not buried in repetitions.
+      const auto doublings = std::min(job.attempts, 20);
+      auto most = std::min<std::int64_t>(kind.policy.backoff_cap.count(), kind.policy.backoff.count() << doublings);
+      if (retry->counts && !budget.repeat()) most = kind.policy.backoff_cap.count();
+      after = Duration{static_cast<std::int64_t>(pieces.world.below(static_cast<std::uint64_t>(most) + 1))};
+    }
+    if (retry->counts)
+      log::warning("a job will be repeated", {{"service", pieces.service.name},
+                                              {"kind", job.kind},
+                                              {"key", job.key},
+                                              {"attempt", job.attempts},
+                                              {"after_ms", after.count()},
+                                              {"reason", retry->reason}});
+    outcomes(pieces, job.kind, retry->counts ? "retry" : "wait").add();
+    co_await db.run(retry_sql, job.kind, job.key, lease, pieces.world.now() + after,
+                    retry->counts ? job.attempts : job.attempts - 1, retry->reason);
+  } else {
+    outcomes(pieces, job.kind, "done").add();
+    if (!work.finished()) co_await db.one(done_sql, job.kind, job.key, lease);
+  }
+}
+
+Task<> run_once(Pieces pieces, const Periodic& periodic) {
+  Attempt work{pieces, {periodic.name, "", {}, 1, ""}, 0, in(std::max(Duration{60'000}, periodic.interval))};
+  co_await periodic.run(work);
+}
+
+}  // namespace acme::jobs

@@ -1,0 +1,67 @@
+#pragma once
+// Runs a service's jobs and periodics, for platform/ alone.
+#include <map>
+#include <memory>
+#include <string>
+
+#include "platform/postgres/connection.hpp"
+#include "platform/runtime/runtime.hpp"
+#include "platform/service.hpp"
+
+namespace acme::jobs {
+
+/// A job that was claimed for one attempt.
+struct Claimed {
+  std::string kind, key;
+  json::Raw payload;
+  int attempts;  // with this one
+  std::string traceparent;
+};
+BOOST_DESCRIBE_STRUCT(Claimed, (), (kind, key, payload, attempts, traceparent))
+
+/// What attempts work with.
+struct Pieces {
+  pg::Database& database;
+  World& world;
+  const Service& service;
+};
+
+/// The due jobs of these kinds, at most `free` of each, leased to `lease`; the longest due first.
+Task<std::vector<Claimed>> claim(Pieces pieces, std::vector<std::string> kinds, std::vector<int> free,
+                                 std::int64_t lease);
+
+/// Jobs that ran into trouble pay for their repetition, so that a provider that is down sees few of them.
+class Budget {
+ public:
+  void ran();     // a first attempt: a tenth of a repetition
+  bool repeat();  // false when it is spent: wait long
+
+ private:
+  double tokens_ = 10;
+};
+
+/// One attempt, to its recorded end. Throws pg::Unavailable when the outcome could not be recorded.
+Task<> attempt(Pieces pieces, const JobKind& kind, Claimed job, std::int64_t lease, Budget& budget);
+
+/// Runs a periodic once, whoever else might.
+Task<> run_once(Pieces pieces, const Periodic& periodic);
+
+/// Claims and runs until it is stopped.
+class Runner {
+ public:
+  Runner(Runtime& runtime, int loop, Pieces pieces);
+  ~Runner();
+  /// Spawns into the group. `locks` makes the options of the connection that holds the incarnation's lock.
+  void start(TaskGroup& group, pg::Options locks);
+  /// There may be work: safe from every thread.
+  void wake();
+  /// No new attempts; those that run go on.
+  void drain();
+  int running() const;
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace acme::jobs
