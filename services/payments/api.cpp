@@ -1,5 +1,6 @@
 #include "services/payments/api.hpp"
 
+#include "commerce/scope.hpp"
 #include "platform/observe/log.hpp"
 #include "platform/runtime/runtime.hpp"
 #include "services/payments/jobs.hpp"
@@ -77,12 +78,8 @@ static http::Response come_again(const View& view) {
   return response;
 }
 
-/// The caller as the owner of orders; nobody else has one.
-static UserId customer(const Call& call) { return UserId::parse(call.caller().subject).value_or(UserId{}); }
-
 Task<Result<http::Response>> show_payment(Call& call, OrderId order) {
-  call.answer_header("Cache-Control", "no-store");
-  const auto payment = co_await await_payment(call, order, customer(call), true);
+  const auto payment = co_await await_payment(call, order, caller_id(call), true);
   if (!payment) {
     if (auto possible = co_await may_still_come(call, order); !possible) co_return refuse(std::move(possible.error()));
     co_return come_again(NotYet{});
@@ -121,14 +118,13 @@ Task<Result<http::Response>> show_payment(Call& call, OrderId order) {
 }
 
 Task<Result<http::Response>> pay_order(Call& call, OrderId order, PayOrder request) {
-  call.answer_header("Cache-Control", "no-store");
   std::optional<std::string> return_url;
   if (request.return_url) {
     return_url = request.return_url->value;
     if (!call.get<Settings>().returns_to_us(*return_url))
       co_return refuse(invalid("/return_url", "must lie in the shop: " + call.get<Settings>().public_url + "/…"));
   }
-  const auto payment = co_await await_payment(call, order, customer(call), false);
+  const auto payment = co_await await_payment(call, order, caller_id(call), false);
   if (!payment) {
     if (auto possible = co_await may_still_come(call, order); !possible) co_return refuse(std::move(possible.error()));
     co_return refuse(unavailable("The payment of this order is being prepared. Try again in a moment.", 1));

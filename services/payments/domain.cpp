@@ -83,7 +83,10 @@ Result<void> try_with(Payment& payment, std::string method, std::optional<std::s
 
 static std::optional<std::string> mismatch(const Payment& payment, const Seen& seen, bool livemode) {
   if (payment.intent_id && *payment.intent_id != seen.intent_id) return "another PaymentIntent: " + seen.intent_id;
-  if (from_stripe(seen.amount, seen.currency) != payment.total())
+  std::string currency = payment.currency;
+  for (char& c : currency)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
+  if (to_stripe(payment.total()) != seen.amount || currency != seen.currency)
     return "amount " + std::to_string(seen.amount) + " " + seen.currency + " at Stripe";
   if (seen.status == "succeeded" && seen.charge_id.empty()) return "succeeded without a charge";
   if (seen.livemode != livemode) return seen.livemode ? "live money on a test key" : "test money on a live key";

@@ -59,6 +59,7 @@ template <typename Change>
 static Task<Payment> conclude(Job& job, PaymentId id, Change change) {
   return job.database().transaction(
       [&job, id, change](pg::Transaction& tx) -> Task<Payment> {
+        tx.traceparent = job.traceparent();
         auto payment = co_await lock(tx, id);
         ensure(payment.has_value(), "payments are never deleted");
         const auto alarmed = payment->alarm;
@@ -102,6 +103,7 @@ static Task<Outcome> adopt(Job& job, PaymentId id, stripe::Intent intent) {
   const bool live = stripe_of(job).livemode();
   co_await job.database().transaction(
       [&](pg::Transaction& tx) -> Task<> {
+        tx.traceparent = job.traceparent();
         auto payment = co_await lock(tx, id);
         ensure(payment.has_value(), "payments are never deleted");
         co_await job.finish(tx);
@@ -255,6 +257,7 @@ Task<Outcome> read_intent(Job& job, PaymentJob work) {
     co_return found.error().verdict == stripe::Verdict::again ? again(found.error()) : troubled(found.error());
   co_await job.database().transaction(
       [&](pg::Transaction& tx) -> Task<> {
+        tx.traceparent = job.traceparent();
         auto now_here = co_await lock(tx, payment->id);
         ensure(now_here.has_value(), "payments are never deleted");
         co_await job.finish(tx);
@@ -274,6 +277,7 @@ Task<Outcome> read_intent(Job& job, PaymentJob work) {
 Task<Outcome> expire_payment(Job& job, PaymentJob work) {
   co_await job.database().transaction(
       [&](pg::Transaction& tx) -> Task<> {
+        tx.traceparent = job.traceparent();
         auto payment = co_await lock(tx, work.payment);
         co_await job.finish(tx);
         if (!payment || ended(payment->status)) co_return;
