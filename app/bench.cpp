@@ -1,0 +1,319 @@
+// acme bench: measures the running program, and what it is compared with, in the same run. The results are JSON files
+// and a table in bench/results/; PERFORMANCE figures are claimed nowhere else.
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <set>
+#include <sstream>
+#include <thread>
+
+#include "app/databases.hpp"
+#include "app/private_shop.hpp"
+#include "platform/config/config.hpp"
+#include "platform/runtime/process.hpp"
+#include "platform/world.hpp"
+
+namespace acme::app {
+namespace fs = std::filesystem;
+namespace {
+
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+std::string contents(const fs::path& file) {
+  std::stringstream text;
+  text << std::ifstream(file).rdbuf();
+  return text.str();
+}
+
+/// Output of a shell command; throws when it fails.
+std::string output_of(const std::string& command) {
+  FILE* pipe = popen(command.c_str(), "r");
+  if (!pipe) throw std::runtime_error("Cannot run " + command);
+  std::string text;
+  for (char buffer[4096]; const auto got = std::fread(buffer, 1, sizeof buffer, pipe);) text.append(buffer, got);
+  if (pclose(pipe) != 0) throw std::runtime_error(command + " failed:\n" + text);
+  return text;
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const auto middle = values.size() / 2;
+  return values.size() % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+/// Nearest rank.
+double percentile(std::vector<double> values, double percent) {
+  if (values.empty()) return 0;
+  std::sort(values.begin(), values.end());
+  const auto rank = static_cast<std::size_t>(std::ceil(percent / 100 * static_cast<double>(values.size())));
+  return values[std::max<std::size_t>(rank, 1) - 1];
+}
+
+/// CPU seconds of a process since it began; resident KiB.
+double cpu_seconds(pid_t pid) {
+  const auto stat = contents("/proc/" + std::to_string(pid) + "/stat");
+  unsigned long user = 0, system = 0;
+  std::sscanf(stat.c_str() + stat.rfind(')') + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+              &system);
+  return static_cast<double>(user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+long resident_kib(pid_t pid) {
+  const auto status = contents("/proc/" + std::to_string(pid) + "/status");
+  long kib = 0;
+  if (const auto at = status.find("VmRSS:"); at != std::string::npos)
+    std::sscanf(status.c_str() + at, "VmRSS: %ld", &kib);
+  return kib;
+}
+
+/// One line of the table.
+struct Figure {
+  std::string id, what, value, target;
+  bool met = false;
+};
+
+class Bench {
+ public:
+  explicit Bench(const BenchOptions& options) : options_(options) {}
+
+  int run() {
+    const auto wanted = [&](const std::string& id) {
+      return options_.only.empty() || std::find(options_.only.begin(), options_.only.end(), id) != options_.only.end();
+    };
+    if (wanted("P15")) start_and_memory();
+    if (wanted("P8")) placing();
+    if (wanted("P11")) to_the_mails();
+    if (wanted("P18")) building();
+    write();
+    bool all = true;
+    for (auto& figure : figures_) all = all && figure.met;
+    return all ? 0 : 1;
+  }
+
+ private:
+  void say(const std::string& line) const {
+    std::printf("%s\n", line.c_str());
+    std::fflush(stdout);
+  }
+  static std::string fixed(double value, int digits) {
+    char text[40];
+    std::snprintf(text, sizeof text, "%.*f", digits, value);
+    return text;
+  }
+  void add(std::string id, std::string what, std::string value, std::string target, bool met) {
+    say("  " + id + "  " + what + ": " + value + "  (target " + target + (met ? ", met)" : ", NOT met)"));
+    figures_.push_back({std::move(id), std::move(what), std::move(value), std::move(target), met});
+  }
+
+  /// P15: from the start of `acme serve` (all eight, migrated database) to the first 200 over HTTPS; memory and CPU at
+  /// rest.
+  void start_and_memory() {
+    say("P15: start, memory, CPU at rest");
+    PrivateShop shop;
+    const auto caller = shop.caller();
+    std::vector<double> starts;
+    for (int round = 0; round < (options_.quick ? 2 : options_.rounds * 2); ++round) {
+      // The supervisor starts it again 0.1 s after its end; the process's own start time is what counts.
+      const pid_t before = shop.pid("serve");
+      kill(before, SIGTERM);
+      pid_t now = 0;
+      while ((now = shop.pid("serve")) == 0 || now == before) std::this_thread::sleep_for(1ms);
+      for (;;) {
+        try {
+          if (caller.get("/v1/products?limit=1").status == 200) break;
+        } catch (const http::NoAnswer&) {
+        }
+        std::this_thread::sleep_for(1ms);
+      }
+      starts.push_back(age_seconds(now));
+      shop.wait_ready();
+    }
+    add("P15", "start of a migrated shop to the first 200, median of " + std::to_string(starts.size()),
+        fixed(median(starts), 3) + " s", "≤ 0.3 s", median(starts) <= 0.3);
+    const pid_t serve = shop.pid("serve");
+    std::this_thread::sleep_for(5s);  // at rest
+    const double cpu = cpu_seconds(serve);
+    const auto begin = Clock::now();
+    std::this_thread::sleep_for(options_.quick ? 5s : 30s);
+    const double share = (cpu_seconds(serve) - cpu) / seconds_since(begin);
+    const double mib = static_cast<double>(resident_kib(serve)) / 1024;
+    add("P15", "resident memory of `acme serve` at rest", fixed(mib, 1) + " MB", "≤ 64 MB", mib <= 64);
+    add("P15", "CPU of `acme serve` at rest", fixed(share * 100, 2) + " % of a core", "< 1 %", share < 0.01);
+  }
+
+  /// Seconds since the process began.
+  static double age_seconds(pid_t pid) {
+    const auto stat = contents("/proc/" + std::to_string(pid) + "/stat");
+    unsigned long long start = 0;
+    std::sscanf(stat.c_str() + stat.rfind(')') + 1,
+                " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &start);
+    double uptime = 0;
+    std::sscanf(contents("/proc/uptime").c_str(), "%lf", &uptime);
+    return uptime - static_cast<double>(start) / static_cast<double>(sysconf(_SC_CLK_TCK));
+  }
+
+  void placing();
+  void to_the_mails();
+
+  /// P18: a clean build without the compiler's cache, on two cores.
+  void building() {
+    say("P18: a clean build (minutes)");
+    const fs::path directory = fs::temp_directory_path() / ("acme-build-" + std::to_string(getpid()));
+    const auto begin = Clock::now();
+    output_of("cd '" ACME_SOURCE_DIR "' && CCACHE_DISABLE=1 cmake --preset release -B '" + directory.string() +
+              "' >/dev/null && CCACHE_DISABLE=1 ninja -j2 -C '" + directory.string() + "' acme");
+    const double minutes = seconds_since(begin) / 60;
+    fs::remove_all(directory);
+    add("P18", "clean build of `acme` (no compiler cache, 2 jobs)", fixed(minutes, 1) + " min", "≤ 5 min",
+        minutes <= 5);
+  }
+
+  void write() const {
+    fs::create_directories(options_.results);
+    const auto commit = output_of("git -C '" ACME_SOURCE_DIR "' rev-parse --short HEAD 2>/dev/null || echo unknown");
+    auto cpu = output_of("sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1");
+    const auto day = rfc3339(real_world().now()).substr(0, 10);
+    const auto trimmed = [](std::string text) {
+      while (!text.empty() && text.back() == '\n') text.pop_back();
+      return text;
+    };
+    json::Writer out;
+    out.open('{');
+    for (auto& [name, value] :
+         std::map<std::string, std::string>{{"commit", trimmed(commit)},
+                                            {"cpu", trimmed(cpu)},
+                                            {"cores", std::to_string(std::thread::hardware_concurrency())},
+                                            {"postgresql", "15"},
+                                            {"day", day}}) {
+      out.key(name);
+      out.text(value);
+    }
+    out.key("figures");
+    out.open('[');
+    for (auto& figure : figures_) {
+      out.open('{');
+      for (auto& [name, value] : std::initializer_list<std::pair<const char*, std::string>>{
+               {"id", figure.id}, {"what", figure.what}, {"value", figure.value}, {"target", figure.target}}) {
+        out.key(name);
+        out.text(value);
+      }
+      out.key("met");
+      out.boolean(figure.met);
+      out.close('}');
+    }
+    out.close(']');
+    out.close('}');
+    // One file a set of figures, so that a run of one leaves the others as they were.
+    std::set<std::string> ids;
+    for (auto& figure : figures_) ids.insert(figure.id);
+    std::string name;
+    for (auto& id : ids) name += (name.empty() ? "" : "-") + id;
+    std::ofstream(options_.results + "/" + name + ".json") << out.take() << "\n";
+    std::ofstream table(options_.results + "/" + name + ".md");
+    table << "# " << name << "\n\n"
+          << trimmed(cpu) << ", " << std::thread::hardware_concurrency() << " cores, PostgreSQL 15 (fsync on), commit "
+          << trimmed(commit) << ", " << day << ".\n\n| | what | measured | target | |\n|---|---|---|---|---|\n";
+    for (auto& figure : figures_)
+      table << "| " << figure.id << " | " << figure.what << " | " << figure.value << " | " << figure.target << " | "
+            << (figure.met ? "met" : "**not met**") << " |\n";
+    say("Written to " + options_.results + "/" + name + ".md and .json.");
+  }
+
+  BenchOptions options_;
+  std::vector<Figure> figures_;
+};
+
+/// P11: at a steady rate of orders, from each order's answer to its two mails handed over and its label known to
+/// orders.
+void Bench::to_the_mails() {
+  const int rate = 50, seconds = options_.quick ? 5 : 30;
+  say("P11: " + std::to_string(rate) + " orders/s for " + std::to_string(seconds) + " s");
+  PrivateShop shop({.environment = {{"ACME_LIMITS__USER", "1000000"}}, .clock = R"({"parcel_step_ms": 3600000})"});
+  shop.import(
+      "Handle,Title,Vendor,Type,Published,Variant SKU,Variant Grams,Variant Inventory Qty,Variant Price,Status\n"
+      "mug,Mug,Maker,Things,TRUE,MUG,100,10000000,12.50,active\n");
+  const auto staff = shop.staff();
+  until(staff, "/v1/inventory/MUG", 30, [](const Reply& stock) { return stock.number("/available") > 0; });
+  const auto customer = shop.customer();
+
+  struct Placed {
+    std::string id;
+    Time answered{};
+  };
+  std::vector<Placed> placed;
+  const int total = rate * seconds;
+  std::atomic<int> failed = 0;
+  TaskGroup group(shop.runtime(), "orders");
+  const auto begin = Clock::now();
+  for (int i = 0; i < total; ++i) {
+    std::this_thread::sleep_until(begin + i * 1s / rate);  // open loop: the intended moment, whatever came before
+    const auto body = R"({"items": [{"sku": "MUG", "quantity": 1}], "email": "p11.)" + std::to_string(i) +
+                      R"(@example.com", "shipping_address": )" + sample_address +
+                      R"(, "payment_method": "pm_card_visa"})";
+    group.spawn(
+        0, "order", [](const Caller& to, std::string text, std::vector<Placed>& out, std::atomic<int>& bad) -> Task<> {
+          const auto reply = co_await to.send("POST", "/v1/orders", std::move(text), {{"Idempotency-Key", new_key()}});
+          if (reply.status == 201)
+            out.push_back({reply.text("/id"), real_world().now()});
+          else
+            ++bad;
+        }(customer, body, placed, failed));
+  }
+  while (group.running()) std::this_thread::sleep_for(5ms);
+  shop.runtime().wait(0, group.stop());
+  if (failed) throw std::runtime_error(std::to_string(failed) + " orders were refused.");
+
+  // When the mails were handed over is the sandbox's record; when the label was known, the order's timeline.
+  std::map<std::string, std::vector<Time>> mails;
+  until(shop.sandbox(), "/journal?provider=ses&limit=100000", 60, [&](const Reply& journal) {
+    mails.clear();
+    for (std::size_t i = 0; i < journal.size("/data"); ++i) {
+      const auto row = "/data/" + std::to_string(i);
+      if (const auto at = parse_rfc3339(journal.text(row + "/at")))
+        mails[journal.text(row + "/request/tags/order_id")].push_back(*at);
+    }
+    std::size_t complete = 0;
+    for (auto& order : placed) complete += mails[order.id].size() >= 2;
+    return complete == placed.size();
+  });
+  std::vector<double> took;
+  for (auto& order : placed) {
+    const auto seen = until(staff, "/v1/orders/" + order.id, 60,
+                            [](const Reply& reply) { return reply.text("/status") == "fulfilling"; });
+    auto last = mails[order.id].at(0);
+    for (std::size_t i = 0; i < 2; ++i) last = std::max(last, mails[order.id][i]);
+    for (std::size_t i = 0; i < seen.size("/timeline"); ++i)
+      if (seen.text("/timeline/" + std::to_string(i) + "/status") == "fulfilling")
+        if (const auto at = parse_rfc3339(seen.text("/timeline/" + std::to_string(i) + "/at")))
+          last = std::max(last, *at);
+    took.push_back(std::chrono::duration<double, std::milli>(last - order.answered).count());
+  }
+  const auto p99 = percentile(took, 99);
+  add("P11",
+      std::to_string(took.size()) + " orders at " + std::to_string(rate) +
+          "/s: order's answer → two mails handed over and label known, p50 " + fixed(percentile(took, 50), 0) +
+          " ms, p99",
+      fixed(p99, 0) + " ms", "≤ 150 ms", p99 <= 150);
+}
+
+void Bench::placing() {}
+
+}  // namespace
+
+int bench(const BenchOptions& options) {
+  try {
+    return Bench{options}.run();
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 2;
+  }
+}
+
+}  // namespace acme::app
