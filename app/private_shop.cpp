@@ -55,29 +55,34 @@ static int free_ports(int count) {
   throw std::runtime_error("No free ports.");
 }
 
-PrivateShop::PrivateShop(PrivateShopOptions options) {
+PrivateShop::PrivateShop(PrivateShopOptions options) : options_(std::move(options)) {
   char name[] = "/tmp/acme-shop-XXXXXX";
   if (!mkdtemp(name)) throw std::runtime_error("Cannot write to /tmp.");
   home_ = std::string{name} + "/home";
+  fs::create_directories(home_);
   const int ports = free_ports(6);
   port_ = ports, internal_port_ = ports + 1, sandbox_port_ = ports + 2;
-  std::vector<std::string> command{fs::read_symlink("/proc/self/exe").parent_path().string() + "/acme",
-                                   "up",
-                                   "--home",
-                                   home_,
-                                   "--no-demo",
-                                   "--port",
-                                   std::to_string(port_),
-                                   "--internal-port",
-                                   std::to_string(internal_port_),
-                                   "--sandbox-port",
-                                   std::to_string(sandbox_port_)};
-  if (options.split) command.push_back("--split");
-  fs::create_directories(home_);
-  up_ = start_child({.command = command, .environment = options.environment, .output = home_ + "/../up.txt"});
+  start();
+  expect(sandbox().put("/clock", options_.clock), 200);
+  if (!options_.faults.empty()) expect(sandbox().put("/faults", options_.faults), 200);
+}
+
+void PrivateShop::start() {
+  std::vector<std::string> command{fs::read_symlink("/proc/self/exe").parent_path() / "acme", "up", "--home", home_,
+                                   "--no-demo"};
+  for (auto& [flag, port] :
+       {std::pair{"--port", port_}, {"--internal-port", internal_port_}, {"--sandbox-port", sandbox_port_}}) {
+    command.push_back(flag);
+    command.push_back(std::to_string(port));
+  }
+  if (options_.split) command.push_back("--split");
+  up_ = start_child({.command = command, .environment = options_.environment, .output = home_ + "/../up.txt"});
   wait_ready();
-  expect(sandbox().put("/clock", options.clock), 200);
-  if (!options.faults.empty()) expect(sandbox().put("/faults", options.faults), 200);
+}
+
+void PrivateShop::restart() {
+  end_child(up_, SIGINT, 40'000);
+  start();
 }
 
 PrivateShop::~PrivateShop() {

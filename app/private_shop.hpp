@@ -46,9 +46,13 @@ class PrivateShop {
   std::string output() const;  // what `acme up` said
   Runtime& runtime() const { return runtime_; }
   void wait_ready() const;
+  /// Ctrl-C, then a second start of the same home.
+  void restart();
 
  private:
+  void start();
   std::string home_;
+  PrivateShopOptions options_;
   int port_ = 0, internal_port_ = 0, sandbox_port_ = 0;
   pid_t up_ = 0;
   mutable Runtime runtime_{{.loops = 1, .blocking_threads = 1}};
