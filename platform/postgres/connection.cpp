@@ -277,19 +277,36 @@ struct Arguments {
 };
 }  // namespace
 
+void Connection::prepare(const StatementInfo& statement) {
+  auto& state = *state_;
+  if (!state.prepared.insert(&statement).second) return;
+  std::vector<Oid> types;
+  for (const auto type : statement.params()) types.push_back(oid(type));
+  const auto sql = "/* " + std::string{statement.name} + " */ " + statement.sql;
+  state.sent(PQsendPrepare(state.connection, statement.name, sql.c_str(), static_cast<int>(types.size()), types.data()),
+             {State::Command::Kind::prepare, state.open_group, &statement});
+}
+void Connection::describe(const StatementInfo& statement) {
+  auto& state = *state_;
+  if (!usable()) throw Unavailable("PostgreSQL went away: " + state.reason);
+  state.group();
+  prepare(statement);
+  if (usable())
+    state.sent(PQsendDescribePrepared(state.connection, statement.name),
+               {State::Command::Kind::query, state.open_group, &statement});
+}
+std::pair<std::string, std::uint32_t> Connection::column(const Rows& rows, int column) {
+  auto* result = static_cast<PGresult*>(rows.result_.get());
+  return {PQfname(result, column), PQftype(result, column)};
+}
 void Connection::send(const StatementInfo& statement, std::vector<Value> params) {
   auto& state = *state_;
   if (!usable()) throw Unavailable("PostgreSQL went away: " + state.reason);
   state.group();
   const auto group = state.open_group;
+  prepare(statement);
+  if (!usable()) return;
   const Arguments arguments{params, true};
-  if (state.prepared.insert(&statement).second) {
-    const auto sql = "/* " + std::string{statement.name} + " */ " + statement.sql;
-    if (!state.sent(
-            PQsendPrepare(state.connection, statement.name, sql.c_str(), arguments.size(), arguments.types.data()),
-            {State::Command::Kind::prepare, group, &statement}))
-      return;
-  }
   state.sent(PQsendQueryPrepared(state.connection, statement.name, arguments.size(), arguments.values.data(),
                                  arguments.lengths.data(), arguments.formats.data(), 0),
              {State::Command::Kind::query, group, &statement});

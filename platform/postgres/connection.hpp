@@ -48,6 +48,10 @@ class Connection {
   void send(const StatementInfo& statement, std::vector<Value> params);
   /// The same for SQL without a name; a text parameter takes the type that its place asks for.
   void send(const std::string& sql, std::vector<Value> params = {});
+  /// Prepares the statement; the answer has its columns and no rows.
+  void describe(const StatementInfo& statement);
+  /// Name and type (as `oid`) of a column.
+  static std::pair<std::string, std::uint32_t> column(const Rows& rows, int column);
   /// Ends the group and waits for its answers: the last command's rows, or the first error of the group.
   /// When `deadline` passes: DeadlinePassed, and the connection is closed.
   Task<Rows> sync(Deadline deadline);
@@ -61,6 +65,7 @@ class Connection {
   void close();
 
  private:
+  void prepare(const StatementInfo& statement);
   struct State;
   std::shared_ptr<State> state_;
 };

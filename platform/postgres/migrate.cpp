@@ -65,6 +65,17 @@ bool exists_already(const Error& error) {
   return error.state.starts_with("42P0") || error.state == "42710" || error.state == "23505";
 }
 
+/// Polled: who waits inside PostgreSQL holds a snapshot, and CREATE INDEX CONCURRENTLY would wait for that.
+void lock(Admin& admin, const std::string& name) {
+  using namespace std::chrono_literals;
+  const auto give_up = std::chrono::steady_clock::now() + 10min;
+  while (admin.run("SELECT pg_try_advisory_lock(hashtext($1))", {name}) != "t") {
+    if (std::chrono::steady_clock::now() > give_up)
+      throw std::runtime_error("Another program has held the lock '" + name + "' for ten minutes.");
+    std::this_thread::sleep_for(50ms);
+  }
+}
+
 const Statement<std::string()> applied_sql{"platform.applied_migrations", R"sql(
   SELECT coalesce(string_agg(file || ' ' || hash, ' '), '')
     FROM platform.migrations
@@ -111,17 +122,15 @@ void drop_database(Options admin, const std::string& name) {
   cluster.run("DROP DATABASE IF EXISTS " + cluster.quoted(name) + " WITH (FORCE)");
 }
 
-std::vector<std::string> migrate(const Options& database, const std::vector<MigrationFile>& files) {
-  using namespace std::chrono_literals;
+void with_lock(const Options& database, const std::string& name, const std::function<void(const RunSql&)>& work) {
   Admin admin{database};
-  // Polled: who waits inside PostgreSQL holds a snapshot, and CREATE INDEX CONCURRENTLY would wait for that.
-  const auto give_up = std::chrono::steady_clock::now() + 10min;
-  while (admin.run("SELECT pg_try_advisory_lock(hashtext('acme migrations'))") != "t") {
-    if (std::chrono::steady_clock::now() > give_up)
-      throw std::runtime_error("Another program has been migrating the database " + database.database +
-                               " for ten minutes.");
-    std::this_thread::sleep_for(50ms);
-  }
+  lock(admin, name);
+  work([&](const std::string& sql) { return admin.run(sql); });
+}
+
+std::vector<std::string> migrate(const Options& database, const std::vector<MigrationFile>& files) {
+  Admin admin{database};
+  lock(admin, "acme migrations");
   admin.run(
       "CREATE SCHEMA IF NOT EXISTS platform; SET search_path = public, platform; SET timezone = 'UTC';"
       "CREATE TABLE IF NOT EXISTS platform.migrations ("

@@ -19,6 +19,11 @@ std::vector<MigrationFile> migration_files(const std::string& database);
 void create_database(Options admin, const std::string& name, const std::string& owner = "");
 void drop_database(Options admin, const std::string& name);
 
+/// Runs one piece of SQL; the first value of its answer as text.
+using RunSql = std::function<std::string(const std::string& sql)>;
+/// `work` while this connection holds the advisory lock of that name, which is waited for.
+void with_lock(const Options& database, const std::string& lock, const std::function<void(const RunSql&)>& work);
+
 /// Applies what is missing, under an advisory lock, and returns the names of the files applied. Throws
 /// std::runtime_error with a sentence: a file that fails, or one that was edited after it was applied.
 std::vector<std::string> migrate(const Options& database, const std::vector<MigrationFile>& files);

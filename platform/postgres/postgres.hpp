@@ -32,8 +32,24 @@ struct Error : std::runtime_error {
 };
 
 /// The types of a parameter or column that a statement may use; each is PostgreSQL's.
-enum class Type { text, int8, int4, boolean, uuid, timestamptz, jsonb, bytea, text_array, int8_array, int4_array,
-                  uuid_array, boolean_array, timestamptz_array, jsonb_array, none };
+enum class Type {
+  text,
+  int8,
+  int4,
+  boolean,
+  uuid,
+  timestamptz,
+  jsonb,
+  bytea,
+  text_array,
+  int8_array,
+  int4_array,
+  uuid_array,
+  boolean_array,
+  timestamptz_array,
+  jsonb_array,
+  none
+};
 
 /// One encoded parameter: binary where that is cheap, text otherwise.
 struct Value {

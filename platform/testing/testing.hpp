@@ -31,8 +31,8 @@ class TestWorld : public World {
   std::shared_ptr<State> state_;
 };
 
-/// The service with its schema freshly migrated. In the usual mode everything runs in one transaction that is rolled back
-/// when the room is left. `commits` is for races and faults: a database of the room's own, dropped afterwards.
+/// The service with its schema freshly migrated. In the usual mode everything runs in one transaction that is rolled
+/// back when the room is left. `commits` is for races and faults: a database of the room's own, dropped afterwards.
 /// Each outbox row that appears is compared with contracts/events/<topic>.schema.json.
 class Room {
  public:
@@ -42,9 +42,10 @@ class Room {
   Room(const Room&) = delete;
 
   TestWorld world;
-  http::Principal as;      // who asks; subject "" is nobody. Starts as a customer
-  http::Headers headers;   // sent with every request
-  void sign_in(std::string subject, std::vector<std::string> roles = {"customer"}, std::vector<std::string> scopes = {});
+  http::Principal as;     // who asks; subject "" is nobody. Starts as a customer
+  http::Headers headers;  // sent with every request
+  void sign_in(std::string subject, std::vector<std::string> roles = {"customer"},
+               std::vector<std::string> scopes = {});
 
   http::Response request(std::string method, std::string target, std::string body = "", http::Headers extra = {});
   http::Response get(std::string target) { return request("GET", std::move(target)); }
@@ -85,6 +86,7 @@ class Room {
  private:
   std::string run(const std::string& statement, std::vector<pg::Value> params);
   void await_void(Task<> task);
+  void check_events();
   struct State;
   std::unique_ptr<State> state_;
 };
@@ -94,7 +96,8 @@ T Room::await(Task<T> task) {
     await_void(std::move(task));
   } else {
     std::optional<T> out;
-    await_void([](Task<T> inner, std::optional<T>& to) -> Task<> { to.emplace(co_await std::move(inner)); }(std::move(task), out));
+    await_void([](Task<T> inner, std::optional<T>& to) -> Task<> { to.emplace(co_await std::move(inner)); }(
+                                                           std::move(task), out));
     return std::move(*out);
   }
 }
