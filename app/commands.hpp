@@ -42,6 +42,7 @@ struct DoctorOptions {
   std::string home = ".acme";
   std::string internal_url = "http://localhost:8081";
   std::string sandbox_url = "http://localhost:8090";
+  int grace_s = 900;  // what is younger may still be on its way
   bool json = false;
 };
 /// 0: nothing found; 1: findings; 2: it could not look.

@@ -64,6 +64,9 @@ int main(int argc, char** argv) {
     command->add_option("--sandbox-url", *box, "The sandbox")->capture_default_str();
   }
   doctor_command->add_flag("--json", doctor.json, "For machines");
+  doctor_command
+      ->add_option("--grace", doctor.grace_s, "Seconds that something may be on its way before it is a finding")
+      ->capture_default_str();
 
   app::TestOptions test;
   test.programs = std::filesystem::read_symlink("/proc/self/exe").parent_path().string();

@@ -150,7 +150,8 @@ void PrivateShop::import(const std::string& csv) const {
 int PrivateShop::doctor() const {
   return app::doctor({.home = home_,
                       .internal_url = "http://localhost:" + std::to_string(internal_port_),
-                      .sandbox_url = "http://localhost:" + std::to_string(sandbox_port_)});
+                      .sandbox_url = "http://localhost:" + std::to_string(sandbox_port_),
+                      .grace_s = 0});
 }
 
 pid_t PrivateShop::pid(const std::string& words) const {
