@@ -195,6 +195,7 @@ KeySet KeySet::from_keys(const std::vector<SigningKey>& keys) {
 }
 
 std::size_t KeySet::size() const { return state_ ? state_->keys.size() : 0; }
+bool KeySet::has(std::string_view kid) const { return state_ && state_->keys.contains(kid); }
 
 bool KeySet::verify(std::string_view kid, std::string_view message, std::string_view signature) const {
   if (!state_) return false;

@@ -34,6 +34,7 @@ class KeySet {
   static KeySet from_jwks(std::string_view json);
   static KeySet from_keys(const std::vector<SigningKey>& keys);
   std::size_t size() const;
+  bool has(std::string_view kid) const;
   /// True when the key `kid` made this RS256 signature.
   bool verify(std::string_view kid, std::string_view message, std::string_view signature) const;
   struct State;

@@ -12,6 +12,7 @@
 #include "platform/observe/metrics.hpp"
 #include "platform/runtime/loop.hpp"
 #include "platform/runtime/runtime.hpp"
+#include "platform/security/crypto.hpp"
 
 namespace acme::security {
 
@@ -33,6 +34,19 @@ struct Revocations {
   std::int64_t last = 0;
 };
 BOOST_DESCRIBE_STRUCT(Revocations, (), (data, last))
+
+struct Kid {
+  std::string kid;
+};
+BOOST_DESCRIBE_STRUCT(Kid, (), (kid))
+
+/// The key that a token names; nothing is believed because of it.
+std::string kid_of(std::string_view token) {
+  const auto header = parse_base64url(token.substr(0, token.find('.')));
+  if (!header) return "";
+  auto read = json::parse<Kid>(*header, json::lenient);
+  return read ? read->kid : "";
+}
 
 using PrincipalPointer = std::shared_ptr<const http::Principal>;
 
@@ -96,6 +110,7 @@ struct TokenVerifier::State {
   std::vector<std::pair<Time, std::string>> revoked_at;  // to forget sessions whose last token has expired
   std::shared_ptr<http::Transport> auth;
 
+  std::string jwks;  // as auth sent it; touched by the one that asks
   std::atomic<bool> feed_read = false;
   std::atomic<std::int64_t> asked_ms = 0;  // when the keys were last asked for, steady clock
   std::atomic<bool> asking = false;
@@ -122,6 +137,10 @@ struct TokenVerifier::State {
     }
     ++generation;
   }
+  struct Asking {
+    std::atomic<bool>& asking;
+    ~Asking() { asking = false; }
+  };
   static std::int64_t steady_ms() {
     return std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch()).count();
   }
@@ -139,13 +158,17 @@ struct TokenVerifier::State {
     co_return co_await to->call(std::move(request));
   }
 
+  /// One at a time: under `asking`.
   Task<bool> fetch_keys() {
     asked_ms = steady_ms();
     const auto answer = co_await ask("/.well-known/jwks.json");
     if (answer.status != 200) co_return false;
+    if (answer.body == jwks) co_return true;
     auto set = KeySet::from_jwks(answer.body);
     if (set.size() == 0) co_return false;
+    jwks = answer.body;
     use(std::move(set));
+    cache.clear();  // a key that went away takes its tokens with it
     co_return true;
   }
 
@@ -157,10 +180,7 @@ struct TokenVerifier::State {
     }
     const auto before = generation.load();
     if (!asking.exchange(true)) {
-      struct Done {
-        std::atomic<bool>& asking;
-        ~Done() { asking = false; }
-      } done{asking};
+      const Asking done{asking};
       if (steady_ms() - asked_ms >= options.refetch.count()) co_await fetch_keys();
       co_return;
     }
@@ -226,15 +246,14 @@ Task<Result<PrincipalPointer>> TokenVerifier::verify(std::string token) {
   }
   auto keys = *state_->key_set();
   auto principal = verify_access_token(token, keys, state_->options.rules, state_->world.now());
-  if (!principal && principal.error().code == "unknown_key") {
+  if (!principal) {
+    const auto kid = kid_of(token);
+    if (kid.empty() || keys.has(kid)) co_return refuse(std::move(principal.error()));
     co_await state_->look_for_keys();
     keys = *state_->key_set();
     principal = verify_access_token(token, keys, state_->options.rules, state_->world.now());
   }
-  if (!principal) {
-    // One code for all refusals; the text says which.
-    co_return refuse(unauthenticated(principal.error().detail));
-  }
+  if (!principal) co_return refuse(std::move(principal.error()));
   if (state_->is_revoked(principal->session))
     co_return refuse(unauthenticated("The session of this token has ended. Sign in again."));
   auto shared = std::make_shared<const http::Principal>(std::move(*principal));
@@ -254,7 +273,10 @@ Task<> TokenVerifier::follow(std::shared_ptr<http::Transport> auth) {
     std::exception_ptr failure;
     try {
       const bool due = State::steady_ms() - state_->asked_ms >= state_->options.refresh_keys.count();
-      if ((due || !state_->key_set()) && !co_await state_->fetch_keys()) throw std::runtime_error("auth has no keys");
+      if ((due || !state_->key_set()) && !state_->asking.exchange(true)) {
+        const State::Asking done{state_->asking};
+        if (!co_await state_->fetch_keys()) throw std::runtime_error("auth has no keys");
+      }
       co_await state_->read_feed(after);
       behind.set(0);
       if (std::exchange(told, false)) log::info("auth answers again");
