@@ -1,10 +1,69 @@
 #include "services/orders/service.hpp"
 
+#include "services/orders/api.hpp"
+#include "services/orders/offers.hpp"
+#include "services/orders/placement.hpp"
+#include "services/orders/reactions.hpp"
+#include "services/orders/store.hpp"
+
 namespace acme::orders {
 
-Service service(const config::Config&) {
+// What waits, and is done by one process at a time.
+static Task<> announce_stock(Job& job) { co_await store::announce_stock(job.db()); }
+static Task<> forget_old_carts(Job& job) {
+  const auto days = job.get<Settings>().cart_days;
+  while (co_await store::delete_old_carts(job.db(), job.now() - std::chrono::days{days}) > 0) continue;
+}
+
+// Orders: from a cart to a delivered parcel. Owns carts, offers (its copy of the catalogue's price facts), stock,
+// orders.
+Service service(const Settings& settings) {
   Service orders{"orders"};
+  orders.provide(std::make_shared<Settings>(settings));
+  orders.provide(std::make_shared<Tables>(settings.taxes, settings.shipping));
+  orders.provide(std::make_shared<Offers>(static_cast<std::size_t>(std::max(settings.offers_cached, 1))));
+  orders.provide(std::make_shared<OrderNumbers>());
+  orders.provide(std::make_shared<Placement>());
+
+  orders.post("/v1/carts", open_cart);
+  orders.get("/v1/carts/{cart}", get_cart);
+  orders.put("/v1/carts/{cart}/items/{sku}", put_item);
+  orders.del("/v1/carts/{cart}/items/{sku}", delete_item);
+  orders.put("/v1/carts/{cart}/destination", put_destination);
+
+  orders.post("/v1/orders", place_order).requires_key().answers<OrderView>();
+  orders.get("/v1/orders", list_orders);
+  orders.get("/v1/orders/{order}", get_order);
+  orders.get("/v1/orders/{order}/events", follow_order);
+
+  orders.get("/v1/inventory/{sku}", get_stock).needs("inventory:write");
+  orders.put("/v1/inventory/{sku}", put_stock).needs("inventory:write");
+  orders.post("/v1/inventory/{sku}/adjustments", adjust_stock)
+      .needs("inventory:write")
+      .idempotent()
+      .answers<StockView>();
+  orders.get("/v1/inventory/{sku}/journal", list_movements).needs("inventory:write");
+
+  orders.get("/internal/orders/audit", audit).internal();
+
+  orders.on("product.updated", on_product_updated);
+  orders.on("product.deleted", on_product_deleted);
+  orders.on("inventory.imported", on_inventory_imported);
+  orders.on("payment.completed", on_payment_completed);
+  orders.on("payment.failed", on_payment_failed);
+  orders.on("payment.refunded", on_payment_refunded);
+  orders.on("shipment.created", on_shipment);
+  orders.on("shipment.updated", on_shipment);
+  orders.on("user.merged", on_user_merged);
+
+  orders.job("adopt_late", adopt_late);
+  orders.every("inventory.changed", Duration{1'000}, announce_stock);
+  orders.every("old carts", std::chrono::hours{1}, forget_old_carts);
+
+  orders.publishes = {"order.created", "order.updated", "order.cancelled", "inventory.changed"};
   return orders;
 }
+
+Service service(const config::Config& config) { return service(config.section<Settings>("orders")); }
 
 }  // namespace acme::orders

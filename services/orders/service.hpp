@@ -1,9 +1,15 @@
 #pragma once
 #include "platform/config/config.hpp"
 #include "platform/service.hpp"
+#include "services/orders/settings.hpp"
 
 namespace acme::orders {
 
 Service service(const config::Config& config);
+/// Throws std::runtime_error with a sentence when the settings make no sense.
+Service service(const Settings& settings);
+
+/// Says every order's state once more, for a consumer that is new. Returns how many.
+Task<std::int64_t> republish(pg::Database& database);
 
 }  // namespace acme::orders

@@ -1,0 +1,667 @@
+#include "services/orders/api.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <charconv>
+#include <regex>
+
+#include "commerce/countries.hpp"
+#include "services/orders/events.hpp"
+#include "services/orders/offers.hpp"
+#include "services/orders/placement.hpp"
+#include "services/orders/settings.hpp"
+#include "services/orders/store.hpp"
+
+namespace acme::orders {
+
+static Money money(std::int64_t amount, const std::string& currency) { return {amount, currency}; }
+static std::string in_words(std::int64_t amount, const std::string& currency) {
+  return decimal(amount, decimals(currency).value_or(2)) + " " + currency;
+}
+static std::string region_code(const std::string& country, const std::optional<std::string>& text) {
+  return text ? region(country, *text).value_or(*text) : "";
+}
+
+// Carts.
+
+void check(const CartDestination& destination, const json::Node& in) {
+  const std::string& country = destination.country;
+  if (country.size() == 2 && !is_country(country))
+    return in.member("country").fault("must be a country's ISO 3166-1 alpha-2 code, like DE");
+  if (destination.region && !region(country, destination.region->value))
+    in.member("region").fault("is no region of " + country);
+  if (destination.postal_code && !postal_code(country, destination.postal_code->value))
+    in.member("postal_code").fault("is no postal code of " + country);
+}
+
+static std::string_view code(Obstacle obstacle) { return name(obstacle); }
+
+/// A sentence about what stands in the way.
+static std::string in_words(const Hindrance& hindrance, const Quote& quote, const std::string& country) {
+  switch (hindrance.obstacle) {
+    case Obstacle::not_sold:
+      return "is not sold here";
+    case Obstacle::no_price:
+      return "has no price in " + quote.currency;
+    case Obstacle::not_shipped_there:
+      return "we ship nothing to " + country + " in " + quote.currency;
+    case Obstacle::too_heavy:
+      return "too heavy for one order to " + country + ": order less at once";
+    case Obstacle::too_much:
+      return "the total is too large to be paid: order less at once";
+    case Obstacle::too_little:
+      return "the total of " + in_words(quote.totals.total, quote.currency) +
+             " cannot be paid: the smallest amount is " + in_words(stripe_minimum(quote.currency), quote.currency);
+  }
+  return "";
+}
+
+static CartView view_of(const store::Cart& cart, const Tables& tables, const Settings& settings) {
+  const Destination destination{cart.country.value_or(settings.country),
+                                region_code(cart.country.value_or(settings.country), cart.region)};
+  const Quote priced = quote(tables, cart.currency, cart.items, destination);
+  CartView view;
+  view.id = cart.id;
+  view.currency = cart.currency;
+  view.estimated = !cart.country;
+  view.updated_at = cart.updated_at;
+  if (cart.country) {
+    view.destination.emplace().country.value = *cart.country;
+    if (cart.region) view.destination->region.emplace().value = *cart.region;
+    if (cart.postal_code) view.destination->postal_code.emplace().value = *cart.postal_code;
+  }
+  for (std::size_t i = 0; i < cart.items.size(); ++i) {
+    auto& line = view.lines.emplace_back();
+    line.sku = cart.items[i].sku;
+    line.quantity = cart.items[i].quantity;
+    line.in_stock = cart.available[i] >= line.quantity;
+    if (!line.in_stock)
+      view.problems.push_back(
+          {"out_of_stock",
+           cart.available[i] > 0 ? "only " + std::to_string(cart.available[i]) + " are left" : "none is left",
+           line.sku});
+    const auto sold = std::ranges::find(priced.lines, line.sku, &Line::sku);
+    if (sold == priced.lines.end()) continue;
+    line.product_id = sold->product_id;
+    line.title = sold->title;
+    line.unit_price = money(sold->unit_price, cart.currency);
+    line.discount = money(sold->discount, cart.currency);
+    line.tax = money(sold->tax, cart.currency);
+    line.total = money(sold->net(), cart.currency);
+  }
+  for (auto& hindrance : priced.hindrances)
+    view.problems.push_back({std::string{code(hindrance.obstacle)}, in_words(hindrance, priced, destination.country),
+                             hindrance.wanted ? std::optional{cart.items[*hindrance.wanted].sku} : std::nullopt});
+  auto& totals = priced.totals;
+  view.subtotal = money(totals.subtotal, cart.currency);
+  view.discount_total = money(totals.discount, cart.currency);
+  view.shipping_total = money(totals.shipping, cart.currency);
+  view.tax_total = money(totals.tax, cart.currency);
+  view.tax_included = totals.tax_included;
+  view.total = money(totals.total, cart.currency);
+  return view;
+}
+
+/// The cart, priced now. Its ETag is its version (for If-Match) and a sum of what it shows: prices and stock change
+/// without a change of the cart.
+static Task<Result<CartView>> show_cart(Call& call, CartId id) {
+  const auto cart = co_await store::find_cart(call.db(), id, caller_id(call));
+  if (!cart) co_return refuse(not_found("cart", id.text()));
+  auto view = view_of(*cart, call.get<Tables>(), call.get<Settings>());
+  call.answer_header("ETag", '"' + std::to_string(cart->version) + "-" +
+                                 std::to_string(std::hash<std::string>{}(json::text(view))) + '"');
+  co_return view;
+}
+
+/// The cart's version that the caller wants to change; the rest of the ETag says only what was shown.
+static Result<std::optional<std::int64_t>> wanted_version(const Call& call) {
+  const auto header = call.request().headers.get("If-Match");
+  if (!header || *header == "*") return std::nullopt;
+  static const std::regex form{R"("(\d{1,18})(-\d+)?")"};
+  std::cmatch match;
+  if (std::regex_match(header->begin(), header->end(), match, form)) return std::stoll(match[1]);
+  return -1;  // no version of ours: it cannot match
+}
+
+static Task<Result<CartView>> after(Call& call, CartId id, store::CartChange change, std::string sku) {
+  switch (change) {
+    case store::CartChange::changed:
+      break;
+    case store::CartChange::no_cart:
+      co_return refuse(not_found("cart", id.text()));
+    case store::CartChange::not_sold:
+      co_return refuse(not_found("SKU", sku));
+    case store::CartChange::full:
+      co_return refuse(conflict("cart_full", "A cart holds a hundred different SKUs: remove one first."));
+    case store::CartChange::stale:
+      co_return refuse(
+          Problem{.status = 412,
+                  .code = "precondition_failed",
+                  .detail = "The cart has changed since you read it. Read it again, then repeat your change."});
+  }
+  co_return co_await show_cart(call, id);
+}
+
+Task<Result<Answer<CartView>>> open_cart(Call& call, NewCart request) {
+  const auto currency = request.currency ? request.currency->code : call.get<Settings>().currency;
+  const auto [id, made] =
+      co_await store::open_cart(call.db(), call.new_id<CartId>(), caller_id(call), currency, call.now());
+  auto view = co_await show_cart(call, id);
+  if (!view) co_return refuse(view.error());
+  if (request.currency && view->currency != currency)
+    co_return refuse(
+        conflict("cart_currency", "Your open cart is in " + view->currency + ": order or empty it first."));
+  if (made) call.answer_header("Location", "/v1/carts/" + id.text());
+  co_return Answer<CartView>{std::move(*view), made ? 201 : 200};
+}
+
+Task<Result<CartView>> get_cart(Call& call, CartId id) { return show_cart(call, id); }
+
+Task<Result<CartView>> put_item(Call& call, CartId id, std::string sku, CartItem request) {
+  const auto version = wanted_version(call);
+  if (!version) co_return refuse(version.error());
+  const auto change =
+      co_await store::put_item(call.db(), id, caller_id(call), *version, sku, request.quantity, call.now());
+  co_return co_await after(call, id, change, sku);
+}
+
+Task<Result<CartView>> delete_item(Call& call, CartId id, std::string sku) {
+  const auto version = wanted_version(call);
+  if (!version) co_return refuse(version.error());
+  const auto change = co_await store::delete_item(call.db(), id, caller_id(call), *version, sku, call.now());
+  co_return co_await after(call, id, change, sku);
+}
+
+Task<Result<CartView>> put_destination(Call& call, CartId id, CartDestination request) {
+  const auto version = wanted_version(call);
+  if (!version) co_return refuse(version.error());
+  const auto change = co_await store::put_destination(call.db(), id, caller_id(call), *version, request, call.now());
+  co_return co_await after(call, id, change, "");
+}
+
+// Stock.
+
+void check(const Adjustment& adjustment, const json::Node& in) {
+  if (adjustment.delta == 0) in.member("delta").fault("must not be 0");
+}
+
+static StockView view_of(const store::Stock& stock) {
+  return {stock.sku, stock.on_hand, stock.held, stock.on_hand - stock.held};
+}
+static Problem stock_held(const store::Stock& stock) {
+  return conflict("stock_held", std::to_string(stock.held) + " pieces of " + stock.sku +
+                                    " are promised to open orders: there cannot be fewer on hand.");
+}
+
+Task<Result<StockView>> get_stock(Call& call, std::string sku) {
+  const auto stock = co_await store::find_stock(call.db(), sku);
+  if (!stock) co_return refuse(not_found("SKU", sku));
+  call.etag(stock->version);
+  co_return view_of(*stock);
+}
+
+Task<Result<StockView>> put_stock(Call& call, std::string sku, Count request) {
+  const auto version = call.if_match();
+  if (!version) co_return refuse(version.error());
+  if (!*version)
+    co_return refuse(Problem{.status = 428,
+                             .code = "precondition_required",
+                             .detail = "Send If-Match with the ETag that you read: somebody else may count, too."});
+  const auto work = [&](pg::Transaction& tx) -> Task<Result<StockView>> {
+    auto stock = co_await store::lock_stock(tx, sku);
+    if (!stock) co_return refuse(not_found("SKU", sku));
+    if (**version != -1 && **version != stock->version)
+      co_return refuse(Problem{.status = 412,
+                               .code = "precondition_failed",
+                               .detail = "The stock has moved since you read it. Read it again, then count."});
+    if (request.on_hand < stock->held) co_return refuse(stock_held(*stock));
+    store::move_stock(tx, *stock, request.on_hand - stock->on_hand, stock->version == 0 ? "opened" : "counted",
+                      request.reason ? request.reason->value : "count", call.caller().subject);
+    stock->on_hand = request.on_hand;
+    stock->version += 1;
+    call.etag(stock->version);
+    co_return view_of(*stock);
+  };
+  co_return co_await call.database().transaction(work, call.deadline());
+}
+
+Task<Result<http::Response>> adjust_stock(Call& call, std::string sku, Adjustment request) {
+  const auto work = [&](pg::Transaction& tx) -> Task<Result<StockView>> {
+    auto stock = co_await store::lock_stock(tx, sku);
+    if (!stock) co_return refuse(not_found("SKU", sku));
+    if (stock->on_hand + request.delta < stock->held) co_return refuse(stock_held(*stock));
+    store::move_stock(tx, *stock, request.delta, "adjusted", std::string{name(request.reason)}, call.caller().subject);
+    stock->on_hand += request.delta;
+    stock->version += 1;
+    call.etag(stock->version);
+    co_return view_of(*stock);
+  };
+  co_return co_await call.once(work);
+}
+
+/// A cursor is the key of the last row that was seen.
+static Problem bad_cursor() {
+  return invalid("?cursor", "is no cursor of this list: take next_cursor from its last page");
+}
+
+Task<Result<Page<Movement>>> list_movements(Call& call, std::string sku, Query<Paging> query) {
+  std::int64_t before = std::numeric_limits<std::int64_t>::max();
+  if (query->cursor) {
+    const auto& text = *query->cursor;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), before);
+    if (error != std::errc{} || end != text.data() + text.size() || before < 1) co_return refuse(bad_cursor());
+  }
+  Page<Movement> page{co_await store::movements(call.db(), sku, before, query->limit + 1), {}};
+  if (page.data.empty() && !query->cursor && !co_await store::find_stock(call.db(), sku))
+    co_return refuse(not_found("SKU", sku));
+  if (std::ssize(page.data) > query->limit) {
+    page.data.pop_back();
+    page.next_cursor.value = std::to_string(page.data.back().id);
+  }
+  co_return page;
+}
+
+// Orders.
+
+void check(const PlaceOrder& order, const json::Node& in) {
+  if (order.cart_id.has_value() == order.items.has_value())
+    in.fault("name either cart_id or items: what is to be ordered");
+  if (order.items)
+    for (std::size_t i = 0; i < order.items->value.size(); ++i)
+      for (std::size_t j = 0; j < i; ++j)
+        if (order.items->value[i].sku == order.items->value[j].sku) {
+          in.member("items").at(i).member("sku").fault("is named twice: sum the quantities");
+          break;
+        }
+  static const std::regex email{R"([^\s@()<>,;:"\[\]\\\x00-\x20\x7f]{1,64}@[^\s@()<>,;:"\[\]\\\x00-\x20\x7f]+)"};
+  static const std::regex locale{"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*"};
+  static const std::regex method{"pm_[A-Za-z0-9_]+"};
+  if (order.email.value.size() <= 254 && !order.email.value.empty() && !std::regex_match(order.email.value, email))
+    in.member("email").fault("must be an e-mail address");
+  if (order.locale && order.locale->value.size() <= 35 && !std::regex_match(order.locale->value, locale))
+    in.member("locale").fault("must be a language tag like en or de-DE");
+  if (order.payment_method && order.payment_method->value.size() <= 255 &&
+      !std::regex_match(order.payment_method->value, method))
+    in.member("payment_method").fault("must be the id of a payment method, pm_…");
+  if (order.expected_total) {
+    if (!decimals(order.expected_total->currency))
+      in.member("expected_total").member("currency").fault("must be the code of a currency, like EUR");
+    else if (order.currency && order.currency->code != order.expected_total->currency)
+      in.member("expected_total").member("currency").fault("must be the order's currency, " + order.currency->code);
+  }
+}
+
+static bool within(const std::string& url, const std::vector<std::string>& origins) {
+  return std::ranges::any_of(origins, [&](auto& origin) {
+    return url.starts_with(origin) &&
+           (url.size() == origin.size() || std::string_view{"/?#"}.contains(url[origin.size()]));
+  });
+}
+
+static OrderView view_of(const store::Order& order, const std::vector<Line>& lines, Address shipping,
+                         std::optional<Address> billing) {
+  OrderView view;
+  const auto& currency = order.currency;
+  view.id = order.id;
+  view.number = std::to_string(order.number);
+  view.status = order.status;
+  view.reason = order.reason;
+  view.customer_id = order.customer_id;
+  view.guest = order.guest;
+  view.currency = currency;
+  for (auto& line : lines)
+    view.lines.push_back({line.line, line.sku, line.product_id, line.title, line.quantity,
+                          money(line.unit_price, currency), money(line.discount, currency), money(line.tax, currency),
+                          money(line.net(), currency), line.weight_grams});
+  view.subtotal = money(order.totals.subtotal, currency);
+  view.discount_total = money(order.totals.discount, currency);
+  view.shipping_total = money(order.totals.shipping, currency);
+  view.tax_total = money(order.totals.tax, currency);
+  view.tax_included = order.totals.tax_included;
+  view.total = money(order.totals.total, currency);
+  view.email = order.email;
+  view.locale = order.locale;
+  view.shipping_address = std::move(shipping);
+  view.billing_address = std::move(billing);
+  view.payment = {order.payment_status, order.payment_failure};
+  view.timeline.push_back({order.placed_at, "order.created", "pending", {}});
+  view.placed_at = order.placed_at;
+  view.updated_at = order.updated_at;
+  return view;
+}
+
+static Task<std::vector<OrderView>> views_of(pg::Session& db, std::vector<store::Order> orders) {
+  std::vector<OrderId> ids;
+  for (auto& order : orders) ids.push_back(order.id);
+  const auto lines = co_await store::find_lines(db, ids);
+  const auto shipments = co_await store::find_shipments(db, ids);
+  const auto timeline = co_await store::find_timeline(db, ids);
+  const auto address = [](const json::Raw& text) { return json::parse<Address>(text.text, json::lenient).value(); };
+  std::vector<OrderView> views;
+  for (auto& order : orders) {
+    std::vector<Line> own;
+    for (auto& line : lines)
+      if (line.order_id == order.id) own.push_back(line.line);
+    auto& view = views.emplace_back(
+        view_of(order, own, address(order.shipping_address), order.billing_address.transform(address)));
+    for (auto& shipment : shipments)
+      if (shipment.order_id == order.id) view.shipments.push_back(shipment.shipment);
+    for (auto& entry : timeline)
+      if (entry.order_id == order.id) view.timeline.push_back(entry.entry);
+  }
+  co_return views;
+}
+
+/// What is to be ordered, as it stands now.
+struct Basket {
+  std::vector<Wanted> wanted;
+  std::string currency;
+  std::optional<std::int64_t> cart_version;
+};
+static Task<Result<Basket>> basket_of(Call& call, const PlaceOrder& request) {
+  Basket basket;
+  if (request.cart_id) {
+    auto cart = co_await store::find_cart(call.db(), *request.cart_id, caller_id(call));
+    if (!cart) co_return refuse(not_found("cart", request.cart_id->text()));
+    if (cart->items.empty()) co_return refuse(invalid("/cart_id", "this cart is empty"));
+    basket = {std::move(cart->items), cart->currency, cart->version};
+    if (request.currency && request.currency->code != basket.currency)
+      co_return refuse(invalid("/currency", "the cart is in " + basket.currency));
+  } else {
+    std::vector<std::string> skus;
+    for (auto& item : *request.items) skus.push_back(item.sku);
+    const auto offers = co_await call.get<Offers>().find(call.db(), skus);
+    for (std::size_t i = 0; i < skus.size(); ++i)
+      basket.wanted.push_back({skus[i], request.items->value[i].quantity, offers[i]});
+    basket.currency = request.currency ? request.currency->code : call.get<Settings>().currency;
+  }
+  if (request.expected_total && request.expected_total->currency != basket.currency)
+    co_return refuse(invalid("/expected_total/currency", "must be the order's currency, " + basket.currency));
+  co_return basket;
+}
+
+static Problem problem_of(const Quote& priced, const Basket& basket, const PlaceOrder& request) {
+  Faults faults;
+  const bool cart = request.cart_id.has_value();
+  for (auto& hindrance : priced.hindrances) {
+    const auto words = in_words(hindrance, priced, request.shipping_address.country);
+    if (hindrance.wanted)
+      faults.push_back(cart ? Fault{"/cart_id", basket.wanted[*hindrance.wanted].sku + " " + words}
+                            : Fault{"/items/" + std::to_string(*hindrance.wanted) + "/sku", words});
+    else if (hindrance.obstacle == Obstacle::not_shipped_there)
+      faults.push_back({"/shipping_address/country", words});
+    else
+      faults.push_back({cart ? "/cart_id" : "/items", words});
+  }
+  auto problem = invalid(std::move(faults));
+  if (priced.hindrances.size() == 1 && priced.hindrances[0].obstacle == Obstacle::too_little)
+    problem.code = "amount_too_small";
+  return problem;
+}
+
+static Problem price_changed(const Quote& priced) {
+  auto problem = conflict("price_changed", "The total is now " + in_words(priced.totals.total, priced.currency) +
+                                               ". Look at it, then order with this total.");
+  problem.extension = R"({"total": )" + json::text(money(priced.totals.total, priced.currency)) + "}";
+  return problem;
+}
+
+static Problem out_of_stock(const store::Placed& answer) {
+  auto problem = conflict("out_of_stock", "There is not enough left of what you ordered.");
+  problem.extension = R"({"items": )" + answer.shortages.value_or(json::Raw{"[]"}).text + "}";
+  return problem;
+}
+
+static Problem key_mismatch() {
+  return {.status = 422,
+          .code = "idempotency_mismatch",
+          .detail = "This Idempotency-Key was sent with another request. A new wish needs a new key."};
+}
+
+using Fields = std::vector<std::vector<std::string>>;
+static http::Response replay(int status, const json::Raw& headers, std::string body) {
+  http::Response response{status, {}, std::move(body), {}};
+  for (auto& field : json::parse<Fields>(headers.text, json::event).value())
+    response.headers.set(field.at(0), field.at(1));
+  response.headers.set("Idempotent-Replayed", "true");
+  return response;
+}
+
+/// A hundred order numbers at a time, for whoever places orders in this process.
+static Task<std::int64_t> order_number(Call& call) {
+  auto& numbers = call.get<OrderNumbers>();
+  if (const auto number = numbers.take()) co_return *number;
+  const auto first = co_await store::lease_numbers(call.db());
+  co_return numbers.lease(first);
+}
+
+static Task<store::Draft> draft_of(Call& call, const PlaceOrder& request, const Basket& basket, const Quote& priced) {
+  store::Order order;
+  order.id = call.new_id<OrderId>();
+  order.number = co_await order_number(call);
+  order.customer_id = caller_id(call);
+  order.guest = call.caller().guest();
+  order.currency = priced.currency;
+  order.totals = priced.totals;
+  order.email = request.email;
+  order.locale = request.locale ? request.locale->value : call.get<Settings>().locale;
+  order.placed_at = order.updated_at = call.now();
+  const auto view = view_of(order, priced.lines, request.shipping_address, request.billing_address);
+
+  store::Draft draft;
+  draft.key = call.idempotency_key();
+  draft.hash = call.request_hash();
+  draft.id = order.id;
+  draft.number = order.number;
+  draft.customer_id = order.customer_id;
+  draft.guest = order.guest;
+  draft.cart_id = request.cart_id;
+  draft.cart_version = basket.cart_version;
+  draft.currency = order.currency;
+  draft.lines = priced.lines;
+  for (auto& wanted : basket.wanted) draft.offer_versions.push_back(wanted.offer->version);
+  draft.totals = order.totals;
+  draft.email = order.email;
+  draft.locale = order.locale;
+  draft.shipping_address = json::text(request.shipping_address);
+  if (request.billing_address) draft.billing_address = json::text(*request.billing_address);
+  draft.placed_at = order.placed_at;
+  draft.traceparent = call.traceparent();
+  draft.body = json::text(view);
+  draft.headers = json::text(
+      Fields{{"Content-Type", "application/json"}, {"ETag", "\"1\""}, {"Location", "/v1/orders/" + order.id.text()}});
+
+  OrderEvent event;
+  event.order_id = order.id;
+  event.number = view.number;
+  event.customer_id = order.customer_id;
+  event.guest = order.guest;
+  event.currency = order.currency;
+  event.totals = order.totals;
+  event.lines = priced.lines;
+  event.placed_at = order.placed_at;
+  event.email = order.email;
+  event.locale = order.locale;
+  event.shipping_address = json::Raw{draft.shipping_address};
+  if (draft.billing_address) event.billing_address = json::Raw{*draft.billing_address};
+  if (request.payment_method) event.payment_method = request.payment_method->value;
+  if (request.return_url) event.return_url = request.return_url->value;
+  draft.event = json::text(event);
+  co_return draft;
+}
+
+static Task<Result<http::Response>> try_to_place(Call& call, const PlaceOrder& request) {
+  if (request.return_url && !within(*request.return_url, call.get<Settings>().return_origins))
+    co_return refuse(invalid("/return_url", "must lead to this shop"));
+  const auto& address = request.shipping_address;
+  const Destination destination{
+      address.country, region_code(address.country, address.region.transform([](auto& text) { return text.value; }))};
+  // Prices come from a cache, and a cart may change meanwhile: the function asserts both, and we look once more.
+  for (bool again = false;; again = true) {
+    auto basket = co_await basket_of(call, request);
+    if (!basket) co_return refuse(basket.error());
+    const Quote priced = quote(call.get<Tables>(), basket->currency, basket->wanted, destination);
+    if (!priced.hindrances.empty()) co_return refuse(problem_of(priced, *basket, request));
+    if (request.expected_total && request.expected_total->amount != priced.totals.total)
+      co_return refuse(price_changed(priced));
+
+    auto draft = co_await draft_of(call, request, *basket, priced);
+    http::Response response{201, {}, draft.body, {}};
+    for (auto& field : json::parse<Fields>(draft.headers, json::event).value())
+      response.headers.set(field.at(0), field.at(1));
+    const auto answer = co_await call.get<Placement>().place(call.database(), std::move(draft), call.deadline());
+    switch (answer.outcome) {
+      case store::Outcome::placed:
+        co_return response;
+      case store::Outcome::replayed:
+        co_return replay(answer.answer_status.value(), answer.answer_headers.value(), answer.answer_body.value());
+      case store::Outcome::mismatch:
+        co_return refuse(key_mismatch());
+      case store::Outcome::out_of_stock:
+        co_return refuse(out_of_stock(answer));
+      case store::Outcome::offer_changed:
+      case store::Outcome::cart_changed:
+      case store::Outcome::again:
+        break;
+    }
+    if (again) co_return refuse(price_changed(priced));
+    std::vector<std::string> skus;
+    for (auto& wanted : basket->wanted) skus.push_back(wanted.sku);
+    call.get<Offers>().forget(skus);
+  }
+}
+
+Task<Result<http::Response>> place_order(Call& call, PlaceOrder request) {
+  request.shipping_address = normalised(std::move(request.shipping_address));
+  if (request.billing_address) request.billing_address = normalised(std::move(*request.billing_address));
+  auto answer = co_await try_to_place(call, request);
+  if (answer) co_return answer;
+  // Refused as things are now: the cart is gone, the price is another one. But was this very request answered before?
+  const auto earlier = co_await store::find_answer(call.db(), call.idempotency_key());
+  if (!earlier) co_return answer;
+  if (earlier->hash != call.request_hash()) co_return refuse(key_mismatch());
+  co_return replay(earlier->status, earlier->headers, earlier->body);
+}
+
+Task<Result<Page<OrderView>>> list_orders(Call& call, Query<OrderQuery> query) {
+  std::optional<OrderId> before;
+  if (query->cursor) {
+    before = OrderId::parse(*query->cursor);
+    if (!before) co_return refuse(bad_cursor());
+  }
+  auto orders =
+      co_await store::list_orders(call.db(), scope(call, "orders:read"), before, query->status, query->limit + 1);
+  Page<OrderView> page;
+  if (std::ssize(orders) > query->limit) {
+    orders.pop_back();
+    page.next_cursor.value = orders.back().id.text();
+  }
+  page.data = co_await views_of(call.db(), std::move(orders));
+  co_return page;
+}
+
+Task<Result<OrderView>> get_order(Call& call, OrderId id) {
+  auto order = co_await store::find_order(call.db(), id, scope(call, "orders:read"));
+  if (!order) co_return refuse(not_found("order", id.text()));
+  call.etag(order->version);
+  auto views = co_await views_of(call.db(), {*order});
+  co_return std::move(views.front());
+}
+
+// Server-sent events (WHATWG HTML §9.2): `id` is the order's version, `data` the order as GET shows it.
+
+static std::atomic<int> followers{0};
+struct Follower {
+  Follower() { ++followers; }
+  Follower(const Follower&) = delete;
+  ~Follower() { --followers; }
+};
+
+struct Following {
+  pg::Database* database;
+  OrderId id;
+  Scope whose;
+  std::int64_t seen = 0;
+  Deadline ends{};
+  Duration poll{};
+  std::shared_ptr<Follower> counted;
+};
+
+static Task<> follow(Following order, http::BodyWriter& to) {
+  auto spoke = std::chrono::steady_clock::now();
+  while (std::chrono::steady_clock::now() < order.ends) {
+    auto& db = order.database->session();
+    const auto version = co_await store::order_version(db, order.id, order.whose);
+    if (!version) co_return;
+    if (*version > order.seen) {
+      const auto now = co_await store::find_order(db, order.id, order.whose);
+      if (!now) co_return;
+      const auto views = co_await views_of(db, {*now});
+      co_await to.write("id: " + std::to_string(now->version) + "\nevent: order\ndata: " + json::text(views.front()) +
+                        "\n\n");
+      order.seen = now->version;
+      spoke = std::chrono::steady_clock::now();
+    } else if (std::chrono::steady_clock::now() - spoke > std::chrono::seconds{15}) {
+      co_await to.write(": still here\n\n");  // or a proxy believes that nobody is
+      spoke = std::chrono::steady_clock::now();
+    }
+    co_await sleep(order.poll);
+  }
+}
+
+Task<Result<http::Response>> follow_order(Call& call, OrderId id) {
+  const auto& settings = call.get<Settings>();
+  const auto whose = scope(call, "orders:read");
+  if (!co_await store::order_version(call.db(), id, whose)) co_return refuse(not_found("order", id.text()));
+  if (followers >= settings.live_followers) co_return refuse(overloaded("Too many follow their orders right now.", 5));
+  // As long as the token holds, ten minutes at most: a browser comes back by itself, with the last id.
+  const auto token = std::chrono::floor<Duration>(call.caller().expires - call.now());
+  Following following{&call.database(),
+                      id,
+                      whose,
+                      0,
+                      in(std::clamp(token, Duration{0}, Duration{600'000})),
+                      Duration{settings.live_poll_ms},
+                      std::make_shared<Follower>()};
+  if (const auto last = call.request().headers.get("Last-Event-ID"))
+    std::from_chars(last->data(), last->data() + last->size(), following.seen);
+  http::Response response;
+  response.headers = {{"Content-Type", "text/event-stream"}, {"Cache-Control", "no-store"}};
+  response.stream = [following](http::BodyWriter& to) { return follow(following, to); };
+  co_return response;
+}
+
+// The audit.
+
+Task<Result<Audit>> audit(Call& call, Query<AuditQuery> query) {
+  Audit audit;
+  constexpr std::int64_t page = 1000;
+  const auto orders = co_await store::orders_after(call.db(), query->after.value_or(OrderId{}), page);
+  std::vector<OrderId> ids;
+  for (auto& order : orders) ids.push_back(order.id);
+  if (std::ssize(orders) == page) audit.next_after.value = ids.back();
+  const auto lines = co_await store::find_lines(call.db(), ids);
+  auto line = lines.begin();
+  for (auto& order : orders) {
+    auto& audited = audit.data.emplace_back(AuditedOrder{order.id,
+                                                         std::to_string(order.number),
+                                                         order.status,
+                                                         order.payment_status,
+                                                         order.currency,
+                                                         order.totals.total,
+                                                         order.placed_at,
+                                                         order.updated_at,
+                                                         {}});
+    for (; line != lines.end() && line->order_id == order.id; ++line)
+      audited.lines.push_back({line->line.line, line->line.sku, line->line.quantity});
+  }
+  if (query->after) co_return audit;
+  for (auto& [status, count] : co_await store::count_orders(call.db())) audit.orders[status] = count;
+  const auto sum = co_await store::sum_stock(call.db());
+  audit.skus = sum.skus;
+  audit.pieces = sum.pieces;
+  audit.stock_faults = co_await store::stock_faults(call.db());
+  co_return audit;
+}
+
+}  // namespace acme::orders

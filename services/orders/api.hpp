@@ -1,0 +1,254 @@
+#pragma once
+// What callers send to orders, and what they see.
+#include "commerce/address.hpp"
+#include "commerce/money.hpp"
+#include "commerce/scope.hpp"
+#include "platform/service.hpp"
+#include "services/orders/domain.hpp"
+
+namespace acme::orders {
+
+using Sku = Text<100, 1>;
+using Quantity = Between<1, 999>;
+
+// Carts.
+
+struct NewCart {
+  std::optional<Currency> currency;  // absent: the shop's own
+};
+BOOST_DESCRIBE_STRUCT(NewCart, (), (currency))
+
+struct CartItem {
+  Quantity quantity;
+};
+BOOST_DESCRIBE_STRUCT(CartItem, (), (quantity))
+
+struct CartDestination {
+  Text<2, 2> country;
+  std::optional<Text<100>> region;
+  std::optional<Text<20>> postal_code;
+};
+BOOST_DESCRIBE_STRUCT(CartDestination, (), (country, region, postal_code))
+void check(const CartDestination& destination, const json::Node& in);
+
+/// Why a cart cannot be ordered as it stands.
+struct CartProblem {
+  std::string code;  // an Obstacle's name, or out_of_stock
+  std::string detail;
+  std::optional<std::string> sku;
+};
+BOOST_DESCRIBE_STRUCT(CartProblem, (), (code, detail, sku))
+
+struct CartLine {
+  std::string sku;
+  std::int64_t quantity = 0;
+  bool in_stock = false;  // as many as are wanted
+  // Absent for a SKU that is not sold, or not in this currency.
+  std::optional<ProductId> product_id;
+  std::optional<std::string> title;
+  std::optional<Money> unit_price, discount, tax, total;
+};
+BOOST_DESCRIBE_STRUCT(CartLine, (), (sku, quantity, in_stock, product_id, title, unit_price, discount, tax, total))
+
+struct CartView {
+  CartId id;
+  std::string currency;
+  std::vector<CartLine> lines;
+  std::optional<CartDestination> destination;
+  bool estimated = true;  // until a destination is known, for the shop's own country
+  Money subtotal, discount_total, shipping_total, tax_total;
+  bool tax_included = false;
+  Money total;
+  std::vector<CartProblem> problems;  // none: it can be ordered
+  Time updated_at{};
+};
+BOOST_DESCRIBE_STRUCT(CartView, (),
+                      (id, currency, lines, destination, estimated, subtotal, discount_total, shipping_total, tax_total,
+                       tax_included, total, problems, updated_at))
+
+Task<Result<Answer<CartView>>> open_cart(Call& call, NewCart request);
+Task<Result<CartView>> get_cart(Call& call, CartId id);
+Task<Result<CartView>> put_item(Call& call, CartId id, std::string sku, CartItem request);
+Task<Result<CartView>> delete_item(Call& call, CartId id, std::string sku);
+Task<Result<CartView>> put_destination(Call& call, CartId id, CartDestination request);
+
+// Stock, for staff.
+
+struct StockView {
+  std::string sku;
+  std::int64_t on_hand = 0, held = 0, available = 0;
+};
+BOOST_DESCRIBE_STRUCT(StockView, (), (sku, on_hand, held, available))
+
+struct Count {
+  Between<0, 1'000'000'000> on_hand;
+  std::optional<Text<200>> reason;
+};
+BOOST_DESCRIBE_STRUCT(Count, (), (on_hand, reason))
+
+BOOST_DEFINE_ENUM_CLASS(AdjustmentReason, received, returned, found, damaged, lost, correction)
+struct Adjustment {
+  Between<-1'000'000'000, 1'000'000'000> delta;
+  AdjustmentReason reason{};
+};
+BOOST_DESCRIBE_STRUCT(Adjustment, (), (delta, reason))
+void check(const Adjustment& adjustment, const json::Node& in);
+
+struct Movement {
+  std::int64_t id = 0;
+  std::string kind;                    // opened counted adjusted held released taken
+  std::int64_t on_hand = 0, held = 0;  // by how much they changed
+  std::optional<OrderId> order_id;
+  std::optional<std::string> reason, actor;
+  Time at{};
+};
+BOOST_DESCRIBE_STRUCT(Movement, (), (id, kind, on_hand, held, order_id, reason, actor, at))
+
+struct Paging {
+  Between<1, 100> limit{20};
+  std::optional<std::string> cursor;
+};
+BOOST_DESCRIBE_STRUCT(Paging, (), (limit, cursor))
+
+Task<Result<StockView>> get_stock(Call& call, std::string sku);
+Task<Result<StockView>> put_stock(Call& call, std::string sku, Count request);
+Task<Result<http::Response>> adjust_stock(Call& call, std::string sku, Adjustment request);
+Task<Result<Page<Movement>>> list_movements(Call& call, std::string sku, Query<Paging> query);
+
+// Orders.
+
+struct OrderItem {
+  Sku sku;
+  Quantity quantity;
+};
+BOOST_DESCRIBE_STRUCT(OrderItem, (), (sku, quantity))
+
+struct PlaceOrder {
+  std::optional<CartId> cart_id;  // this or items
+  std::optional<List<OrderItem, 100, 1>> items;
+  std::optional<Currency> currency;
+  std::optional<Text<35>> locale;  // BCP 47
+  Text<254, 3> email;
+  Address shipping_address;
+  std::optional<Address> billing_address;
+  std::optional<Text<255, 4>> payment_method;
+  std::optional<Text<2048, 1>> return_url;
+  std::optional<Money> expected_total;
+};
+BOOST_DESCRIBE_STRUCT(PlaceOrder, (),
+                      (cart_id, items, currency, locale, email, shipping_address, billing_address, payment_method,
+                       return_url, expected_total))
+void check(const PlaceOrder& order, const json::Node& in);
+
+struct OrderLine {
+  int line = 0;
+  std::string sku;
+  ProductId product_id;
+  std::string title;
+  std::int64_t quantity = 0;
+  Money unit_price, discount, tax, total;
+  std::int64_t weight_grams = 0;
+};
+BOOST_DESCRIBE_STRUCT(OrderLine, (),
+                      (line, sku, product_id, title, quantity, unit_price, discount, tax, total, weight_grams))
+
+struct OrderPayment {
+  PaymentStatus status{};
+  std::optional<std::string> failure;
+};
+BOOST_DESCRIBE_STRUCT(OrderPayment, (), (status, failure))
+
+struct OrderShipment {
+  ShipmentId id;
+  std::string carrier;
+  std::optional<std::string> tracking_number;
+  std::string status;
+};
+BOOST_DESCRIBE_STRUCT(OrderShipment, (), (id, carrier, tracking_number, status))
+
+struct TimelineEntry {
+  Time at{};
+  std::string event, status;
+  std::optional<std::string> detail;
+};
+BOOST_DESCRIBE_STRUCT(TimelineEntry, (), (at, event, status, detail))
+
+struct OrderView {
+  OrderId id;
+  std::string number;
+  Status status{};
+  std::optional<std::string> reason;
+  UserId customer_id;
+  bool guest = false;
+  std::string currency;
+  std::vector<OrderLine> lines;
+  Money subtotal, discount_total, shipping_total, tax_total;
+  bool tax_included = false;
+  Money total;
+  std::string email, locale;
+  Address shipping_address;
+  std::optional<Address> billing_address;
+  OrderPayment payment;
+  std::vector<OrderShipment> shipments;
+  std::vector<TimelineEntry> timeline;
+  Time placed_at{}, updated_at{};
+};
+BOOST_DESCRIBE_STRUCT(OrderView, (),
+                      (id, number, status, reason, customer_id, guest, currency, lines, subtotal, discount_total,
+                       shipping_total, tax_total, tax_included, total, email, locale, shipping_address, billing_address,
+                       payment, shipments, timeline, placed_at, updated_at))
+
+struct OrderQuery {
+  Between<1, 100> limit{20};
+  std::optional<std::string> cursor;
+  std::optional<Status> status;
+};
+BOOST_DESCRIBE_STRUCT(OrderQuery, (), (limit, cursor, status))
+
+Task<Result<http::Response>> place_order(Call& call, PlaceOrder request);
+Task<Result<Page<OrderView>>> list_orders(Call& call, Query<OrderQuery> query);
+Task<Result<OrderView>> get_order(Call& call, OrderId id);
+Task<Result<http::Response>> follow_order(Call& call, OrderId id);
+
+// For the doctor.
+
+struct AuditQuery {
+  std::optional<OrderId> after;
+};
+BOOST_DESCRIBE_STRUCT(AuditQuery, (), (after))
+struct AuditLine {
+  int line = 0;
+  std::string sku;
+  std::int64_t quantity = 0;
+};
+BOOST_DESCRIBE_STRUCT(AuditLine, (), (line, sku, quantity))
+struct AuditedOrder {
+  OrderId order_id;
+  std::string number;
+  Status status{};
+  PaymentStatus payment_status{};
+  std::string currency;
+  std::int64_t total = 0;
+  Time placed_at{}, updated_at{};
+  std::vector<AuditLine> lines;
+};
+BOOST_DESCRIBE_STRUCT(AuditedOrder, (),
+                      (order_id, number, status, payment_status, currency, total, placed_at, updated_at, lines))
+/// A SKU whose stock is not what its journal and the open orders say.
+struct StockFault {
+  std::string sku;
+  std::int64_t on_hand = 0, journal_on_hand = 0, held = 0, journal_held = 0, open_lines = 0;
+};
+BOOST_DESCRIBE_STRUCT(StockFault, (), (sku, on_hand, journal_on_hand, held, journal_held, open_lines))
+struct Audit {
+  std::vector<AuditedOrder> data;
+  json::Nullable<OrderId> next_after;
+  // On the first page:
+  std::map<std::string, std::int64_t> orders;  // by status
+  std::int64_t skus = 0, pieces = 0;
+  std::vector<StockFault> stock_faults;
+};
+BOOST_DESCRIBE_STRUCT(Audit, (), (data, next_after, orders, skus, pieces, stock_faults))
+Task<Result<Audit>> audit(Call& call, Query<AuditQuery> query);
+
+}  // namespace acme::orders

@@ -1,0 +1,244 @@
+#include "services/orders/domain.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "commerce/money.hpp"
+
+namespace acme::orders {
+
+// What it costs.
+
+constexpr std::int64_t whole = 1'000'000;  // rates are in millionths
+
+Tables::Tables(std::vector<TaxRule> taxes, std::vector<ShippingRule> shipping) : shipping_(std::move(shipping)) {
+  for (auto& rule : taxes) {
+    Place place{rule.country, rule.region, {rule.included, {}}};
+    for (auto& [tax_class, percent] : rule.rates) {
+      const auto rate = parse_decimal(percent, 4);
+      if (!rate || *rate < 0 || *rate > whole)
+        throw std::runtime_error("the tax rate \"" + percent + "\" of " + rule.country +
+                                 " is no percentage: write 19 or 8.875");
+      place.tax.rates[tax_class] = *rate;
+    }
+    taxes_.push_back(std::move(place));
+  }
+  for (auto& rule : shipping_)
+    for (auto* prices : {&rule.prices, &rule.free_from})
+      for (auto& [currency, price] : *prices)
+        if (price < 0 || price > largest_total || !to_stripe({price, currency}))
+          throw std::runtime_error("a shipping price of " + std::to_string(price) + " " + currency +
+                                   " cannot be charged");
+}
+
+std::int64_t Tables::Tax::rate(const std::string& tax_class) const {
+  if (auto found = rates.find(tax_class); found != rates.end()) return found->second;
+  if (tax_class == "exempt" || tax_class == "zero") return 0;
+  auto standard = rates.find("standard");
+  return standard == rates.end() ? 0 : standard->second;
+}
+
+Tables::Tax Tables::tax(const std::string& country, const std::string& region) const {
+  const Tax* tax = nullptr;
+  for (auto& place : taxes_) {
+    if (place.country != country) continue;
+    if (place.region && *place.region == region) return place.tax;
+    if (!place.region) tax = &place.tax;
+  }
+  return tax ? *tax : Tax{};
+}
+
+static bool names(const ShippingRule& rule, const std::string& country) {
+  return std::ranges::find(rule.countries, country) != rule.countries.end();
+}
+
+const ShippingRule* Tables::shipping(const std::string& country, const std::string& currency,
+                                     std::int64_t grams) const {
+  const bool named = std::ranges::any_of(shipping_, [&](auto& rule) { return names(rule, country); });
+  const ShippingRule* best = nullptr;
+  for (auto& rule : shipping_) {
+    if (!names(rule, named ? country : "*") || !rule.prices.contains(currency)) continue;
+    if (rule.up_to_grams && grams > rule.up_to_grams) continue;
+    if (!best || rule.prices.at(currency) < best->prices.at(currency)) best = &rule;
+  }
+  return best;
+}
+
+bool Tables::ships_to(const std::string& country, const std::string& currency) const {
+  return shipping(country, currency, 0) != nullptr;
+}
+
+std::int64_t smallest_step(const std::string& currency) {
+  for (std::int64_t step : {1, 10, 100})
+    if (to_stripe({step, currency})) return step;
+  return 1;
+}
+
+/// The tax on, or in, an amount: the one rounding rule, to a step that can be charged.
+static std::int64_t tax_of(std::int64_t amount, std::int64_t rate, bool included, std::int64_t step) {
+  return scale(amount, rate, (included ? whole + rate : whole) * step) * step;
+}
+
+Quote quote(const Tables& tables, const std::string& currency, const std::vector<Wanted>& wanted,
+            const Destination& destination) {
+  Quote out{currency, {}, {}, {}};
+  const auto tax = tables.tax(destination.country, destination.region);
+  const auto step = smallest_step(currency);
+  std::int64_t grams = 0;
+  bool ships = false, overflow = false;
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    auto& [sku, quantity, offer] = wanted[i];
+    if (!offer) {
+      out.hindrances.push_back({Obstacle::not_sold, i});
+      continue;
+    }
+    const auto price = offer->prices.find(currency);
+    if (price == offer->prices.end()) {
+      out.hindrances.push_back({Obstacle::no_price, i});
+      continue;
+    }
+    Line line{static_cast<int>(out.lines.size()) + 1,
+              sku,
+              offer->product_id,
+              offer->title,
+              quantity,
+              price->second,
+              0,
+              0,
+              offer->weight_grams};
+    std::int64_t amount = 0, weight = 0;
+    if (__builtin_mul_overflow(quantity, line.unit_price, &amount) || amount > largest_total ||
+        __builtin_mul_overflow(quantity, line.weight_grams, &weight) || weight > largest_total) {
+      overflow = true;
+      continue;
+    }
+    line.tax = tax_of(line.net(), tax.rate(offer->tax_class), tax.included, step);
+    out.totals.subtotal += amount;
+    out.totals.tax += line.tax;
+    if (offer->requires_shipping) ships = true, grams += weight;
+    out.lines.push_back(std::move(line));
+  }
+  if (ships) {
+    if (auto* rule = tables.shipping(destination.country, currency, grams)) {
+      const auto free = rule->free_from.find(currency);
+      if (free == rule->free_from.end() || out.totals.subtotal < free->second)
+        out.totals.shipping = rule->prices.at(currency);
+      const auto own = tax.rates.find("shipping");
+      const auto rate = own == tax.rates.end() ? tax.rate("standard") : own->second;
+      out.totals.tax += tax_of(out.totals.shipping, rate, tax.included, step);
+    } else {
+      out.hindrances.push_back(
+          {tables.ships_to(destination.country, currency) ? Obstacle::too_heavy : Obstacle::not_shipped_there, {}});
+    }
+  }
+  auto& totals = out.totals;
+  totals.tax_included = tax.included;
+  totals.total = totals.subtotal - totals.discount + totals.shipping + (totals.tax_included ? 0 : totals.tax);
+  if (overflow || totals.total > largest_total) out.hindrances.push_back({Obstacle::too_much, {}});
+  if (totals.total > 0 && (totals.total < stripe_minimum(currency) || !to_stripe({totals.total, currency})))
+    out.hindrances.push_back({Obstacle::too_little, {}});
+  return out;
+}
+
+// How it lives.
+
+bool is_step(Status from, Status to) {
+  using enum Status;
+  // clang-format off
+  // The life of an order: every step there is.
+  static constexpr struct { Status from, to; } steps[] = {
+      {pending,    paid},        // the money is ours
+      {paid,       fulfilling},  // the label is bought
+      {fulfilling, paid},        // the label was voided
+      {fulfilling, shipped},     // handed over to the carrier
+      {shipped,    delivered},
+      {pending,    cancelled},   // the payment failed for good
+      {pending,    cancelling}, {paid, cancelling}, {fulfilling, cancelling},  // asked for, not yet decided
+      {cancelling, cancelled},
+      {cancelling, pending}, {cancelling, paid}, {cancelling, fulfilling},     // refused: back to where it was
+  };
+  // clang-format on
+  return std::ranges::any_of(steps, [&](auto& step) { return step.from == from && step.to == to; });
+}
+
+bool may_become(Status from, Status to) {
+  std::vector<Status> reached{from};
+  for (std::size_t i = 0; i < reached.size(); ++i)
+    for (Status status : enumerators<Status>())
+      if (is_step(reached[i], status) && std::ranges::find(reached, status) == reached.end()) reached.push_back(status);
+  return std::ranges::find(reached, to) != reached.end();
+}
+
+Status next(Status now, const Facts& facts) {
+  using enum Status;
+  Status wanted = pending;
+  if (facts.parcels == Parcels::delivered)
+    wanted = delivered;
+  else if (facts.parcels == Parcels::handed_over)
+    wanted = shipped;
+  else if (facts.payment_over && !facts.paid)
+    wanted = cancelled;
+  else if (now == cancelling)
+    return now;  // whoever was asked decides
+  else if (facts.parcels == Parcels::labelled)
+    wanted = fulfilling;
+  else if (facts.paid)
+    wanted = paid;
+  return may_become(now, wanted) ? wanted : now;
+}
+
+void apply(Payment& payment, PaymentNews news, std::int64_t sequence, const std::optional<std::string>& reason) {
+  using enum PaymentNews;
+  payment.paid |= news == completed || news == refunded || news == partially_refunded;  // a refund follows a capture
+  payment.over |= news == failed;
+  if (sequence <= payment.sequence) return;
+  payment.sequence = sequence;
+  payment.failure = std::nullopt;
+  switch (news) {
+    case completed:
+      payment.status = PaymentStatus::succeeded;
+      break;
+    case refunded:
+      payment.status = PaymentStatus::refunded;
+      break;
+    case partially_refunded:
+      payment.status = PaymentStatus::partially_refunded;
+      break;
+    case declined:
+    case failed:
+      payment.status = PaymentStatus::failed;
+      payment.failure = reason;
+      break;
+  }
+}
+
+void apply(Parcel& parcel, const std::string& status, std::int64_t sequence,
+           const std::optional<std::string>& tracking_number) {
+  if (status == "cancel_refused") return;  // an answer to a cancellation, not where the parcel is
+  const bool moving =
+      status == "in_transit" || status == "out_for_delivery" || status == "delivered" || status == "returned";
+  parcel.labelled |= moving || status == "label_created";
+  parcel.handed_over |= moving;
+  parcel.delivered |= status == "delivered";
+  if (sequence <= parcel.sequence) return;
+  parcel.sequence = sequence;
+  parcel.status = status;
+  if (tracking_number) parcel.tracking_number = tracking_number;
+}
+
+Parcels progress(const std::vector<Parcel>& parcels, const std::map<int, std::int64_t>& lines) {
+  Parcels furthest = Parcels::none;
+  auto missing = lines;
+  for (auto& parcel : parcels) {
+    if (parcel.delivered)
+      for (auto& [line, pieces] : parcel.lines) missing[line] -= pieces;
+    if (parcel.handed_over)
+      furthest = Parcels::handed_over;
+    else if (parcel.labelled && parcel.status != "cancelled")
+      furthest = std::max(furthest, Parcels::labelled);
+  }
+  const bool all = std::ranges::all_of(missing, [](auto& line) { return line.second <= 0; });
+  return all && !lines.empty() ? Parcels::delivered : furthest;
+}
+
+}  // namespace acme::orders

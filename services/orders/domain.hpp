@@ -1,0 +1,169 @@
+#pragma once
+// The rules of an order: what it costs and how it lives. No I/O, no clock, no JSON.
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "commerce/ids.hpp"
+#include "platform/describe.hpp"
+
+namespace acme::orders {
+
+// What it costs.
+
+struct TaxRule {
+  std::string country;                       // ISO 3166-1 alpha-2
+  std::optional<std::string> region;         // absent: the whole country, where no region's rule says otherwise
+  bool included = false;                     // prices contain the tax
+  std::map<std::string, std::string> rates;  // tax class → percent: {"standard": "19", "reduced": "7"}
+};
+BOOST_DESCRIBE_STRUCT(TaxRule, (), (country, region, included, rates))
+
+struct ShippingRule {
+  std::vector<std::string> countries;          // "*": every country that no other rule names
+  std::int64_t up_to_grams = 0;                // 0: any weight
+  std::map<std::string, std::int64_t> prices;  // currency → minor units; a currency that is missing is not shipped in
+  std::map<std::string, std::int64_t> free_from;  // currency → subtotal from which it costs nothing
+};
+BOOST_DESCRIBE_STRUCT(ShippingRule, (), (countries, up_to_grams, prices, free_from))
+
+/// What prices are made from besides the offers.
+class Tables {
+ public:
+  /// Throws std::runtime_error with a sentence when a rate is no percentage.
+  Tables(std::vector<TaxRule> taxes, std::vector<ShippingRule> shipping);
+
+  /// A rate of one country and region, in millionths: 19 % is 190,000. Classes "exempt" and "zero" are not taxed,
+  /// unless a rule says so; another class that a rule does not name is taxed as "standard".
+  struct Tax {
+    bool included = false;
+    std::map<std::string, std::int64_t> rates;
+    std::int64_t rate(const std::string& tax_class) const;
+  };
+  Tax tax(const std::string& country, const std::string& region) const;
+  /// The cheapest rule by weight that holds for the country; nullptr when nothing is shipped there, or not so much.
+  const ShippingRule* shipping(const std::string& country, const std::string& currency, std::int64_t grams) const;
+  bool ships_to(const std::string& country, const std::string& currency) const;
+
+ private:
+  struct Place {
+    std::string country;
+    std::optional<std::string> region;
+    Tax tax;
+  };
+  std::vector<Place> taxes_;
+  std::vector<ShippingRule> shipping_;
+};
+
+/// The facts about a SKU that its price depends on. `version` names them: placing an order asserts it.
+struct Offer {
+  std::string sku;
+  ProductId product_id;
+  std::int64_t version = 0;
+  std::string title;
+  std::string tax_class;
+  std::int64_t weight_grams = 0;
+  bool requires_shipping = true;
+  std::map<std::string, std::int64_t> prices;  // currency → minor units
+};
+
+struct Wanted {
+  std::string sku;
+  std::int64_t quantity = 0;
+  std::shared_ptr<const Offer> offer;  // nullptr: we do not sell it
+};
+struct Destination {
+  std::string country, region;
+};
+
+struct Line {
+  int line = 0;  // from 1
+  std::string sku;
+  ProductId product_id;
+  std::string title;
+  std::int64_t quantity = 0, unit_price = 0, discount = 0, tax = 0, weight_grams = 0;  // weight of one piece
+  std::int64_t net() const { return quantity * unit_price - discount; }
+};
+BOOST_DESCRIBE_STRUCT(Line, (), (line, sku, product_id, title, quantity, unit_price, discount, tax, weight_grams))
+
+struct Totals {
+  std::int64_t subtotal = 0, discount = 0, shipping = 0, tax = 0;
+  bool tax_included = false;
+  std::int64_t total = 0;
+};
+BOOST_DESCRIBE_STRUCT(Totals, (), (subtotal, discount, shipping, tax, tax_included, total))
+
+/// Why something cannot be ordered as it was asked for.
+BOOST_DEFINE_ENUM_CLASS(Obstacle, not_sold, no_price, not_shipped_there, too_heavy, too_much, too_little)
+struct Hindrance {
+  Obstacle obstacle{};
+  std::optional<std::size_t> wanted;  // which of the wanted, when it is about one
+};
+
+struct Quote {
+  std::string currency;
+  std::vector<Line> lines;  // of what can be sold
+  Totals totals;
+  std::vector<Hindrance> hindrances;  // none: this is what the order costs
+};
+
+/// The price of what is wanted. Wanted SKUs are distinct; quantities positive. Every amount can be charged: it is a
+/// multiple of the smallest step of its currency, if the offers' and the tables' prices are.
+Quote quote(const Tables& tables, const std::string& currency, const std::vector<Wanted>& wanted,
+            const Destination& destination);
+
+/// The smallest difference between two amounts that can be charged: 1, or 10 and 100 where Stripe takes no last digits.
+std::int64_t smallest_step(const std::string& currency);
+/// The largest total we count with: twelve digits.
+inline constexpr std::int64_t largest_total = 999'999'999'999;
+
+// How it lives.
+
+// clang-format off
+BOOST_DEFINE_ENUM_CLASS(Status, pending, paid, fulfilling, shipped, delivered, cancelling, cancelled)
+// clang-format on
+BOOST_DEFINE_ENUM_CLASS(PaymentStatus, pending, succeeded, failed, refunded, partially_refunded)
+/// How far the goods are, over all shipments of an order.
+BOOST_DEFINE_ENUM_CLASS(Parcels, none, labelled, handed_over, delivered)
+
+/// Whether one step leads from one status to the other.
+bool is_step(Status from, Status to);
+/// Whether steps lead there: those between count as passed.
+bool may_become(Status from, Status to);
+
+/// What payments and shipping said so far. The same facts give the same status, in whatever order they were heard.
+struct Facts {
+  bool paid = false;
+  bool payment_over = false;  // failed for good
+  Parcels parcels{};
+};
+Status next(Status now, const Facts& facts);
+
+/// What we know of a payment: folds its events in any order.
+struct Payment {
+  bool paid = false, over = false;
+  std::int64_t sequence = 0;
+  PaymentStatus status{};
+  std::optional<std::string> failure;
+  bool operator==(const Payment&) const = default;
+};
+enum class PaymentNews { completed, declined, failed, refunded, partially_refunded };
+void apply(Payment& payment, PaymentNews news, std::int64_t sequence, const std::optional<std::string>& reason);
+
+struct Parcel {
+  std::int64_t sequence = 0;
+  std::string status;  // shipping's word; new ones may come
+  std::optional<std::string> tracking_number;
+  bool labelled = false, handed_over = false, delivered = false;  // ever
+  std::map<int, std::int64_t> lines;                              // line → pieces
+  bool operator==(const Parcel&) const = default;
+};
+void apply(Parcel& parcel, const std::string& status, std::int64_t sequence,
+           const std::optional<std::string>& tracking_number);
+/// `lines`: line → pieces ordered. Delivered is an order when every piece of it is.
+Parcels progress(const std::vector<Parcel>& parcels, const std::map<int, std::int64_t>& lines);
+
+}  // namespace acme::orders

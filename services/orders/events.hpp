@@ -1,0 +1,34 @@
+#pragma once
+// What orders says: the whole state of an order, in order.created, order.updated and order.cancelled.
+#include "commerce/address.hpp"
+#include "services/orders/store.hpp"
+
+namespace acme::orders {
+
+/// order.cancelled carries no address and no e-mail; only order.created says how the buyer wants to pay.
+struct OrderEvent {
+  OrderId order_id;
+  std::string number;
+  UserId customer_id;
+  bool guest = false;
+  Status status{};
+  std::optional<std::string> reason;
+  std::string currency;
+  Totals totals;
+  std::vector<Line> lines;
+  Time placed_at{};
+  std::optional<std::string> email, locale;
+  std::optional<json::Raw> shipping_address, billing_address;
+  std::optional<std::string> payment_method, return_url;
+};
+BOOST_DESCRIBE_STRUCT(OrderEvent, (),
+                      (order_id, number, customer_id, guest, status, reason, currency, totals, lines, placed_at, email,
+                       locale, shipping_address, billing_address, payment_method, return_url))
+
+/// The order's state as it stands in `order`: order.cancelled when it is cancelled, else order.updated.
+void announce(pg::Transaction& tx, const store::Order& order, std::vector<Line> lines);
+
+/// Says every order's state once more, for a consumer that is new. Returns how many.
+Task<std::int64_t> republish(pg::Database& database);
+
+}  // namespace acme::orders

@@ -1,0 +1,146 @@
+#include "services/orders/placement.hpp"
+
+#include <algorithm>
+#include <deque>
+
+namespace acme::orders {
+
+static constexpr std::size_t largest_batch = 64, longest_queue = 1024, most_loops = 256;
+
+struct Placement::Waiting {
+  store::Draft draft;
+  Signal signal;  // look again: an answer, or your turn to lead
+  std::optional<store::Placed> answer;
+  std::exception_ptr failure;
+  bool alone = false;                            // its batch failed: who was to blame?
+  bool gone = false;                             // nobody waits any more
+  std::vector<std::shared_ptr<Waiting>> equals;  // the same key and request, in the same batch
+};
+
+struct Placement::Queue {
+  std::deque<std::shared_ptr<Waiting>> waiting;
+  bool running = false;
+
+  void wake_next() {
+    while (!waiting.empty() && waiting.front()->gone) waiting.pop_front();
+    if (!running && !waiting.empty()) waiting.front()->signal.set();
+  }
+};
+
+/// The orders on their way. Whoever leads may be cancelled in the middle: then those without an answer go back to the
+/// head of the queue, and the next one leads. Sending them twice is safe: each has its key.
+struct Placement::Batch {
+  explicit Batch(Queue& q) : queue(q) { queue.running = true; }
+  Batch(const Batch&) = delete;
+  ~Batch() {
+    for (auto& order : orders) {
+      for (auto& equal : order->equals) finish(equal);
+      order->equals.clear();
+      finish(order);
+    }
+    queue.running = false;
+    queue.wake_next();
+  }
+  void finish(const std::shared_ptr<Waiting>& order) {
+    if (order->answer || order->failure)
+      order->signal.set();
+    else if (!order->gone)
+      queue.waiting.push_front(order);
+  }
+  void collect() {
+    auto& waiting = queue.waiting;
+    while (!waiting.empty() && orders.size() < largest_batch) {
+      if (!orders.empty() && (waiting.front()->alone || orders.front()->alone)) break;
+      auto next = std::move(waiting.front());
+      waiting.pop_front();
+      if (next->gone) continue;
+      const auto same = std::ranges::find(orders, next->draft.key, [](auto& order) { return order->draft.key; });
+      if (same == orders.end())
+        orders.push_back(std::move(next));
+      else
+        (*same)->equals.push_back(std::move(next));
+    }
+  }
+
+  Queue& queue;
+  std::vector<std::shared_ptr<Waiting>> orders;
+};
+
+Placement::Placement() : queues_(most_loops) {
+  for (auto& queue : queues_) queue = std::make_unique<Queue>();
+}
+Placement::~Placement() = default;
+
+Task<> Placement::run(Queue& queue, pg::Database& database) {
+  Batch batch{queue};
+  batch.collect();
+  if (batch.orders.empty()) co_return;
+  std::vector<const store::Draft*> drafts;
+  for (auto& order : batch.orders) drafts.push_back(&order->draft);
+
+  std::exception_ptr failure;
+  bool once_more = false;
+  try {
+    auto& session = database.session();
+    const auto answers = co_await store::place(session, drafts);
+    session.announce();
+    for (std::size_t i = 0; i < batch.orders.size(); ++i) {
+      auto& order = *batch.orders[i];
+      order.answer = answers.at(i);
+      for (auto& equal : order.equals) {
+        if (equal->draft.hash != order.draft.hash) continue;  // judged by itself, in a later batch
+        equal->answer = order.answer;
+        if (order.answer->outcome != store::Outcome::placed) continue;
+        equal->answer->outcome = store::Outcome::replayed;
+        equal->answer->answer_status = 201;
+        equal->answer->answer_headers = json::Raw{order.draft.headers};
+        equal->answer->answer_body = order.draft.body;
+      }
+    }
+  } catch (const pg::Busy&) {
+    once_more = true;  // a lock was not free in time: nothing happened
+  } catch (const pg::Error& error) {
+    // Two that waited for each other (40P01): once more. Something else, in company: once more, each alone, so that one
+    // order's fault stays its own.
+    once_more = error.state == "40P01" || error.state == "40001" || batch.orders.size() > 1;
+    if (!once_more) failure = std::current_exception();
+  } catch (const pg::Unavailable&) {
+    failure = std::current_exception();
+  } catch (const Overloaded&) {
+    failure = std::current_exception();
+  }
+  for (auto& order : batch.orders) order->alone |= once_more;
+  if (failure)
+    for (auto& order : batch.orders) {
+      order->failure = failure;
+      for (auto& equal : order->equals) equal->failure = failure;
+    }
+}
+
+Task<store::Placed> Placement::place(pg::Database& database, store::Draft draft, Deadline deadline) {
+  auto& queue = *queues_.at(static_cast<std::size_t>(Runtime::current_loop() + 1));
+  if (queue.waiting.size() >= longest_queue) throw Overloaded("too many orders wait to be placed");
+  struct Place {
+    Queue& queue;
+    std::shared_ptr<Waiting> self;
+    ~Place() {
+      self->gone = true;
+      queue.wake_next();
+    }
+  } place{queue, std::make_shared<Waiting>()};
+  auto& self = *place.self;
+  self.draft = std::move(draft);
+  queue.waiting.push_back(place.self);
+  while (!self.answer && !self.failure) {
+    const auto left = std::chrono::ceil<Duration>(deadline - std::chrono::steady_clock::now());
+    if (left <= Duration{0}) throw DeadlinePassed("the order's turn did not come in time");
+    if (queue.running)
+      co_await self.signal.wait(left);
+    else
+      co_await run(queue, database);
+  }
+  if (self.failure) std::rethrow_exception(self.failure);
+  co_return std::move(*self.answer);
+}
+
+}  // namespace acme::orders

@@ -1,0 +1,160 @@
+#include "services/orders/reactions.hpp"
+
+#include "platform/observe/log.hpp"
+#include "services/orders/events.hpp"
+#include "services/orders/offers.hpp"
+#include "services/orders/store.hpp"
+
+namespace acme::orders {
+
+// The catalogue speaks.
+
+Task<> on_product_updated(Reaction& on, ProductUpdated event) {
+  std::vector<store::Variant> variants;
+  std::vector<std::string> skus;
+  for (auto& variant : event.variants) {
+    skus.push_back(variant.sku);
+    if (event.status != "active") continue;  // a draft or archived product is not sold
+    auto& sold = variants.emplace_back();
+    sold.sku = variant.sku;
+    sold.title = event.title;
+    if (variant.title && !variant.title->empty() && *variant.title != "Default Title" && *variant.title != event.title)
+      sold.title += " – " + *variant.title;
+    sold.tax_class = event.tax_class.value_or("standard");
+    sold.weight_grams = variant.weight_grams.value_or(0);
+    sold.requires_shipping = variant.requires_shipping.value_or(true);
+    for (auto& price : variant.prices) sold.prices[price.currency] = price.amount;
+  }
+  store::offer(on.tx(), event.product_id, on.event().sequence, variants);
+  // Only a courtesy: what is read again before this commits is the old price, and placing an order asserts the version.
+  on.get<Offers>().forget(skus);
+  co_return;
+}
+
+Task<> on_product_deleted(Reaction& on, ProductDeleted event) {
+  store::offer(on.tx(), event.product_id, on.event().sequence, {});
+  co_return;
+}
+
+Task<> on_inventory_imported(Reaction& on, std::vector<events::Event<InventoryImported>> events) {
+  std::vector<store::Counted> counts;
+  for (auto& [envelope, count] : events) counts.push_back({count.import_id, count.sku, count.quantity, count.mode});
+  store::import_stock(on.tx(), counts);
+  co_return;
+}
+
+// Payments and shipping speak.
+
+static Task<std::vector<Line>> lines_of(pg::Transaction& tx, OrderId id) {
+  std::vector<Line> lines;
+  for (auto& line : co_await store::find_lines(tx, {id})) lines.push_back(line.line);
+  co_return lines;
+}
+
+/// An order that we do not know: events of orders come after the order, so something is badly wrong. The event is
+/// parked, where people see it.
+static Task<store::Order> lock(pg::Transaction& tx, OrderId id) {
+  auto order = co_await store::lock_order(tx, id);
+  if (!order) throw std::runtime_error("there is no order " + id.text());
+  co_return std::move(*order);
+}
+
+/// Writes the facts that changed, and what follows from them.
+static Task<> settle(Reaction& on, store::Order order, std::optional<std::string> reason) {
+  auto& tx = on.tx();
+  const Status before = order.status;
+  order.status = next(before, {order.paid, order.payment_over, order.parcels});
+  if (order.status != before && order.status == Status::cancelled) {
+    order.reason = reason.value_or("payment_failed");
+    store::release_stock(tx, order.id);
+  }
+  store::save(tx, order, on.now());
+  if (order.status != before) announce(tx, order, co_await lines_of(tx, order.id));
+}
+
+static Task<> on_payment(Reaction& on, PaymentEvent event, PaymentNews news) {
+  auto& tx = on.tx();
+  auto order = co_await lock(tx, event.order_id);
+  const Payment before{order.paid, order.payment_over, order.payment_sequence, order.payment_status,
+                       order.payment_failure};
+  auto payment = before;
+  apply(payment, news, on.event().sequence, event.reason);
+  store::note(
+      tx, order.id, event.payment_id.text(), on.event().sequence,
+      {on.event().time, on.event().topic, event.status.value_or(std::string{name(payment.status)}), event.reason});
+  if (payment == before) co_return;
+  order.paid = payment.paid;
+  order.payment_over = payment.over;
+  order.payment_sequence = payment.sequence;
+  order.payment_status = payment.status;
+  order.payment_failure = payment.failure;
+  co_await settle(on, std::move(order), event.reason);
+}
+
+Task<> on_payment_completed(Reaction& on, PaymentEvent event) {
+  return on_payment(on, std::move(event), PaymentNews::completed);
+}
+Task<> on_payment_failed(Reaction& on, PaymentEvent event) {
+  const auto news = event.final.value_or(false) ? PaymentNews::failed : PaymentNews::declined;
+  return on_payment(on, std::move(event), news);
+}
+Task<> on_payment_refunded(Reaction& on, PaymentEvent event) {
+  const auto news = event.status == "partially_refunded" ? PaymentNews::partially_refunded : PaymentNews::refunded;
+  return on_payment(on, std::move(event), news);
+}
+
+Task<> on_shipment(Reaction& on, ShipmentEvent event) {
+  auto& tx = on.tx();
+  auto order = co_await lock(tx, event.order_id);
+  std::vector<Parcel> parcels{{}};  // the first is this event's
+  for (auto& known : co_await store::find_parcels(tx, order.id)) {
+    auto& parcel = known.id == event.shipment_id ? parcels.front() : parcels.emplace_back();
+    parcel = {
+        known.sequence, known.status, known.tracking_number, known.labelled, known.handed_over, known.delivered, {}};
+    for (auto& line : json::parse<std::vector<ShippedLine>>(known.lines.text, json::event).value())
+      parcel.lines[line.line] += line.quantity;
+  }
+  auto& parcel = parcels.front();
+  const auto before = parcel;
+  apply(parcel, event.status, on.event().sequence, event.tracking_number);
+  if (parcel.lines.empty())
+    for (auto& line : event.lines) parcel.lines[line.line] += line.quantity;
+  store::note(tx, order.id, event.shipment_id.text(), on.event().sequence,
+              {on.event().time, on.event().topic, event.status, event.reason ? event.reason : event.tracking_number});
+  if (parcel == before) co_return;
+  store::save(tx, order.id, event.shipment_id, event.carrier, parcel, {json::text(event.lines)});
+  if (parcel.handed_over && !before.handed_over) {
+    if (order.status != Status::cancelled)
+      store::take_stock(tx, order.id, parcel.lines);
+    else
+      log::error("a cancelled order was handed over to the carrier",
+                 {{"order_id", order.id.text()}, {"shipment_id", event.shipment_id.text()}});
+  }
+  std::map<int, std::int64_t> ordered;
+  for (auto& line : co_await lines_of(tx, order.id)) ordered[line.line] = line.quantity;
+  order.parcels = progress(parcels, ordered);
+  co_await settle(on, std::move(order), {});
+}
+
+// Auth speaks.
+
+static Task<> adopt(pg::Transaction& tx, UserMerged merged, Time now) {
+  for (auto& id : co_await store::merge(tx, merged.guest_id, merged.user_id, now)) {
+    const auto order = co_await store::find_order(tx, id, everybody);
+    announce(tx, order.value(), co_await lines_of(tx, id));
+  }
+}
+
+Task<> on_user_merged(Reaction& on, UserMerged event) {
+  if (event.guest_id == event.user_id) co_return;
+  co_await adopt(on.tx(), event, on.now());
+  jobs::enqueue(on.tx(), "adopt_late", event.guest_id.text(), event, on.now() + std::chrono::minutes{1});
+}
+
+Task<jobs::Outcome> adopt_late(Job& job, UserMerged merged) {
+  const auto work = [&](pg::Transaction& tx) -> Task<> { co_await adopt(tx, merged, job.now()); };
+  co_await job.database().transaction(work, job.deadline());
+  co_return jobs::Done{};
+}
+
+}  // namespace acme::orders

@@ -1,0 +1,78 @@
+#pragma once
+// What orders does when others speak. Events may be repeated, and topics come in any order: the end is the same.
+#include "commerce/ids.hpp"
+#include "platform/service.hpp"
+
+namespace acme::orders {
+
+struct ProductPrice {
+  std::string currency;
+  std::int64_t amount = 0;
+};
+BOOST_DESCRIBE_STRUCT(ProductPrice, (), (currency, amount))
+struct ProductVariant {
+  std::string sku;
+  std::optional<std::string> title;
+  std::vector<ProductPrice> prices;
+  std::optional<std::int64_t> weight_grams;
+  std::optional<bool> requires_shipping;
+};
+BOOST_DESCRIBE_STRUCT(ProductVariant, (), (sku, title, prices, weight_grams, requires_shipping))
+struct ProductUpdated {
+  ProductId product_id;
+  std::string title, status;
+  std::optional<std::string> tax_class;
+  std::vector<ProductVariant> variants;
+};
+BOOST_DESCRIBE_STRUCT(ProductUpdated, (), (product_id, title, status, tax_class, variants))
+struct ProductDeleted {
+  ProductId product_id;
+};
+BOOST_DESCRIBE_STRUCT(ProductDeleted, (), (product_id))
+struct InventoryImported {
+  ImportId import_id;
+  std::string sku;
+  Between<0, 1'000'000'000> quantity;
+  std::string mode;
+};
+BOOST_DESCRIBE_STRUCT(InventoryImported, (), (import_id, sku, quantity, mode))
+
+struct PaymentEvent {
+  PaymentId payment_id;
+  OrderId order_id;
+  std::optional<std::string> status, reason;
+  std::optional<bool> final;  // of payment.failed: no other try will come
+};
+BOOST_DESCRIBE_STRUCT(PaymentEvent, (), (payment_id, order_id, status, reason, final))
+struct ShippedLine {
+  int line = 0;
+  std::string sku;
+  std::int64_t quantity = 0;
+};
+BOOST_DESCRIBE_STRUCT(ShippedLine, (), (line, sku, quantity))
+struct ShipmentEvent {
+  ShipmentId shipment_id;
+  OrderId order_id;
+  std::vector<ShippedLine> lines;
+  std::string carrier, status;
+  std::optional<std::string> tracking_number, reason;
+};
+BOOST_DESCRIBE_STRUCT(ShipmentEvent, (), (shipment_id, order_id, lines, carrier, status, tracking_number, reason))
+struct UserMerged {
+  UserId user_id, guest_id;
+};
+BOOST_DESCRIBE_STRUCT(UserMerged, (), (user_id, guest_id))
+
+Task<> on_product_updated(Reaction& on, ProductUpdated event);
+Task<> on_product_deleted(Reaction& on, ProductDeleted event);
+Task<> on_inventory_imported(Reaction& on, std::vector<events::Event<InventoryImported>> events);
+Task<> on_payment_completed(Reaction& on, PaymentEvent event);
+Task<> on_payment_failed(Reaction& on, PaymentEvent event);
+Task<> on_payment_refunded(Reaction& on, PaymentEvent event);
+Task<> on_shipment(Reaction& on, ShipmentEvent event);
+Task<> on_user_merged(Reaction& on, UserMerged event);
+
+/// A minute after a merge: what the guest's last tokens still did is the user's, too.
+Task<jobs::Outcome> adopt_late(Job& job, UserMerged merged);
+
+}  // namespace acme::orders

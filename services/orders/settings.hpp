@@ -1,0 +1,38 @@
+#pragma once
+#include "services/orders/domain.hpp"
+
+namespace acme::orders {
+
+/// Section [orders] of the configuration. The tables are an example of a shop in Germany: put your own.
+struct Settings {
+  std::string currency = "EUR";  // of a cart or an order that names none
+  std::string country = "DE";    // what a cart's prices are estimated for until its destination is known
+  std::string locale = "en";
+  std::vector<TaxRule> taxes = {
+      {"DE", {}, true, {{"standard", "19"}, {"reduced", "7"}}},
+      {"AT", {}, true, {{"standard", "20"}, {"reduced", "10"}}},
+      {"FR", {}, true, {{"standard", "20"}, {"reduced", "5.5"}}},
+      {"NL", {}, true, {{"standard", "21"}, {"reduced", "9"}}},
+      {"IT", {}, true, {{"standard", "22"}, {"reduced", "10"}}},
+      {"ES", {}, true, {{"standard", "21"}, {"reduced", "10"}}},
+      {"US", "CA", false, {{"standard", "7.25"}, {"shipping", "0"}}},
+      {"US", "NY", false, {{"standard", "8.875"}}},
+  };
+  std::vector<ShippingRule> shipping = {
+      {{"DE"}, 5'000, {{"EUR", 490}, {"USD", 550}, {"GBP", 450}, {"JPY", 800}}, {{"EUR", 10'000}}},
+      {{"DE"}, 31'500, {{"EUR", 990}, {"USD", 1'100}, {"GBP", 900}, {"JPY", 1'600}}, {}},
+      {{"*"}, 2'000, {{"EUR", 1'490}, {"USD", 1'650}, {"GBP", 1'300}, {"JPY", 2'400}}, {}},
+      {{"*"}, 31'500, {{"EUR", 3'990}, {"USD", 4'400}, {"GBP", 3'500}, {"JPY", 6'500}}, {}},
+  };
+  std::vector<std::string> return_origins = {
+      "https://localhost:8443"};  // where a buyer may be sent back to after paying
+  int offers_cached = 100'000;
+  int cart_days = 30;
+  int live_poll_ms = 500;      // how soon a follower of an order hears of a change
+  int live_followers = 1'000;  // in this process, past it 503
+};
+BOOST_DESCRIBE_STRUCT(Settings, (),
+                      (currency, country, locale, taxes, shipping, return_origins, offers_cached, cart_days,
+                       live_poll_ms, live_followers))
+
+}  // namespace acme::orders

@@ -1,0 +1,661 @@
+#include "services/orders/store.hpp"
+
+#include <algorithm>
+
+namespace acme::orders::store {
+
+using Texts = std::vector<std::string>;
+using Numbers = std::vector<std::int64_t>;
+using Truths = std::vector<bool>;
+using Uuids = std::vector<Uuid>;
+using Jsons = std::vector<json::Raw>;
+
+// Offers.
+
+// A product's row is its tombstone, too: what is older than its sequence changes nothing. A version is drawn only when
+// a fact changed, so that news about something else refuses no order.
+static const pg::Statement<void(ProductId, std::int64_t, Texts, Texts, Texts, Numbers, Truths, Jsons)> offer_sql{
+    "orders.offer", R"sql(
+  WITH heard AS (
+    INSERT INTO products (id, sequence) VALUES ($1, $2)
+    ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence WHERE products.sequence < excluded.sequence
+    RETURNING id
+  ), gone AS (
+    DELETE FROM offers USING heard WHERE offers.product_id = heard.id AND NOT (offers.sku = ANY ($3))
+  )
+  INSERT INTO offers AS offer (sku, product_id, title, tax_class, weight_grams, requires_shipping, prices)
+  SELECT said.sku, heard.id, said.title, said.tax_class, said.weight_grams, said.requires_shipping, said.prices
+    FROM heard, unnest($3, $4, $5, $6, $7, $8)
+                AS said (sku, title, tax_class, weight_grams, requires_shipping, prices)
+  ON CONFLICT (sku, product_id) DO UPDATE
+     SET version = nextval('offer_versions'), title = excluded.title, tax_class = excluded.tax_class,
+         weight_grams = excluded.weight_grams, requires_shipping = excluded.requires_shipping, prices = excluded.prices
+   WHERE (offer.title, offer.tax_class, offer.weight_grams, offer.requires_shipping, offer.prices)
+         IS DISTINCT FROM
+         (excluded.title, excluded.tax_class, excluded.weight_grams, excluded.requires_shipping, excluded.prices)
+)sql"};
+
+void offer(pg::Transaction& tx, ProductId product, std::int64_t sequence, const std::vector<Variant>& variants) {
+  Texts skus, titles, classes;
+  Numbers weights;
+  Truths ships;
+  Jsons prices;
+  for (auto& variant : variants) {
+    skus.push_back(variant.sku);
+    titles.push_back(variant.title);
+    classes.push_back(variant.tax_class);
+    weights.push_back(variant.weight_grams);
+    ships.push_back(variant.requires_shipping);
+    prices.push_back({json::text(variant.prices)});
+  }
+  tx.later(offer_sql, product, sequence, skus, titles, classes, weights, ships, prices);
+}
+
+struct OfferRow {
+  std::string sku;
+  ProductId product_id;
+  std::int64_t version = 0;
+  std::string title, tax_class;
+  std::int64_t weight_grams = 0;
+  bool requires_shipping = true;
+  json::Raw prices;
+};
+BOOST_DESCRIBE_STRUCT(OfferRow, (),
+                      (sku, product_id, version, title, tax_class, weight_grams, requires_shipping, prices))
+
+static std::map<std::string, std::int64_t> prices_of(const json::Raw& text) {
+  return json::parse<std::map<std::string, std::int64_t>>(text.text, json::event).value();
+}
+
+static const pg::Statement<OfferRow(Texts)> find_offers_sql{"orders.find_offers", R"sql(
+  SELECT DISTINCT ON (sku) sku, product_id, version, title, tax_class, weight_grams, requires_shipping, prices
+    FROM offers WHERE sku = ANY ($1) ORDER BY sku, version DESC
+)sql"};
+
+Task<std::vector<std::shared_ptr<const Offer>>> find_offers(pg::Session& db, std::vector<std::string> skus) {
+  const auto rows = co_await db.all(find_offers_sql, std::move(skus));
+  std::vector<std::shared_ptr<const Offer>> offers;
+  for (auto& row : rows)
+    offers.push_back(std::make_shared<Offer>(row.sku, row.product_id, row.version, row.title, row.tax_class,
+                                             row.weight_grams, row.requires_shipping, prices_of(row.prices)));
+  co_return offers;
+}
+
+// Carts.
+
+static const pg::Statement<CartId(CartId, UserId, std::string, Time)> new_cart_sql{"orders.new_cart", R"sql(
+  INSERT INTO carts (id, owner, currency, updated_at) VALUES ($1, $2, $3, $4) ON CONFLICT (owner) DO NOTHING RETURNING id
+)sql"};
+static const pg::Statement<CartId(UserId)> cart_of_sql{"orders.cart_of", R"sql(
+  SELECT id FROM carts WHERE owner = $1
+)sql"};
+
+Task<std::pair<CartId, bool>> open_cart(pg::Session& db, CartId id, UserId owner, std::string currency, Time now) {
+  if (const auto open = co_await db.one(cart_of_sql, owner)) co_return std::pair{*open, false};
+  if (const auto made = co_await db.one(new_cart_sql, id, owner, std::move(currency), now))
+    co_return std::pair{*made, true};
+  // Another request of the same caller was faster.
+  co_return std::pair{(co_await db.one(cart_of_sql, owner)).value_or(id), false};
+}
+
+struct CartRow {
+  CartId id;
+  std::int64_t version = 0;
+  std::string currency;
+  std::optional<std::string> country, region, postal_code;
+  Time updated_at{};
+  std::optional<std::string> sku;
+  std::optional<std::int64_t> quantity, available;
+  std::optional<ProductId> product_id;
+  std::optional<std::int64_t> offer_version;
+  std::optional<std::string> title, tax_class;
+  std::optional<std::int64_t> weight_grams;
+  std::optional<bool> requires_shipping;
+  std::optional<json::Raw> prices;
+};
+BOOST_DESCRIBE_STRUCT(CartRow, (),
+                      (id, version, currency, country, region, postal_code, updated_at, sku, quantity, available,
+                       product_id, offer_version, title, tax_class, weight_grams, requires_shipping, prices))
+
+static const pg::Statement<CartRow(CartId, UserId)> find_cart_sql{"orders.find_cart", R"sql(
+  SELECT cart.id, cart.version, cart.currency, cart.country, cart.region, cart.postal_code, cart.updated_at,
+         item.sku, item.quantity, stock.on_hand - stock.held AS available,
+         offer.product_id, offer.version AS offer_version, offer.title, offer.tax_class, offer.weight_grams,
+         offer.requires_shipping, offer.prices
+    FROM carts AS cart
+         LEFT JOIN cart_items AS item ON item.cart_id = cart.id
+         LEFT JOIN LATERAL (SELECT * FROM offers WHERE sku = item.sku ORDER BY version DESC LIMIT 1) AS offer ON true
+         LEFT JOIN stock ON stock.sku = item.sku
+   WHERE cart.id = $1 AND cart.owner = $2
+   ORDER BY item.added_at, item.sku
+)sql"};
+
+Task<std::optional<Cart>> find_cart(pg::Session& db, CartId id, UserId owner) {
+  const auto rows = co_await db.all(find_cart_sql, id, owner);
+  if (rows.empty()) co_return std::nullopt;
+  auto& first = rows.front();
+  Cart cart{
+      first.id, first.version, first.currency, first.country, first.region, first.postal_code, first.updated_at, {},
+      {}};
+  for (auto& row : rows) {
+    if (!row.sku) continue;  // an empty cart
+    std::shared_ptr<const Offer> offer;
+    if (row.product_id)
+      offer = std::make_shared<Offer>(*row.sku, *row.product_id, *row.offer_version, *row.title, *row.tax_class,
+                                      *row.weight_grams, *row.requires_shipping, prices_of(*row.prices));
+    cart.items.push_back({*row.sku, *row.quantity, std::move(offer)});
+    cart.available.push_back(row.available.value_or(0));
+  }
+  co_return cart;
+}
+
+// A cart holds a hundred SKUs at most.
+static const pg::Statement<CartChange(CartId, UserId, std::optional<std::int64_t>, std::string, std::int64_t, Time)>
+    put_item_sql{"orders.put_item", R"sql(
+  WITH cart AS (
+    UPDATE carts SET version = version + 1, updated_at = $6
+     WHERE id = $1 AND owner = $2 AND ($3::bigint IS NULL OR version = $3)
+       AND EXISTS (SELECT FROM offers WHERE sku = $4)
+       AND (SELECT count(*) FROM cart_items WHERE cart_id = $1 AND sku <> $4) < 100
+    RETURNING id
+  ), item AS (
+    INSERT INTO cart_items (cart_id, sku, quantity, added_at) SELECT cart.id, $4, $5, $6 FROM cart
+    ON CONFLICT (cart_id, sku) DO UPDATE SET quantity = excluded.quantity
+  )
+  SELECT CASE WHEN EXISTS (SELECT FROM cart) THEN 'changed'
+              WHEN NOT EXISTS (SELECT FROM carts WHERE id = $1 AND owner = $2) THEN 'no_cart'
+              WHEN NOT EXISTS (SELECT FROM offers WHERE sku = $4) THEN 'not_sold'
+              WHEN (SELECT count(*) FROM cart_items WHERE cart_id = $1 AND sku <> $4) >= 100 THEN 'full'
+              ELSE 'stale' END AS change
+)sql"};
+
+Task<CartChange> put_item(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
+                          std::string sku, std::int64_t quantity, Time now) {
+  co_return (co_await db.one(put_item_sql, id, owner, version, std::move(sku), quantity, now)).value();
+}
+
+static const pg::Statement<CartChange(CartId, UserId, std::optional<std::int64_t>, std::string, Time)> delete_item_sql{
+    "orders.delete_item", R"sql(
+  WITH cart AS (
+    UPDATE carts SET version = version + 1, updated_at = $5
+     WHERE id = $1 AND owner = $2 AND ($3::bigint IS NULL OR version = $3)
+    RETURNING id
+  ), item AS (
+    DELETE FROM cart_items USING cart WHERE cart_id = cart.id AND sku = $4
+  )
+  SELECT CASE WHEN EXISTS (SELECT FROM cart) THEN 'changed'
+              WHEN NOT EXISTS (SELECT FROM carts WHERE id = $1 AND owner = $2) THEN 'no_cart'
+              ELSE 'stale' END AS change
+)sql"};
+
+Task<CartChange> delete_item(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
+                             std::string sku, Time now) {
+  co_return (co_await db.one(delete_item_sql, id, owner, version, std::move(sku), now)).value();
+}
+
+static const pg::Statement<CartChange(CartId, UserId, std::optional<std::int64_t>, std::string,
+                                      std::optional<std::string>, std::optional<std::string>, Time)>
+    put_destination_sql{"orders.put_destination", R"sql(
+  WITH cart AS (
+    UPDATE carts SET country = $4, region = $5, postal_code = $6, version = version + 1, updated_at = $7
+     WHERE id = $1 AND owner = $2 AND ($3::bigint IS NULL OR version = $3)
+    RETURNING id
+  )
+  SELECT CASE WHEN EXISTS (SELECT FROM cart) THEN 'changed'
+              WHEN NOT EXISTS (SELECT FROM carts WHERE id = $1 AND owner = $2) THEN 'no_cart'
+              ELSE 'stale' END AS change
+)sql"};
+
+Task<CartChange> put_destination(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
+                                 CartDestination destination, Time now) {
+  std::optional<std::string> region, postal_code;
+  if (destination.region) region = destination.region->value;
+  if (destination.postal_code) postal_code = destination.postal_code->value;
+  co_return (
+      co_await db.one(put_destination_sql, id, owner, version, destination.country.value, region, postal_code, now))
+      .value();
+}
+
+static const pg::Statement<void(Time)> delete_old_carts_sql{"orders.delete_old_carts", R"sql(
+  DELETE FROM carts WHERE id IN (SELECT id FROM carts WHERE updated_at < $1 LIMIT 1000)
+)sql"};
+
+Task<std::int64_t> delete_old_carts(pg::Session& db, Time before) { return db.run(delete_old_carts_sql, before); }
+
+static const pg::Statement<void(UserId, UserId)> lock_carts_sql{"orders.lock_carts", R"sql(
+  SELECT FROM carts WHERE owner IN ($1, $2) ORDER BY id FOR UPDATE
+)sql"};
+// The user has a cart: the guest's lines are added to it, the guest's cart is gone.
+static const pg::Statement<void(UserId, UserId, Time)> merge_carts_sql{"orders.merge_carts", R"sql(
+  WITH target AS (
+    UPDATE carts SET version = version + 1, updated_at = $3
+     WHERE owner = $2 AND EXISTS (SELECT FROM carts WHERE owner = $1)
+    RETURNING id
+  ), item AS (
+    INSERT INTO cart_items AS had (cart_id, sku, quantity, added_at)
+    SELECT target.id, item.sku, item.quantity, item.added_at
+      FROM target, carts AS source JOIN cart_items AS item ON item.cart_id = source.id
+     WHERE source.owner = $1
+    ON CONFLICT (cart_id, sku) DO UPDATE SET quantity = least(had.quantity + excluded.quantity, 999)
+  )
+  DELETE FROM carts WHERE owner = $1 AND EXISTS (SELECT FROM target)
+)sql"};
+static const pg::Statement<void(UserId, UserId, Time)> adopt_cart_sql{"orders.adopt_cart", R"sql(
+  UPDATE carts SET owner = $2, version = version + 1, updated_at = $3
+   WHERE owner = $1 AND NOT EXISTS (SELECT FROM carts WHERE owner = $2)
+)sql"};
+static const pg::Statement<OrderId(UserId, UserId, Time)> adopt_orders_sql{"orders.adopt_orders", R"sql(
+  WITH theirs AS (
+    SELECT id FROM orders WHERE customer_id = $1 ORDER BY id FOR UPDATE
+  )
+  UPDATE orders SET customer_id = $2, guest = false, version = version + 1, updated_at = $3
+    FROM theirs WHERE orders.id = theirs.id
+  RETURNING orders.id
+)sql"};
+
+Task<std::vector<OrderId>> merge(pg::Transaction& tx, UserId guest, UserId user, Time now) {
+  tx.later(lock_carts_sql, guest, user);
+  tx.later(merge_carts_sql, guest, user, now);
+  tx.later(adopt_cart_sql, guest, user, now);
+  return tx.all(adopt_orders_sql, guest, user, now);
+}
+
+// Stock.
+
+static const pg::Statement<Stock(std::string)> find_stock_sql{"orders.find_stock", R"sql(
+  SELECT sku, on_hand, held, version FROM stock WHERE sku = $1
+  UNION ALL
+  SELECT DISTINCT sku, 0::bigint, 0::bigint, 0::bigint FROM offers
+   WHERE sku = $1 AND NOT EXISTS (SELECT FROM stock WHERE sku = $1)
+)sql"};
+
+Task<std::optional<Stock>> find_stock(pg::Session& db, std::string sku) {
+  return db.one(find_stock_sql, std::move(sku));
+}
+
+static const pg::Statement<void(std::string)> open_stock_sql{"orders.open_stock", R"sql(
+  INSERT INTO stock (sku, on_hand, version)
+  SELECT $1, 0, 0 WHERE EXISTS (SELECT FROM offers WHERE sku = $1)
+  ON CONFLICT DO NOTHING
+)sql"};
+static const pg::Statement<Stock(std::string)> lock_stock_sql{"orders.lock_stock", R"sql(
+  SELECT sku, on_hand, held, version FROM stock WHERE sku = $1 FOR UPDATE
+)sql"};
+
+Task<std::optional<Stock>> lock_stock(pg::Transaction& tx, std::string sku) {
+  tx.later(open_stock_sql, sku);
+  return tx.one(lock_stock_sql, sku);
+}
+
+static const pg::Statement<void(std::string, std::int64_t, std::string, std::string, std::string)> move_stock_sql{
+    "orders.move_stock", R"sql(
+  WITH moved AS (
+    UPDATE stock SET on_hand = on_hand + $2, version = version + 1 WHERE sku = $1
+    RETURNING on_hand - held AS after, on_hand - held - $2 AS before, version
+  ), changed AS (
+    INSERT INTO stock_changes (sku)
+    SELECT $1 FROM moved WHERE version = 1 OR shown_stock(moved.before) <> shown_stock(moved.after)
+  )
+  INSERT INTO stock_journal (sku, kind, on_hand, reason, actor) SELECT $1, $3, $2, $4, $5 FROM moved
+)sql"};
+
+void move_stock(pg::Transaction& tx, const Stock& before, std::int64_t delta, std::string kind, std::string reason,
+                std::string actor) {
+  tx.later(move_stock_sql, before.sku, delta, std::move(kind), std::move(reason), std::move(actor));
+}
+
+static const pg::Statement<Movement(std::string, std::int64_t, std::int64_t)> movements_sql{"orders.movements", R"sql(
+  SELECT id, kind, on_hand, held, order_id, reason, actor, at
+    FROM stock_journal WHERE sku = $1 AND id < $2 ORDER BY id DESC LIMIT $3
+)sql"};
+
+Task<std::vector<Movement>> movements(pg::Session& db, std::string sku, std::int64_t before, std::int64_t limit) {
+  return db.all(movements_sql, std::move(sku), before, limit);
+}
+
+static const pg::Statement<void(Uuids, Texts, Numbers, Texts, Texts)> import_stock_sql{"orders.import_stock", R"sql(
+  SELECT FROM import_stock_v1($1, $2, $3, $4, $5)
+)sql"};
+
+void import_stock(pg::Transaction& tx, const std::vector<Counted>& counts) {
+  Uuids imports;
+  Texts skus, modes, actors;
+  Numbers quantities;
+  for (auto& count : counts) {
+    imports.push_back(count.import_id.uuid());
+    skus.push_back(count.sku);
+    quantities.push_back(count.quantity);
+    modes.push_back(count.mode);
+    actors.push_back(count.import_id.text());
+  }
+  tx.later(import_stock_sql, imports, skus, quantities, modes, actors);
+}
+
+// One process at a time runs this, so a SKU's versions leave in order. Ten thousand a second: an import's tail waits.
+static const pg::Statement<void()> announce_stock_sql{"orders.announce_stock", R"sql(
+  WITH gone AS (
+    DELETE FROM stock_changes WHERE sku IN (SELECT DISTINCT sku FROM stock_changes LIMIT 10000) RETURNING sku
+  )
+  INSERT INTO platform.outbox (topic, key, sequence, data)
+  SELECT 'inventory.changed', stock.sku, stock.version,
+         jsonb_build_object('sku', stock.sku, 'available', shown_stock(on_hand - held),
+                            'level', CASE WHEN on_hand - held <= 0 THEN 'out_of_stock' WHEN on_hand - held <= 5 THEN 'low'
+                                          ELSE 'in_stock' END)
+    FROM (SELECT DISTINCT sku FROM gone) AS changed JOIN stock USING (sku)
+)sql"};
+
+Task<std::int64_t> announce_stock(pg::Session& db) {
+  const auto said = co_await db.run(announce_stock_sql);
+  if (said) db.announce();
+  co_return said;
+}
+
+// Orders.
+
+static const pg::Statement<std::int64_t()> lease_numbers_sql{"orders.lease_numbers", R"sql(
+  SELECT nextval('order_number_blocks') * 100 + 100000 AS first
+)sql"};
+
+Task<std::int64_t> lease_numbers(pg::Session& db) { co_return (co_await db.one(lease_numbers_sql)).value(); }
+
+#define ORDER_COLUMNS                                                                                                  \
+  "id, number, version, customer_id, guest, status, reason, currency, subtotal AS totals_subtotal, "                   \
+  "discount AS totals_discount, shipping AS totals_shipping, tax AS totals_tax, tax_included AS totals_tax_included, " \
+  "total AS totals_total, email, locale, shipping_address, billing_address, paid, payment_over, payment_sequence, "    \
+  "payment_status, payment_failure, parcels, placed_at, updated_at "
+
+static const pg::Statement<Order(OrderId, Scope)> find_order_sql{"orders.find_order", "SELECT " ORDER_COLUMNS R"sql(
+    FROM orders WHERE id = $1 AND ($2::uuid IS NULL OR customer_id = $2)
+)sql"};
+
+Task<std::optional<Order>> find_order(pg::Session& db, OrderId id, Scope whose) {
+  return db.one(find_order_sql, id, whose);
+}
+
+static const pg::Statement<Order(OrderId, std::optional<Status>, std::int64_t)> list_all_sql{
+    "orders.list_all", "SELECT " ORDER_COLUMNS R"sql(
+    FROM orders WHERE id < $1 AND ($2::text IS NULL OR status = $2) ORDER BY id DESC LIMIT $3
+)sql"};
+// A statement of its own: with "or everybody's" in it, its plan could not use the customer's index.
+static const pg::Statement<Order(UserId, OrderId, std::optional<Status>, std::int64_t)> list_own_sql{
+    "orders.list_own", "SELECT " ORDER_COLUMNS R"sql(
+    FROM orders WHERE customer_id = $1 AND id < $2 AND ($3::text IS NULL OR status = $3) ORDER BY id DESC LIMIT $4
+)sql"};
+
+Task<std::vector<Order>> list_orders(pg::Session& db, Scope whose, std::optional<OrderId> before,
+                                     std::optional<Status> status, std::int64_t limit) {
+  Uuid newest;
+  newest.bytes.fill(0xff);
+  const auto from = before.value_or(OrderId{newest});
+  return whose ? db.all(list_own_sql, *whose, from, status, limit) : db.all(list_all_sql, from, status, limit);
+}
+
+static const pg::Statement<Order(OrderId, std::int64_t)> orders_after_sql{"orders.orders_after",
+                                                                          "SELECT " ORDER_COLUMNS R"sql(
+    FROM orders WHERE id > $1 ORDER BY id LIMIT $2
+)sql"};
+
+Task<std::vector<Order>> orders_after(pg::Session& db, OrderId after, std::int64_t limit) {
+  return db.all(orders_after_sql, after, limit);
+}
+
+static const pg::Statement<LineOf(std::vector<OrderId>)> find_lines_sql{"orders.find_lines", R"sql(
+  SELECT order_id, line AS line_line, sku AS line_sku, product_id AS line_product_id, title AS line_title,
+         quantity AS line_quantity, unit_price AS line_unit_price, discount AS line_discount, tax AS line_tax,
+         weight_grams AS line_weight_grams
+    FROM order_lines WHERE order_id = ANY ($1) ORDER BY order_id, line
+)sql"};
+
+Task<std::vector<LineOf>> find_lines(pg::Session& db, std::vector<OrderId> ids) {
+  return db.all(find_lines_sql, std::move(ids));
+}
+
+static const pg::Statement<ShipmentOf(std::vector<OrderId>)> find_shipments_sql{"orders.find_shipments", R"sql(
+  SELECT order_id, id AS shipment_id, carrier AS shipment_carrier, tracking_number AS shipment_tracking_number,
+         status AS shipment_status
+    FROM order_shipments WHERE order_id = ANY ($1) ORDER BY order_id, id
+)sql"};
+
+Task<std::vector<ShipmentOf>> find_shipments(pg::Session& db, std::vector<OrderId> ids) {
+  return db.all(find_shipments_sql, std::move(ids));
+}
+
+static const pg::Statement<EntryOf(std::vector<OrderId>)> find_timeline_sql{"orders.find_timeline", R"sql(
+  SELECT order_id, at AS entry_at, event AS entry_event, status AS entry_status, detail AS entry_detail
+    FROM order_timeline WHERE order_id = ANY ($1) ORDER BY order_id, at, source, sequence
+)sql"};
+
+Task<std::vector<EntryOf>> find_timeline(pg::Session& db, std::vector<OrderId> ids) {
+  return db.all(find_timeline_sql, std::move(ids));
+}
+
+static const pg::Statement<std::int64_t(OrderId, Scope)> order_version_sql{"orders.order_version", R"sql(
+  SELECT version FROM orders WHERE id = $1 AND ($2::uuid IS NULL OR customer_id = $2)
+)sql"};
+
+Task<std::optional<std::int64_t>> order_version(pg::Session& db, OrderId id, Scope whose) {
+  return db.one(order_version_sql, id, whose);
+}
+
+static const pg::Statement<Order(OrderId)> lock_order_sql{"orders.lock_order", "SELECT " ORDER_COLUMNS R"sql(
+    FROM orders WHERE id = $1 FOR UPDATE
+)sql"};
+
+Task<std::optional<Order>> lock_order(pg::Transaction& tx, OrderId id) { return tx.one(lock_order_sql, id); }
+
+static const pg::Statement<void(OrderId, Status, std::optional<std::string>, bool, bool, std::int64_t, PaymentStatus,
+                                std::optional<std::string>, Parcels, Time)>
+    save_order_sql{"orders.save_order", R"sql(
+  UPDATE orders
+     SET version = version + 1, status = $2, reason = $3, paid = $4, payment_over = $5, payment_sequence = $6,
+         payment_status = $7, payment_failure = $8, parcels = $9, updated_at = $10
+   WHERE id = $1
+)sql"};
+
+void save(pg::Transaction& tx, Order& order, Time now) {
+  order.version += 1;
+  order.updated_at = now;
+  tx.later(save_order_sql, order.id, order.status, order.reason, order.paid, order.payment_over, order.payment_sequence,
+           order.payment_status, order.payment_failure, order.parcels, now);
+}
+
+static const pg::Statement<void(OrderId, std::string, std::int64_t, Time, std::string, std::string,
+                                std::optional<std::string>)>
+    note_sql{"orders.note", R"sql(
+  INSERT INTO order_timeline (order_id, source, sequence, at, event, status, detail) VALUES ($1, $2, $3, $4, $5, $6, $7)
+  ON CONFLICT DO NOTHING
+)sql"};
+
+void note(pg::Transaction& tx, OrderId order, std::string source, std::int64_t sequence, TimelineEntry entry) {
+  tx.later(note_sql, order, std::move(source), sequence, entry.at, std::move(entry.event), std::move(entry.status),
+           std::move(entry.detail));
+}
+
+static const pg::Statement<KnownParcel(OrderId)> find_parcels_sql{"orders.find_parcels", R"sql(
+  SELECT id, sequence, tracking_number, status, labelled, handed_over, delivered, lines
+    FROM order_shipments WHERE order_id = $1 ORDER BY id
+)sql"};
+
+Task<std::vector<KnownParcel>> find_parcels(pg::Session& db, OrderId order) { return db.all(find_parcels_sql, order); }
+
+static const pg::Statement<void(ShipmentId, OrderId, std::int64_t, std::string, std::optional<std::string>, std::string,
+                                bool, bool, bool, json::Raw)>
+    save_parcel_sql{"orders.save_parcel", R"sql(
+  INSERT INTO order_shipments (id, order_id, sequence, carrier, tracking_number, status, labelled, handed_over, delivered,
+                               lines)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+  ON CONFLICT (id) DO UPDATE
+     SET sequence = excluded.sequence, tracking_number = excluded.tracking_number, status = excluded.status,
+         labelled = excluded.labelled, handed_over = excluded.handed_over, delivered = excluded.delivered
+)sql"};
+
+void save(pg::Transaction& tx, OrderId order, ShipmentId id, const std::string& carrier, const Parcel& parcel,
+          const json::Raw& lines) {
+  tx.later(save_parcel_sql, id, order, parcel.sequence, carrier, parcel.tracking_number, parcel.status, parcel.labelled,
+           parcel.handed_over, parcel.delivered, lines);
+}
+
+// Stock is locked by SKU, in the order in which placing takes it: the two cannot deadlock. An order has a SKU once.
+static const pg::Statement<void(OrderId)> release_stock_sql{"orders.release_stock", R"sql(
+  WITH line AS (
+    SELECT stock.sku, order_lines.quantity - order_lines.taken AS pieces
+      FROM order_lines JOIN stock USING (sku)
+     WHERE order_id = $1 AND order_lines.quantity > order_lines.taken
+     ORDER BY stock.sku
+       FOR UPDATE OF stock
+  ), moved AS (
+    UPDATE stock SET held = held - line.pieces, version = version + 1 FROM line WHERE stock.sku = line.sku
+    RETURNING stock.sku, line.pieces, on_hand - held AS after, on_hand - held - line.pieces AS before
+  ), changed AS (
+    INSERT INTO stock_changes (sku) SELECT sku FROM moved WHERE shown_stock(before) <> shown_stock(after)
+  )
+  INSERT INTO stock_journal (sku, kind, held, order_id) SELECT sku, 'released', -pieces, $1 FROM moved
+)sql"};
+
+void release_stock(pg::Transaction& tx, OrderId order) { tx.later(release_stock_sql, order); }
+
+static const pg::Statement<void(OrderId, std::vector<int>, Numbers)> take_stock_sql{"orders.take_stock", R"sql(
+  WITH line AS (
+    SELECT order_lines.line, stock.sku, least(left_over.pieces, order_lines.quantity - order_lines.taken) AS pieces
+      FROM unnest($2, $3) AS left_over (line, pieces)
+           JOIN order_lines ON order_lines.order_id = $1 AND order_lines.line = left_over.line
+           JOIN stock ON stock.sku = order_lines.sku
+     WHERE order_lines.quantity > order_lines.taken
+     ORDER BY stock.sku
+       FOR UPDATE OF stock
+  ), gone AS (
+    UPDATE order_lines SET taken = taken + line.pieces FROM line WHERE order_id = $1 AND order_lines.line = line.line
+  ), moved AS (
+    UPDATE stock SET on_hand = on_hand - line.pieces, held = held - line.pieces, version = version + 1
+      FROM line WHERE stock.sku = line.sku
+    RETURNING stock.sku, line.pieces
+  )
+  INSERT INTO stock_journal (sku, kind, on_hand, held, order_id) SELECT sku, 'taken', -pieces, -pieces, $1 FROM moved
+)sql"};
+
+void take_stock(pg::Transaction& tx, OrderId order, const std::map<int, std::int64_t>& lines) {
+  std::vector<int> numbers;
+  Numbers pieces;
+  for (auto& [line, quantity] : lines) {
+    numbers.push_back(line);
+    pieces.push_back(quantity);
+  }
+  tx.later(take_stock_sql, order, numbers, pieces);
+}
+
+// The audit.
+
+static const pg::Statement<StatusCount()> count_orders_sql{"orders.count_orders", R"sql(
+  SELECT status, count(*) AS count FROM orders GROUP BY status ORDER BY status
+)sql"};
+static const pg::Statement<StockSum()> sum_stock_sql{"orders.sum_stock", R"sql(
+  SELECT count(*) AS skus, coalesce(sum(on_hand), 0)::bigint AS pieces FROM stock
+)sql"};
+static const pg::Statement<StockFault()> stock_faults_sql{"orders.stock_faults", R"sql(
+  SELECT coalesce(stock.sku, journal.sku) AS sku, coalesce(stock.on_hand, 0) AS on_hand,
+         coalesce(journal.on_hand, 0) AS journal_on_hand, coalesce(stock.held, 0) AS held,
+         coalesce(journal.held, 0) AS journal_held, coalesce(line.open, 0) AS open_lines
+    FROM stock
+         FULL JOIN (SELECT sku, sum(on_hand)::bigint AS on_hand, sum(held)::bigint AS held
+                      FROM stock_journal GROUP BY sku) AS journal ON journal.sku = stock.sku
+         LEFT JOIN (SELECT sku, sum(quantity - taken)::bigint AS open
+                      FROM order_lines JOIN orders ON orders.id = order_lines.order_id
+                     WHERE orders.status <> 'cancelled' GROUP BY sku) AS line ON line.sku = coalesce(stock.sku, journal.sku)
+   WHERE coalesce(stock.on_hand, 0) <> coalesce(journal.on_hand, 0)
+      OR coalesce(stock.held, 0) <> coalesce(journal.held, 0)
+      OR coalesce(stock.held, 0) <> coalesce(line.open, 0)
+   ORDER BY 1 LIMIT 100
+)sql"};
+
+Task<std::vector<StatusCount>> count_orders(pg::Session& db) { return db.all(count_orders_sql); }
+Task<StockSum> sum_stock(pg::Session& db) { co_return (co_await db.one(sum_stock_sql)).value(); }
+Task<std::vector<StockFault>> stock_faults(pg::Session& db) { return db.all(stock_faults_sql); }
+
+// Placing.
+
+using MaybeUuids = std::vector<std::optional<CartId>>;
+using MaybeNumbers = std::vector<std::optional<std::int64_t>>;
+using MaybeJsons = std::vector<std::optional<json::Raw>>;
+using Ints = std::vector<int>;
+
+static const pg::Statement<Placed(Texts, Texts, Texts, Jsons, std::vector<OrderId>, Numbers, std::vector<UserId>,
+                                  Truths, MaybeUuids, MaybeNumbers, Texts, Numbers, Numbers, Numbers, Numbers, Truths,
+                                  Numbers, Texts, Texts, Jsons, MaybeJsons, std::vector<Time>, Texts, Jsons, Texts,
+                                  Ints, Ints, Texts, std::vector<ProductId>, Texts, Numbers, Numbers, Numbers, Numbers,
+                                  Numbers, Numbers)>
+    place_sql{"orders.place", R"sql(
+  SELECT place, outcome, shortages, answer_status, answer_headers, answer_body
+    FROM place_orders_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
+                         $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36)
+)sql"};
+
+Task<std::vector<Placed>> place(pg::Session& db, const std::vector<const Draft*>& drafts) {
+  Texts keys, hashes, bodies, currencies, emails, locales, event_keys, traceparents, skus, titles;
+  Jsons headers, addresses, events;
+  std::vector<OrderId> ids;
+  std::vector<UserId> customers;
+  std::vector<ProductId> products;
+  std::vector<Time> times;
+  Truths guests, included;
+  MaybeUuids carts;
+  MaybeNumbers cart_versions;
+  MaybeJsons billing;
+  Ints line_orders, line_numbers;
+  Numbers numbers, subtotals, discounts, shippings, taxes, totals;
+  Numbers quantities, prices, line_discounts, line_taxes, weights, versions;
+  for (auto* draft : drafts) {
+    keys.push_back(draft->key);
+    hashes.push_back(draft->hash);
+    bodies.push_back(draft->body);
+    headers.push_back({draft->headers});
+    ids.push_back(draft->id);
+    numbers.push_back(draft->number);
+    customers.push_back(draft->customer_id);
+    guests.push_back(draft->guest);
+    carts.push_back(draft->cart_id);
+    cart_versions.push_back(draft->cart_version);
+    currencies.push_back(draft->currency);
+    subtotals.push_back(draft->totals.subtotal);
+    discounts.push_back(draft->totals.discount);
+    shippings.push_back(draft->totals.shipping);
+    taxes.push_back(draft->totals.tax);
+    included.push_back(draft->totals.tax_included);
+    totals.push_back(draft->totals.total);
+    emails.push_back(draft->email);
+    locales.push_back(draft->locale);
+    addresses.push_back({draft->shipping_address});
+    billing.push_back(draft->billing_address.transform([](auto& text) { return json::Raw{text}; }));
+    times.push_back(draft->placed_at);
+    event_keys.push_back(draft->id.text());
+    events.push_back({draft->event});
+    traceparents.push_back(draft->traceparent);
+    for (std::size_t i = 0; i < draft->lines.size(); ++i) {
+      auto& line = draft->lines[i];
+      line_orders.push_back(static_cast<int>(keys.size()));
+      line_numbers.push_back(line.line);
+      skus.push_back(line.sku);
+      products.push_back(line.product_id);
+      titles.push_back(line.title);
+      quantities.push_back(line.quantity);
+      prices.push_back(line.unit_price);
+      line_discounts.push_back(line.discount);
+      line_taxes.push_back(line.tax);
+      weights.push_back(line.weight_grams);
+      versions.push_back(draft->offer_versions[i]);
+    }
+  }
+  return db.all(place_sql, keys, hashes, bodies, headers, ids, numbers, customers, guests, carts, cart_versions,
+                currencies, subtotals, discounts, shippings, taxes, included, totals, emails, locales, addresses,
+                billing, times, event_keys, events, traceparents, line_orders, line_numbers, skus, products, titles,
+                quantities, prices, line_discounts, line_taxes, weights, versions);
+}
+
+static const pg::Statement<Answered(std::string)> find_answer_sql{"orders.find_answer", R"sql(
+  SELECT hash, status, headers, body FROM platform.idempotency WHERE scope = 'orders.place' AND key = $1
+)sql"};
+
+Task<std::optional<Answered>> find_answer(pg::Session& db, std::string key) {
+  return db.one(find_answer_sql, std::move(key));
+}
+
+}  // namespace acme::orders::store

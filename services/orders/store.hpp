@@ -1,0 +1,218 @@
+#pragma once
+// Orders' SQL.
+#include "commerce/scope.hpp"
+#include "platform/events/events.hpp"
+#include "services/orders/api.hpp"
+#include "services/orders/domain.hpp"
+
+namespace acme::orders::store {
+
+// Offers.
+
+struct Variant {
+  std::string sku, title, tax_class;
+  std::int64_t weight_grams = 0;
+  bool requires_shipping = true;
+  std::map<std::string, std::int64_t> prices;
+};
+/// The product is now sold as these variants, unless something newer is known of it.
+void offer(pg::Transaction& tx, ProductId product, std::int64_t sequence, const std::vector<Variant>& variants);
+/// Those of the SKUs that are sold, in any order.
+Task<std::vector<std::shared_ptr<const Offer>>> find_offers(pg::Session& db, std::vector<std::string> skus);
+
+// Carts.
+
+struct Cart {
+  CartId id;
+  std::int64_t version = 0;
+  std::string currency;
+  std::optional<std::string> country, region, postal_code;
+  Time updated_at{};
+  std::vector<Wanted> items;
+  std::vector<std::int64_t> available;  // of each item
+};
+/// The owner's open cart, and whether it was made now. `id` is used for a new one.
+Task<std::pair<CartId, bool>> open_cart(pg::Session& db, CartId id, UserId owner, std::string currency, Time now);
+Task<std::optional<Cart>> find_cart(pg::Session& db, CartId id, UserId owner);
+
+/// What a change of a cart came to.
+BOOST_DEFINE_ENUM_CLASS(CartChange, changed, no_cart, stale, full, not_sold)
+/// `version`: the one that must hold, if any.
+Task<CartChange> put_item(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
+                          std::string sku, std::int64_t quantity, Time now);
+Task<CartChange> delete_item(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
+                             std::string sku, Time now);
+Task<CartChange> put_destination(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
+                                 CartDestination destination, Time now);
+Task<std::int64_t> delete_old_carts(pg::Session& db, Time before);
+
+/// The guest's cart lines are added to the user's; the guest's orders become the user's. Returns the orders that moved.
+Task<std::vector<OrderId>> merge(pg::Transaction& tx, UserId guest, UserId user, Time now);
+
+// Stock.
+
+struct Stock {
+  std::string sku;
+  std::int64_t on_hand = 0, held = 0, version = 0;
+};
+BOOST_DESCRIBE_STRUCT(Stock, (), (sku, on_hand, held, version))
+/// A SKU that is sold but was never counted has version 0.
+Task<std::optional<Stock>> find_stock(pg::Session& db, std::string sku);
+/// The same, its row locked (if there is one).
+Task<std::optional<Stock>> lock_stock(pg::Transaction& tx, std::string sku);
+void move_stock(pg::Transaction& tx, const Stock& before, std::int64_t delta, std::string kind, std::string reason,
+                std::string actor);
+Task<std::vector<Movement>> movements(pg::Session& db, std::string sku, std::int64_t before, std::int64_t limit);
+
+struct Counted {
+  ImportId import_id;
+  std::string sku;
+  std::int64_t quantity = 0;
+  std::string mode;
+};
+void import_stock(pg::Transaction& tx, const std::vector<Counted>& counts);
+/// Says inventory.changed for each SKU whose shown stock changed since the last time. Returns how many.
+Task<std::int64_t> announce_stock(pg::Session& db);
+
+// Orders.
+
+struct Order {
+  OrderId id;
+  std::int64_t number = 0, version = 1;
+  UserId customer_id;
+  bool guest = false;
+  Status status{};
+  std::optional<std::string> reason;
+  std::string currency;
+  Totals totals;
+  std::string email, locale;
+  json::Raw shipping_address;
+  std::optional<json::Raw> billing_address;
+  bool paid = false, payment_over = false;
+  std::int64_t payment_sequence = 0;
+  PaymentStatus payment_status{};
+  std::optional<std::string> payment_failure;
+  Parcels parcels{};
+  Time placed_at{}, updated_at{};
+};
+BOOST_DESCRIBE_STRUCT(Order, (),
+                      (id, number, version, customer_id, guest, status, reason, currency, totals, email, locale,
+                       shipping_address, billing_address, paid, payment_over, payment_sequence, payment_status,
+                       payment_failure, parcels, placed_at, updated_at))
+
+struct LineOf {
+  OrderId order_id;
+  Line line;
+};
+BOOST_DESCRIBE_STRUCT(LineOf, (), (order_id, line))
+struct ShipmentOf {
+  OrderId order_id;
+  OrderShipment shipment;
+};
+BOOST_DESCRIBE_STRUCT(ShipmentOf, (), (order_id, shipment))
+struct EntryOf {
+  OrderId order_id;
+  TimelineEntry entry;
+};
+BOOST_DESCRIBE_STRUCT(EntryOf, (), (order_id, entry))
+
+/// The number of the first order of a block of a hundred that is ours alone.
+Task<std::int64_t> lease_numbers(pg::Session& db);
+
+Task<std::optional<Order>> find_order(pg::Session& db, OrderId id, Scope whose);
+/// Newest first, older than `before` (nil: from the newest).
+Task<std::vector<Order>> list_orders(pg::Session& db, Scope whose, std::optional<OrderId> before,
+                                     std::optional<Status> status, std::int64_t limit);
+/// Oldest first, after `after`.
+Task<std::vector<Order>> orders_after(pg::Session& db, OrderId after, std::int64_t limit);
+Task<std::vector<LineOf>> find_lines(pg::Session& db, std::vector<OrderId> ids);
+Task<std::vector<ShipmentOf>> find_shipments(pg::Session& db, std::vector<OrderId> ids);
+Task<std::vector<EntryOf>> find_timeline(pg::Session& db, std::vector<OrderId> ids);
+/// nullopt: there is none, or it is not theirs.
+Task<std::optional<std::int64_t>> order_version(pg::Session& db, OrderId id, Scope whose);
+
+Task<std::optional<Order>> lock_order(pg::Transaction& tx, OrderId id);
+/// Writes what reactions change: status, reason, the facts; raises the version by one, in the row and in `order`.
+void save(pg::Transaction& tx, Order& order, Time now);
+void note(pg::Transaction& tx, OrderId order, std::string source, std::int64_t sequence, TimelineEntry entry);
+
+struct KnownParcel {
+  ShipmentId id;
+  std::int64_t sequence = 0;
+  std::optional<std::string> tracking_number;
+  std::string status;
+  bool labelled = false, handed_over = false, delivered = false;
+  json::Raw lines;
+};
+BOOST_DESCRIBE_STRUCT(KnownParcel, (), (id, sequence, tracking_number, status, labelled, handed_over, delivered, lines))
+Task<std::vector<KnownParcel>> find_parcels(pg::Session& db, OrderId order);
+void save(pg::Transaction& tx, OrderId order, ShipmentId id, const std::string& carrier, const Parcel& parcel,
+          const json::Raw& lines);
+
+/// What a cancelled order held is free again.
+void release_stock(pg::Transaction& tx, OrderId order);
+/// What was handed over leaves: these pieces of these lines.
+void take_stock(pg::Transaction& tx, OrderId order, const std::map<int, std::int64_t>& lines);
+
+// The audit.
+
+struct StatusCount {
+  std::string status;
+  std::int64_t count = 0;
+};
+BOOST_DESCRIBE_STRUCT(StatusCount, (), (status, count))
+struct StockSum {
+  std::int64_t skus = 0, pieces = 0;
+};
+BOOST_DESCRIBE_STRUCT(StockSum, (), (skus, pieces))
+Task<std::vector<StatusCount>> count_orders(pg::Session& db);
+Task<StockSum> sum_stock(pg::Session& db);
+Task<std::vector<StockFault>> stock_faults(pg::Session& db);
+
+// Placing.
+
+/// One order, ready: everything is computed, the function only asserts and writes.
+struct Draft {
+  std::string key, hash;  // of the Idempotency-Key
+  OrderId id;
+  std::int64_t number = 0;
+  UserId customer_id;
+  bool guest = false;
+  std::optional<CartId> cart_id;
+  std::optional<std::int64_t> cart_version;
+  std::string currency;
+  std::vector<Line> lines;
+  std::vector<std::int64_t> offer_versions;  // of each line
+  Totals totals;
+  std::string email, locale;
+  std::string shipping_address;                // JSON
+  std::optional<std::string> billing_address;  // JSON
+  Time placed_at{};
+  std::string event;  // order.created's data
+  std::string traceparent;
+  std::string body, headers;  // the answer: headers as [["Name", "value"], …]
+};
+
+BOOST_DEFINE_ENUM_CLASS(Outcome, placed, replayed, mismatch, offer_changed, cart_changed, out_of_stock, again)
+struct Placed {
+  int place = 0;  // in the batch, from 1
+  Outcome outcome{};
+  std::optional<json::Raw> shortages;  // [{"sku", "available"}]
+  std::optional<int> answer_status;
+  std::optional<json::Raw> answer_headers;
+  std::optional<std::string> answer_body;
+};
+BOOST_DESCRIBE_STRUCT(Placed, (), (place, outcome, shortages, answer_status, answer_headers, answer_body))
+/// One round trip, one commit, one result an order, in their order. Keys are distinct.
+Task<std::vector<Placed>> place(pg::Session& db, const std::vector<const Draft*>& drafts);
+
+struct Answered {
+  std::string hash;
+  int status = 0;
+  json::Raw headers;
+  std::string body;
+};
+BOOST_DESCRIBE_STRUCT(Answered, (), (hash, status, headers, body))
+Task<std::optional<Answered>> find_answer(pg::Session& db, std::string key);
+
+}  // namespace acme::orders::store
