@@ -104,7 +104,7 @@ Task<Result<http::Response>> show_payment(Call& call, OrderId order) {
     if (there.status != name(payment->status)) {
       // The browser was faster than the webhook: look properly, and say it then.
       co_await call.database().transaction([&](pg::Transaction& tx) -> Task<> {
-        look(tx, payment->id, "asked", call.now());
+        look(tx, payment->id, call.now());
         co_return;
       });
       co_return come_again(out);

@@ -13,22 +13,22 @@ using jobs::Outcome;
 using jobs::Retry;
 
 /// The job that carries a payment on from where it stands.
-static void drive(pg::Transaction& tx, const Payment& payment) {
+static void drive(pg::Transaction& tx, const Payment& payment, Time now) {
   const auto key = payment.id.text();
   switch (payment.status) {
     case Status::pending:
-      if (!payment.intent_id) jobs::enqueue(tx, "create_intent", key, PaymentJob{payment.id});
+      if (!payment.intent_id) jobs::enqueue(tx, "create_intent", key, PaymentJob{payment.id}, now);
       break;
     case Status::confirming:
       jobs::enqueue(tx, "confirm_intent", key + ":" + std::to_string(payment.attempt),
-                    TryJob{payment.id, payment.attempt});
+                    TryJob{payment.id, payment.attempt}, now);
       [[fallthrough]];
     case Status::requires_payment_method:
     case Status::requires_action:
       jobs::enqueue(tx, "expire_payment", key, PaymentJob{payment.id}, payment.pay_by.value());
       break;
     case Status::cancelling:
-      jobs::enqueue(tx, "cancel_intent", key, PaymentJob{payment.id});
+      jobs::enqueue(tx, "cancel_intent", key, PaymentJob{payment.id}, now);
       break;
     case Status::processing:  // outlives pay_by
     case Status::succeeded:
@@ -47,11 +47,11 @@ static void alarm(const Payment& payment) {
 void keep(pg::Transaction& tx, Payment& payment, News news, Time now) {
   if (news == News::none) return;
   save(tx, payment, news, now);
-  drive(tx, payment);
+  drive(tx, payment, now);
 }
 
-void look(pg::Transaction& tx, PaymentId payment, std::string why, Time at) {
-  jobs::enqueue(tx, "read_intent", payment.text() + ":" + why, PaymentJob{payment}, at);
+void look(pg::Transaction& tx, PaymentId payment, Time at) {
+  jobs::enqueue(tx, "read_intent", payment.text(), PaymentJob{payment}, at);
 }
 
 /// Ends the job with a change of its payment. The job's row goes first, so that the payment's next job may be the same.
@@ -59,7 +59,6 @@ template <typename Change>
 static Task<Payment> conclude(Job& job, PaymentId id, Change change) {
   return job.database().transaction(
       [&job, id, change](pg::Transaction& tx) -> Task<Payment> {
-        tx.traceparent = job.traceparent();
         auto payment = co_await lock(tx, id);
         ensure(payment.has_value(), "payments are never deleted");
         const auto alarmed = payment->alarm;
@@ -103,7 +102,6 @@ static Task<Outcome> adopt(Job& job, PaymentId id, stripe::Intent intent) {
   const bool live = stripe_of(job).livemode();
   co_await job.database().transaction(
       [&](pg::Transaction& tx) -> Task<> {
-        tx.traceparent = job.traceparent();
         auto payment = co_await lock(tx, id);
         ensure(payment.has_value(), "payments are never deleted");
         co_await job.finish(tx);
@@ -118,7 +116,7 @@ static Task<Outcome> adopt(Job& job, PaymentId id, stripe::Intent intent) {
         keep(tx, *payment, news, job.now());
         // Given up while Stripe was making it: nobody may pay it any more.
         if (payment->status == Status::failed && news == News::changed)
-          jobs::enqueue(tx, "cancel_intent", id.text(), PaymentJob{id});
+          jobs::enqueue(tx, "cancel_intent", id.text(), PaymentJob{id}, job.now());
       },
       job.deadline());
   co_return Done{};
@@ -257,7 +255,6 @@ Task<Outcome> read_intent(Job& job, PaymentJob work) {
     co_return found.error().verdict == stripe::Verdict::again ? again(found.error()) : troubled(found.error());
   co_await job.database().transaction(
       [&](pg::Transaction& tx) -> Task<> {
-        tx.traceparent = job.traceparent();
         auto now_here = co_await lock(tx, payment->id);
         ensure(now_here.has_value(), "payments are never deleted");
         co_await job.finish(tx);
@@ -268,7 +265,7 @@ Task<Outcome> read_intent(Job& job, PaymentJob work) {
         keep(tx, *now_here, news, job.now());
         if (now_here->alarm != alarmed) alarm(*now_here);
         // What was read may be older than what happened here meanwhile.
-        if (overtaken && !ended(now_here->status)) look(tx, payment->id, "overtaken", job.now());
+        if (overtaken && !ended(now_here->status)) look(tx, payment->id, job.now());
       },
       job.deadline());
   co_return Done{};
@@ -277,7 +274,6 @@ Task<Outcome> read_intent(Job& job, PaymentJob work) {
 Task<Outcome> expire_payment(Job& job, PaymentJob work) {
   co_await job.database().transaction(
       [&](pg::Transaction& tx) -> Task<> {
-        tx.traceparent = job.traceparent();
         auto payment = co_await lock(tx, work.payment);
         co_await job.finish(tx);
         if (!payment || ended(payment->status)) co_return;
@@ -285,7 +281,7 @@ Task<Outcome> expire_payment(Job& job, PaymentJob work) {
         if (news != News::none)
           keep(tx, *payment, news, job.now());
         else if (payment->status != Status::cancelling)
-          drive(tx, *payment);  // pay_by was moved
+          drive(tx, *payment, job.now());  // pay_by was moved
       },
       job.deadline());
   co_return Done{};
@@ -297,9 +293,8 @@ Task<> sweep(Job& job) {
     co_await job.database().transaction([&](pg::Transaction& tx) -> Task<> {
       const auto payment = co_await lock(tx, id);
       if (!payment) co_return;
-      drive(tx, *payment);
-      if (payment->status == Status::requires_action || payment->status == Status::processing)
-        look(tx, id, "swept", now);
+      drive(tx, *payment, now);
+      if (payment->status == Status::requires_action || payment->status == Status::processing) look(tx, id, now);
     });
   }
   co_await forget_webhooks(job.db(), now - std::chrono::days{40});

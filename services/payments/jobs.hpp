@@ -23,7 +23,8 @@ Task<jobs::Outcome> cancel_intent(Job& job, PaymentJob work);
 /// Looks where the PaymentIntent stands: after a webhook, and when nothing was heard for long.
 Task<jobs::Outcome> read_intent(Job& job, PaymentJob work);
 Task<jobs::Outcome> expire_payment(Job& job, PaymentJob work);
-void look(pg::Transaction& tx, PaymentId payment, std::string why, Time at);
+/// Wants it read. Asked for while it is being read, it is read once more.
+void look(pg::Transaction& tx, PaymentId payment, Time at);
 
 /// Every open payment has a job that carries it on; those that only Stripe can move are read.
 Task<> sweep(Job& job);

@@ -76,7 +76,7 @@ Task<> on_stripe_event(pg::Transaction& tx, stripe::Event event, bool livemode, 
   if (!payment || payment->status == Status::succeeded) co_return;
   // A try is on its way: its own answer is about to say the same. Read only if it does not.
   const auto at = payment->status == Status::confirming ? now + std::chrono::seconds{2} : now;
-  look(tx, *id, event.id, at);
+  look(tx, *id, at);
 }
 
 }  // namespace acme::payments
