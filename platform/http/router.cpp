@@ -219,7 +219,8 @@ class RequestCall : public Call {
  private:
   Task<std::optional<Response>> claim(pg::Transaction& tx) override {
     if (key_.empty()) co_return std::nullopt;
-    co_return co_await idempotency::claim(tx, {scope_, key_, hash_});
+    // A moment is left to say that the first answer did not come.
+    co_return co_await idempotency::claim(tx, {scope_, key_, hash_}, deadline() - Duration{300});
   }
   Task<> keep(pg::Transaction& tx, const Response& answer) override {
     if (key_.empty()) co_return;
