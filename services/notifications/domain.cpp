@@ -1,0 +1,51 @@
+#include "services/notifications/domain.hpp"
+
+#include <algorithm>
+
+namespace acme::notifications {
+
+Kind kind_of_failure(bool final) { return final ? Kind::payment_failed : Kind::payment_declined; }
+
+std::optional<Kind> kind_of_shipment(std::string_view status, std::string_view carrier) {
+  if (carrier == "none") return std::nullopt;  // nothing travels
+  if (status == "in_transit" || status == "out_for_delivery") return Kind::shipped;
+  if (status == "delivered") return Kind::delivered;
+  return std::nullopt;
+}
+
+bool is_address(std::string_view text) {
+  const auto at = text.find('@');
+  if (at == 0 || at == std::string_view::npos || at + 1 == text.size() || text.size() > 320) return false;
+  return text.find('@', at + 1) == std::string_view::npos && std::ranges::none_of(text, [](char c) {
+           return static_cast<unsigned char>(c) <= ' ' || c == 0x7f || std::string_view{"<>,;:\"\\()[]"}.contains(c);
+         });
+}
+
+std::string header_line(std::string text) {
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) < ' ' || c == 0x7f) c = ' ';
+  return text;
+}
+
+std::string language(std::string_view locale) {
+  return locale == "de" || locale.starts_with("de-") || locale.starts_with("de_") ? "de" : "en";
+}
+
+std::string reason_text(std::string_view reason, std::string_view language) {
+  struct Text {
+    std::string_view reason, en, de;
+  };
+  static constexpr Text texts[] = {
+      {"insufficient_funds", "The card has insufficient funds.", "Die Karte ist nicht ausreichend gedeckt."},
+      {"expired_card", "The card has expired.", "Die Karte ist abgelaufen."},
+      {"incorrect_cvc", "The security code was not right.", "Die Prüfziffer stimmte nicht."},
+      {"processing_error", "The bank could not process the payment.", "Die Bank konnte die Zahlung nicht verarbeiten."},
+      {"expired", "It was not paid in time.", "Sie wurde nicht rechtzeitig bezahlt."},
+      {"", "The bank declined the payment.", "Die Bank hat die Zahlung abgelehnt."},
+  };
+  const auto* found = std::ranges::find(texts, reason, &Text::reason);
+  if (found == std::end(texts)) found = std::prev(std::end(texts));
+  return std::string{language == "de" ? found->de : found->en};
+}
+
+}  // namespace acme::notifications

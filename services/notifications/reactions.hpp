@@ -1,0 +1,66 @@
+#pragma once
+#include "platform/service.hpp"
+#include "services/notifications/domain.hpp"
+
+namespace acme::notifications {
+
+/// order.created and order.updated.
+struct OrderHeard {
+  OrderId order_id;
+  UserId customer_id;
+  std::string number, currency, email;
+  std::optional<std::string> locale;
+  Totals totals;
+  std::vector<OrderLine> lines;
+  std::optional<Destination> shipping_address;
+  Time placed_at{};
+};
+BOOST_DESCRIBE_STRUCT(OrderHeard, (),
+                      (order_id, customer_id, number, currency, email, locale, totals, lines, shipping_address,
+                       placed_at))
+Task<> on_order_created(Reaction& on, OrderHeard order);
+Task<> on_order_updated(Reaction& on, OrderHeard order);
+
+struct Method {
+  std::optional<std::string> brand, last4;
+};
+BOOST_DESCRIBE_STRUCT(Method, (), (brand, last4))
+struct PaymentHeard {
+  PaymentId payment_id;
+  OrderId order_id;
+  std::int64_t amount = 0;
+  std::string currency;
+  std::optional<bool> final;
+  std::optional<std::string> reason;
+  std::optional<Method> method;
+};
+BOOST_DESCRIBE_STRUCT(PaymentHeard, (), (payment_id, order_id, amount, currency, final, reason, method))
+Task<> on_payment_completed(Reaction& on, PaymentHeard payment);
+Task<> on_payment_failed(Reaction& on, PaymentHeard payment);
+
+struct ShippedLine {
+  std::int64_t line = 0;
+};
+BOOST_DESCRIBE_STRUCT(ShippedLine, (), (line))
+struct ShipmentHeard {
+  ShipmentId shipment_id;
+  OrderId order_id;
+  std::vector<ShippedLine> lines;
+  std::string carrier, status;
+  std::optional<std::string> tracking_number;
+};
+BOOST_DESCRIBE_STRUCT(ShipmentHeard, (), (shipment_id, order_id, lines, carrier, status, tracking_number))
+Task<> on_shipment(Reaction& on, ShipmentHeard shipment);
+
+struct UserMerged {
+  UserId user_id, guest_id;
+};
+BOOST_DESCRIBE_STRUCT(UserMerged, (), (user_id, guest_id))
+Task<> on_user_merged(Reaction& on, UserMerged user);
+struct UserDeleted {
+  UserId user_id;
+};
+BOOST_DESCRIBE_STRUCT(UserDeleted, (), (user_id))
+Task<> on_user_deleted(Reaction& on, UserDeleted user);
+
+}  // namespace acme::notifications

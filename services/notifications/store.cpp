@@ -1,0 +1,192 @@
+#include "services/notifications/store.hpp"
+
+namespace acme::notifications {
+
+// A guest's order that was heard after the guest had become a user belongs to the user; one of a person who left keeps
+// no address.
+static const pg::Statement<NotificationId(OrderId, std::int64_t, UserId, std::string, std::string, json::Raw)>
+    learn_sql{"notifications.learn", R"sql(
+  WITH person AS (
+    SELECT coalesce((SELECT user_id FROM merged WHERE guest_id = $3), $3) AS id
+  ), known AS (
+    INSERT INTO orders AS old (order_id, sequence, customer_id, email, locale, snapshot)
+    SELECT $1, $2, person.id, CASE WHEN forgotten.user_id IS NULL THEN $4 END, $5, $6
+      FROM person LEFT JOIN forgotten ON forgotten.user_id = person.id
+    ON CONFLICT (order_id) DO UPDATE
+       SET sequence = excluded.sequence, customer_id = excluded.customer_id, email = excluded.email,
+           locale = excluded.locale, snapshot = excluded.snapshot
+     WHERE old.sequence < excluded.sequence
+    RETURNING order_id, customer_id
+  )
+  UPDATE notifications
+     SET customer_id = known.customer_id
+    FROM known
+   WHERE notifications.order_id = known.order_id AND state = 'waiting'
+  RETURNING id
+)sql"};
+
+Task<std::vector<NotificationId>> learn(pg::Transaction& tx, Contact contact) {
+  return tx.all(learn_sql, contact.order_id, contact.sequence, contact.customer_id, contact.email, contact.locale,
+                contact.snapshot);
+}
+
+struct OrderState {
+  bool known = false;
+};
+BOOST_DESCRIBE_STRUCT(OrderState, (), (known))
+
+// Locks the order's row, so that an event and its order's cannot miss each other.
+static const pg::Statement<OrderState(OrderId)> touch_sql{"notifications.touch", R"sql(
+  INSERT INTO orders AS old (order_id)
+  VALUES ($1)
+  ON CONFLICT (order_id) DO UPDATE SET sequence = old.sequence
+  RETURNING sequence > 0 AS known
+)sql"};
+
+static const pg::Statement<void(NotificationId, Uuid, std::string, Kind, OrderId, json::Raw, Time, Time)> note_sql{
+    "notifications.note", R"sql(
+  INSERT INTO notifications (id, event_id, fact, channel, kind, order_id, customer_id, data, happened_at, created_at,
+                             updated_at)
+  VALUES ($1, $2, $3, 'email', $4, $5, (SELECT customer_id FROM orders WHERE order_id = $5), $6, $7, $8, $8)
+  ON CONFLICT DO NOTHING
+)sql"};
+
+Task<bool> note(pg::Transaction& tx, Demand demand, Time now) {
+  const auto order = co_await tx.one(touch_sql, demand.order_id);
+  const auto noted = co_await tx.run(note_sql, demand.id, demand.event_id, demand.fact, demand.kind, demand.order_id,
+                                     demand.data, demand.happened_at, now);
+  co_return noted == 1 && order->known;
+}
+
+static const pg::Statement<Work(NotificationId)> work_sql{"notifications.work", R"sql(
+  SELECT id, kind, state, sends, recipient, email, locale, snapshot, data, happened_at, updated_at
+    FROM notifications JOIN orders USING (order_id)
+   WHERE id = $1
+)sql"};
+
+Task<std::optional<Work>> work_on(pg::Session& db, NotificationId id) { return db.one(work_sql, id); }
+
+static const pg::Statement<void(NotificationId, std::int64_t, std::string, std::string, Time)> begin_send_sql{
+    "notifications.begin_send", R"sql(
+  UPDATE notifications
+     SET state = 'sending', sends = sends + 1, recipient = $3, subject = $4, updated_at = $5
+   WHERE id = $1 AND sends = $2 AND state IN ('waiting', 'sending')
+)sql"};
+
+Task<bool> begin_send(pg::Session& db, const Work& work, std::string recipient, std::string subject, Time now) {
+  return [](Task<std::int64_t> update) -> Task<bool> {
+    co_return (co_await std::move(update)) == 1;
+  }(db.run(begin_send_sql, work.id, work.sends, recipient, subject, now));
+}
+
+static const pg::Statement<void(NotificationId, std::string, Time)> mark_sent_sql{"notifications.mark_sent", R"sql(
+  UPDATE notifications
+     SET state = 'sent', message_id = $2, sent_at = $3, updated_at = $3, reason = NULL
+   WHERE id = $1 AND state = 'sending'
+)sql"};
+
+Task<> mark_sent(pg::Session& db, NotificationId id, std::string message_id, Time now) {
+  co_await db.run(mark_sent_sql, id, message_id, now);
+}
+
+static const pg::Statement<void(NotificationId, State, std::string, Time)> mark_ended_sql{"notifications.mark_ended",
+                                                                                          R"sql(
+  UPDATE notifications
+     SET state = $2, reason = $3, updated_at = $4
+   WHERE id = $1 AND state IN ('waiting', 'sending')
+)sql"};
+
+Task<> mark_ended(pg::Session& db, NotificationId id, State state, std::string reason, Time now) {
+  co_await db.run(mark_ended_sql, id, state, reason, now);
+}
+
+static const pg::Statement<void(NotificationId, Time)> mark_not_sent_sql{"notifications.mark_not_sent", R"sql(
+  UPDATE notifications
+     SET state = 'waiting', sends = sends - 1, updated_at = $2
+   WHERE id = $1 AND state = 'sending'
+)sql"};
+
+Task<> mark_not_sent(pg::Session& db, NotificationId id, Time now) { co_await db.run(mark_not_sent_sql, id, now); }
+
+static const pg::Statement<Record(Scope, std::optional<OrderId>, std::optional<std::string>, std::optional<State>,
+                                  std::optional<Kind>, std::optional<NotificationId>, std::int64_t)>
+    list_sql{"notifications.list", R"sql(
+  SELECT id, channel, kind, order_id, recipient, subject, state, reason, message_id, resend_of, created_at, sent_at
+    FROM notifications
+   WHERE ($1::uuid IS NULL OR customer_id = $1)
+     AND ($2::uuid IS NULL OR order_id = $2)
+     AND ($3::text IS NULL OR lower(recipient) = lower($3))
+     AND ($4::text IS NULL OR state = $4)
+     AND ($5::text IS NULL OR kind = $5)
+     AND ($6::uuid IS NULL OR id < $6)
+   ORDER BY id DESC
+   LIMIT $7
+)sql"};
+
+Task<std::vector<Record>> list(pg::Session& db, Scope scope, Filter filter, std::optional<NotificationId> before,
+                               std::int64_t limit) {
+  return db.all(list_sql, scope, filter.order_id, filter.email, filter.state, filter.kind, before, limit);
+}
+
+static const pg::Statement<Record(NotificationId, Scope)> find_sql{"notifications.find", R"sql(
+  SELECT id, channel, kind, order_id, recipient, subject, state, reason, message_id, resend_of, created_at, sent_at
+    FROM notifications
+   WHERE id = $1 AND ($2::uuid IS NULL OR customer_id = $2)
+)sql"};
+
+Task<std::optional<Record>> find(pg::Session& db, NotificationId id, Scope scope) {
+  return db.one(find_sql, id, scope);
+}
+
+static const pg::Statement<Record(NotificationId, NotificationId, Time)> resend_sql{"notifications.resend", R"sql(
+  INSERT INTO notifications (id, channel, kind, order_id, customer_id, data, happened_at, created_at, updated_at, resend_of)
+  SELECT $2, channel, kind, order_id, customer_id, data, $3, $3, $3, coalesce(resend_of, id)
+    FROM notifications
+   WHERE id = $1 AND state IN ('sent', 'skipped', 'dead')
+  RETURNING id, channel, kind, order_id, recipient, subject, state, reason, message_id, resend_of, created_at, sent_at
+)sql"};
+
+Task<std::optional<Record>> resend(pg::Transaction& tx, NotificationId of, NotificationId as, Time now) {
+  return tx.one(resend_sql, of, as, now);
+}
+
+static const pg::Statement<void(UserId, UserId)> merge_sql{"notifications.merge", R"sql(
+  WITH remembered AS (
+    INSERT INTO merged (guest_id, user_id) VALUES ($1, $2) ON CONFLICT (guest_id) DO UPDATE SET user_id = $2
+  ), moved AS (
+    UPDATE orders SET customer_id = $2 WHERE customer_id = $1
+  )
+  UPDATE notifications SET customer_id = $2 WHERE customer_id = $1
+)sql"};
+
+Task<> merge(pg::Transaction& tx, UserId guest, UserId user) { co_await tx.run(merge_sql, guest, user); }
+
+static const pg::Statement<void(UserId)> forget_sql{"notifications.forget", R"sql(
+  WITH remembered AS (
+    INSERT INTO forgotten (user_id) VALUES ($1) ON CONFLICT DO NOTHING
+  ), erased AS (
+    UPDATE orders SET email = NULL, snapshot = snapshot - 'shipping_address' WHERE customer_id = $1
+  )
+  UPDATE notifications SET recipient = NULL WHERE customer_id = $1 AND state NOT IN ('waiting', 'sending')
+)sql"};
+
+Task<> forget(pg::Transaction& tx, UserId user) { co_await tx.run(forget_sql, user); }
+
+static const pg::Statement<AuditRow(OrderId, std::int64_t)> audit_sql{"notifications.audit", R"sql(
+  SELECT order_id, sequence > 0 AS known,
+         (SELECT coalesce(jsonb_agg(jsonb_build_object('event_id', event_id, 'kind', kind, 'channel', channel,
+                                                       'state', state, 'reason', reason, 'sends', sends)
+                                    ORDER BY id), '[]')
+            FROM notifications
+           WHERE notifications.order_id = orders.order_id AND resend_of IS NULL) AS records
+    FROM orders
+   WHERE order_id > $1
+   ORDER BY order_id
+   LIMIT $2
+)sql"};
+
+Task<std::vector<AuditRow>> audit(pg::Session& db, OrderId after, std::int64_t limit) {
+  return db.all(audit_sql, after, limit);
+}
+
+}  // namespace acme::notifications

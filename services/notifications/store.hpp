@@ -1,0 +1,94 @@
+#pragma once
+#include "commerce/scope.hpp"
+#include "platform/postgres/postgres.hpp"
+#include "services/notifications/domain.hpp"
+
+namespace acme::notifications {
+
+/// An order as order.created or order.updated tells of it.
+struct Contact {
+  OrderId order_id;
+  std::int64_t sequence = 0;
+  UserId customer_id;
+  std::string email, locale;
+  json::Raw snapshot;
+};
+/// Keeps the newest word about an order; the notifications that waited for it.
+Task<std::vector<NotificationId>> learn(pg::Transaction& tx, Contact contact);
+
+/// An event that demands a message.
+struct Demand {
+  NotificationId id;
+  Uuid event_id;
+  std::string fact;  // what is told: "shipped shp_…"; told once, whatever the event's id
+  Kind kind{};
+  OrderId order_id;
+  json::Raw data;
+  Time happened_at{};
+};
+/// Its row in the delivery log; true when the order is known and the message can go.
+Task<bool> note(pg::Transaction& tx, Demand demand, Time now);
+
+/// All that a message needs.
+struct Work {
+  NotificationId id;
+  Kind kind{};
+  State state{};
+  std::int64_t sends = 0;
+  std::optional<std::string> recipient;  // as it was when the message was first taken up
+  std::optional<std::string> email, locale;
+  std::optional<json::Raw> snapshot;
+  json::Raw data;
+  Time happened_at{}, updated_at{};
+};
+BOOST_DESCRIBE_STRUCT(Work, (),
+                      (id, kind, state, sends, recipient, email, locale, snapshot, data, happened_at, updated_at))
+Task<std::optional<Work>> work_on(pg::Session& db, NotificationId id);
+/// The intent to send, before the call; false when somebody else changed the row since it was read.
+Task<bool> begin_send(pg::Session& db, const Work& work, std::string recipient, std::string subject, Time now);
+Task<> mark_sent(pg::Session& db, NotificationId id, std::string message_id, Time now);
+Task<> mark_ended(pg::Session& db, NotificationId id, State state, std::string reason, Time now);  // skipped, dead
+Task<> mark_not_sent(pg::Session& db, NotificationId id, Time now);
+
+struct Record {
+  NotificationId id;
+  std::string channel;
+  Kind kind{};
+  OrderId order_id;
+  std::optional<std::string> recipient, subject;
+  State state{};
+  std::optional<std::string> reason, message_id;
+  std::optional<NotificationId> resend_of;
+  Time created_at{};
+  std::optional<Time> sent_at;
+};
+BOOST_DESCRIBE_STRUCT(Record, (),
+                      (id, channel, kind, order_id, recipient, subject, state, reason, message_id, resend_of,
+                       created_at, sent_at))
+struct Filter {
+  std::optional<OrderId> order_id;
+  std::optional<std::string> email;
+  std::optional<State> state;
+  std::optional<Kind> kind;
+};
+/// Newest first, older than `before`.
+Task<std::vector<Record>> list(pg::Session& db, Scope scope, Filter filter, std::optional<NotificationId> before,
+                               std::int64_t limit);
+Task<std::optional<Record>> find(pg::Session& db, NotificationId id, Scope scope);
+/// A copy of a message that ended, to be sent to the order's present address; nullopt when there is none that ended.
+Task<std::optional<Record>> resend(pg::Transaction& tx, NotificationId of, NotificationId as, Time now);
+
+/// The guest's orders are the user's.
+Task<> merge(pg::Transaction& tx, UserId guest, UserId user);
+/// Addresses and names of a person who left are erased, in what was sent too.
+Task<> forget(pg::Transaction& tx, UserId user);
+
+struct AuditRow {
+  OrderId order_id;
+  bool known = false;  // false: only payment.* or shipment.* was heard
+  json::Raw records;   // [{event_id, kind, channel, state, reason, sends}], resends apart
+};
+BOOST_DESCRIBE_STRUCT(AuditRow, (), (order_id, known, records))
+Task<std::vector<AuditRow>> audit(pg::Session& db, OrderId after, std::int64_t limit);
+
+}  // namespace acme::notifications
