@@ -1,0 +1,322 @@
+#include "services/analytics/warehouse.hpp"
+
+#include <map>
+
+namespace acme::analytics {
+
+static const pg::Statement<void(std::vector<Uuid>, std::vector<std::string>, std::vector<std::string>,
+                                std::vector<std::int64_t>, std::vector<Time>, std::vector<json::Raw>)>
+    keep_sql{"analytics.keep", R"sql(
+  INSERT INTO events (id, topic, key, sequence, time, data)
+  SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[], $6::jsonb[])
+  ON CONFLICT (id) DO NOTHING
+)sql"};
+
+static const pg::Statement<void(std::vector<OrderId>, std::vector<std::int64_t>, std::vector<std::string>,
+                                std::vector<UserId>, std::vector<bool>, std::vector<std::string>,
+                                std::vector<std::string>, std::vector<std::int64_t>, std::vector<std::int64_t>,
+                                std::vector<std::int64_t>, std::vector<std::int64_t>, std::vector<std::int64_t>,
+                                std::vector<std::string>, std::vector<Time>)>
+    count_orders_sql{"analytics.count_orders", R"sql(
+  INSERT INTO orders AS old (order_id, sequence, number, customer_id, guest, status, currency, total, tax, shipping,
+                             discount, units, country, placed_at)
+  SELECT order_id, sequence, number, customer_id, guest, status, currency, total, tax, shipping, discount, units,
+         nullif(country, ''), placed_at
+    FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::uuid[], $5::boolean[], $6::text[], $7::text[], $8::bigint[],
+                $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[], $14::timestamptz[])
+         AS told (order_id, sequence, number, customer_id, guest, status, currency, total, tax, shipping, discount,
+                  units, country, placed_at)
+   ORDER BY order_id
+  ON CONFLICT (order_id) DO UPDATE
+     SET sequence = excluded.sequence, number = excluded.number, customer_id = excluded.customer_id,
+         guest = excluded.guest, status = excluded.status, currency = excluded.currency, total = excluded.total,
+         tax = excluded.tax, shipping = excluded.shipping, discount = excluded.discount, units = excluded.units,
+         country = coalesce(excluded.country, old.country), placed_at = excluded.placed_at
+   WHERE old.sequence < excluded.sequence
+)sql"};
+
+static const pg::Statement<void(std::vector<OrderId>, std::vector<std::int64_t>, std::vector<ProductId>,
+                                std::vector<std::string>, std::vector<std::string>, std::vector<std::int64_t>,
+                                std::vector<std::int64_t>)>
+    count_lines_sql{"analytics.count_lines", R"sql(
+  INSERT INTO order_lines (order_id, line, product_id, sku, title, quantity, revenue)
+  SELECT *
+    FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::bigint[])
+         AS told (order_id, line, product_id, sku, title, quantity, revenue)
+   ORDER BY order_id, line
+  ON CONFLICT (order_id, line) DO NOTHING
+)sql"};
+
+static const pg::Statement<void(std::vector<PaymentId>, std::vector<OrderId>, std::vector<std::int64_t>,
+                                std::vector<std::string>, std::vector<std::string>,
+                                std::vector<std::optional<std::int64_t>>, std::vector<std::optional<Time>>)>
+    count_payments_sql{"analytics.count_payments", R"sql(
+  INSERT INTO payments AS old (payment_id, order_id, sequence, status, currency, captured, captured_at)
+  SELECT *
+    FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::timestamptz[])
+         AS told (payment_id, order_id, sequence, status, currency, captured, captured_at)
+   ORDER BY payment_id
+  ON CONFLICT (payment_id) DO UPDATE
+     SET sequence = greatest(old.sequence, excluded.sequence),
+         status = CASE WHEN old.sequence < excluded.sequence THEN excluded.status ELSE old.status END,
+         captured = coalesce(old.captured, excluded.captured),
+         captured_at = coalesce(old.captured_at, excluded.captured_at)
+)sql"};
+
+static const pg::Statement<void(std::vector<PaymentId>, std::vector<std::int64_t>, std::vector<OrderId>,
+                                std::vector<std::string>, std::vector<std::int64_t>, std::vector<Time>)>
+    count_refunds_sql{"analytics.count_refunds", R"sql(
+  INSERT INTO refunds (payment_id, sequence, order_id, currency, amount, at)
+  SELECT *
+    FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::text[], $5::bigint[], $6::timestamptz[])
+         AS told (payment_id, sequence, order_id, currency, amount, at)
+   ORDER BY payment_id, sequence
+  ON CONFLICT (payment_id, sequence) DO NOTHING
+)sql"};
+
+// Placed by placed_at, money by captured_at: two different days for an order that was paid after midnight.
+static const pg::Statement<SalesRow(Interval, Time, Time, std::optional<std::string>)> sales_sql{"analytics.sales",
+                                                                                                 R"sql(
+  WITH placed AS (
+    SELECT date_trunc($1, placed_at, 'UTC') AS start, currency, count(*) AS orders_placed
+      FROM orders
+     WHERE placed_at >= $2 AND placed_at < $3 AND ($4::text IS NULL OR currency = $4)
+     GROUP BY 1, 2
+  ), paid AS (
+    SELECT date_trunc($1, captured_at, 'UTC') AS start, payments.currency, count(*) AS orders_paid,
+           sum(captured)::bigint AS revenue, sum(units)::bigint AS units, sum(tax)::bigint AS tax,
+           sum(shipping)::bigint AS shipping
+      FROM payments LEFT JOIN orders USING (order_id)
+     WHERE captured_at >= $2 AND captured_at < $3 AND ($4::text IS NULL OR payments.currency = $4)
+     GROUP BY 1, 2
+  ), returned AS (
+    SELECT date_trunc($1, at, 'UTC') AS start, currency, sum(amount)::bigint AS refunded
+      FROM refunds
+     WHERE at >= $2 AND at < $3 AND ($4::text IS NULL OR currency = $4)
+     GROUP BY 1, 2
+  )
+  SELECT start, currency, coalesce(orders_placed, 0) AS orders_placed, coalesce(orders_paid, 0) AS orders_paid,
+         coalesce(units, 0) AS units, coalesce(revenue, 0) AS revenue, coalesce(tax, 0) AS tax,
+         coalesce(shipping, 0) AS shipping, coalesce(refunded, 0) AS refunded
+    FROM placed FULL JOIN paid USING (start, currency) FULL JOIN returned USING (start, currency)
+   ORDER BY start, currency
+)sql"};
+
+static const pg::Statement<ProductRow(std::optional<Interval>, Time, Time, std::optional<std::string>, std::int64_t)>
+    products_sql{"analytics.products", R"sql(
+  SELECT CASE WHEN $1::text IS NOT NULL THEN date_trunc($1, captured_at, 'UTC') END AS start, product_id, sku,
+         (array_agg(title ORDER BY captured_at DESC))[1] AS title, currency, sum(quantity)::bigint AS units,
+         sum(order_lines.revenue)::bigint AS revenue
+    FROM payments JOIN order_lines USING (order_id)
+   WHERE captured_at >= $2 AND captured_at < $3 AND ($4::text IS NULL OR currency = $4)
+   GROUP BY 1, product_id, sku, currency
+   ORDER BY start NULLS FIRST, revenue DESC, sku, currency
+   LIMIT $5
+)sql"};
+
+static const pg::Statement<DayRow(Time)> reconcile_sql{"analytics.reconcile", R"sql(
+  SELECT payments.currency, count(*) AS orders, coalesce(sum(orders.total), 0)::bigint AS order_totals,
+         sum(captured)::bigint AS captured, (sum(captured) - coalesce(sum(orders.total), 0))::bigint AS difference
+    FROM payments LEFT JOIN orders ON orders.order_id = payments.order_id AND orders.currency = payments.currency
+   WHERE captured_at >= $1 AND captured_at < $1 + interval '1 day'
+   GROUP BY payments.currency
+   ORDER BY payments.currency
+)sql"};
+
+static const pg::Statement<Difference(Time, std::int64_t)> differences_sql{"analytics.differences", R"sql(
+  WITH captures AS (
+    SELECT order_id, currency, captured, count(*) OVER (PARTITION BY order_id) AS times
+      FROM payments
+     WHERE captured_at >= $1 AND captured_at < $1 + interval '1 day'
+  )
+  SELECT captures.order_id,
+         CASE WHEN orders.order_id IS NULL THEN 'order_missing'
+              WHEN orders.currency <> captures.currency THEN 'currency_differs'
+              WHEN times > 1 THEN 'captured_twice'
+              ELSE 'amount_differs' END AS reason,
+         captures.currency, orders.total AS order_total, captured
+    FROM captures LEFT JOIN orders USING (order_id)
+   WHERE orders.order_id IS NULL OR orders.currency <> captures.currency OR times > 1 OR orders.total <> captured
+  UNION ALL
+  SELECT order_id, 'payment_missing', currency, total, NULL
+    FROM orders
+   WHERE placed_at >= $1 AND placed_at < $1 + interval '1 day'
+     AND status IN ('paid', 'fulfilling', 'shipped', 'delivered')
+     AND NOT EXISTS (SELECT FROM payments WHERE payments.order_id = orders.order_id AND captured IS NOT NULL)
+   ORDER BY 1
+   LIMIT $2
+)sql"};
+
+static const pg::Statement<RevenueRow()> revenue_sql{"analytics.revenue", R"sql(
+  WITH taken AS (
+    SELECT date_trunc('day', captured_at, 'UTC') AS day, currency, sum(captured)::bigint AS captured
+      FROM payments
+     WHERE captured_at IS NOT NULL
+     GROUP BY 1, 2
+  ), returned AS (
+    SELECT date_trunc('day', at, 'UTC') AS day, currency, sum(amount)::bigint AS refunded
+      FROM refunds
+     GROUP BY 1, 2
+  )
+  SELECT day, currency, coalesce(captured, 0) AS captured, coalesce(refunded, 0) AS refunded
+    FROM taken FULL JOIN returned USING (day, currency)
+   ORDER BY day, currency
+)sql"};
+
+static const pg::Statement<AuditRow(OrderId, std::int64_t)> audit_sql{"analytics.audit", R"sql(
+  SELECT order_id, orders.status, orders.currency, orders.total,
+         coalesce((SELECT sum(captured) FROM payments WHERE payments.order_id = heard.order_id), 0)::bigint AS captured,
+         coalesce((SELECT sum(amount) FROM refunds WHERE refunds.order_id = heard.order_id), 0)::bigint AS refunded
+    FROM (SELECT order_id FROM orders WHERE order_id > $1
+           UNION
+          SELECT order_id FROM payments WHERE order_id > $1) AS heard
+         LEFT JOIN orders USING (order_id)
+   ORDER BY order_id
+   LIMIT $2
+)sql"};
+
+namespace {
+
+/// Within a batch only the newest version of an aggregate matters, and PostgreSQL wants each row once a statement.
+template <typename E, typename Key>
+std::vector<const events::Event<E>*> newest(const Batch<E>& events, Key key) {
+  std::map<Uuid, const events::Event<E>*> found;
+  for (auto& event : events) {
+    auto& slot = found[key(event.data)];
+    if (!slot || slot->envelope.sequence < event.envelope.sequence) slot = &event;
+  }
+  std::vector<const events::Event<E>*> out;
+  for (auto& [id, event] : found) out.push_back(event);
+  return out;
+}
+
+class PostgresWarehouse : public Warehouse {
+ public:
+  explicit PostgresWarehouse(pg::Session& db) : db_(db) {}
+
+  Task<> keep(std::vector<events::Envelope> events) override {
+    std::vector<Uuid> id;
+    std::vector<std::string> topic, key;
+    std::vector<std::int64_t> sequence;
+    std::vector<Time> time;
+    std::vector<json::Raw> data;
+    for (auto& event : events) {
+      id.push_back(event.id);
+      topic.push_back(std::move(event.topic));
+      key.push_back(std::move(event.key));
+      sequence.push_back(event.sequence);
+      time.push_back(event.time);
+      data.push_back({std::move(event.data)});
+    }
+    co_await db_.run(keep_sql, id, topic, key, sequence, time, data);
+  }
+
+  Task<> count_orders(const Batch<OrderEvent>& events) override {
+    std::vector<OrderId> id, line_order;
+    std::vector<UserId> customer;
+    std::vector<ProductId> product;
+    std::vector<std::string> number, status, currency, country, sku, title;
+    std::vector<std::int64_t> sequence, total, tax, shipping, discount, units, line, quantity, revenue;
+    std::vector<bool> guest;
+    std::vector<Time> placed_at;
+    for (auto* event : newest(events, [](const OrderEvent& order) { return order.order_id.uuid(); })) {
+      auto& order = event->data;
+      id.push_back(order.order_id);
+      sequence.push_back(event->envelope.sequence);
+      number.push_back(order.number);
+      customer.push_back(order.customer_id);
+      guest.push_back(order.guest);
+      status.push_back(order.status);
+      currency.push_back(order.currency);
+      total.push_back(order.totals.total);
+      tax.push_back(order.totals.tax);
+      shipping.push_back(order.totals.shipping);
+      discount.push_back(order.totals.discount);
+      country.push_back(order.shipping_address ? order.shipping_address->country : "");
+      placed_at.push_back(order.placed_at);
+      units.push_back(0);
+      for (auto& of : order.lines) {
+        units.back() += of.quantity;
+        line_order.push_back(order.order_id);
+        line.push_back(of.line);
+        product.push_back(of.product_id);
+        sku.push_back(of.sku);
+        title.push_back(of.title);
+        quantity.push_back(of.quantity);
+        revenue.push_back(of.unit_price * of.quantity - of.discount);
+      }
+    }
+    co_await db_.run(count_orders_sql, id, sequence, number, customer, guest, status, currency, total, tax, shipping,
+                     discount, units, country, placed_at);
+    co_await db_.run(count_lines_sql, line_order, line, product, sku, title, quantity, revenue);
+  }
+
+  Task<> count_payments(const Batch<PaymentEvent>& events) override {
+    // A completion carries what was captured and must not be hidden by a later version in the same batch.
+    std::map<Uuid, const events::Event<PaymentEvent>*> completed;
+    std::vector<PaymentId> refund_of;
+    std::vector<OrderId> refund_order;
+    std::vector<std::string> refund_currency;
+    std::vector<std::int64_t> refund_sequence, refund_amount;
+    std::vector<Time> refund_at;
+    for (auto& event : events) {
+      if (event.envelope.topic == "payment.completed") completed[event.data.payment_id.uuid()] = &event;
+      if (event.envelope.topic != "payment.refunded") continue;
+      refund_of.push_back(event.data.payment_id);
+      refund_sequence.push_back(event.envelope.sequence);
+      refund_order.push_back(event.data.order_id);
+      refund_currency.push_back(event.data.currency);
+      refund_amount.push_back(event.data.amount);
+      refund_at.push_back(event.envelope.time);
+    }
+    std::vector<PaymentId> id;
+    std::vector<OrderId> order;
+    std::vector<std::int64_t> sequence;
+    std::vector<std::string> status, currency;
+    std::vector<std::optional<std::int64_t>> captured;
+    std::vector<std::optional<Time>> captured_at;
+    for (auto* event : newest(events, [](const PaymentEvent& payment) { return payment.payment_id.uuid(); })) {
+      auto& payment = event->data;
+      id.push_back(payment.payment_id);
+      order.push_back(payment.order_id);
+      sequence.push_back(event->envelope.sequence);
+      status.push_back(payment.status);
+      currency.push_back(payment.currency);
+      captured.emplace_back();
+      captured_at.emplace_back();
+      if (const auto done = completed.find(payment.payment_id.uuid()); done != completed.end()) {
+        captured.back() = done->second->data.amount;
+        captured_at.back() = done->second->data.captured_at.value_or(done->second->envelope.time);
+      }
+    }
+    co_await db_.run(count_payments_sql, id, order, sequence, status, currency, captured, captured_at);
+    if (!refund_of.empty())
+      co_await db_.run(count_refunds_sql, refund_of, refund_sequence, refund_order, refund_currency, refund_amount,
+                       refund_at);
+  }
+
+  Task<std::vector<SalesRow>> sales(SalesQuery query) override {
+    return db_.all(sales_sql, query.interval, query.from, query.to, query.currency);
+  }
+  Task<std::vector<ProductRow>> products(SalesQuery query, bool by_interval, std::int64_t limit) override {
+    return db_.all(products_sql, by_interval ? std::optional{query.interval} : std::nullopt, query.from, query.to,
+                   query.currency, limit);
+  }
+  Task<std::vector<DayRow>> reconcile(Time day) override { return db_.all(reconcile_sql, day); }
+  Task<std::vector<Difference>> differences(Time day, std::int64_t limit) override {
+    return db_.all(differences_sql, day, limit);
+  }
+  Task<std::vector<RevenueRow>> revenue() override { return db_.all(revenue_sql); }
+  Task<std::vector<AuditRow>> audit(OrderId after, std::int64_t limit) override {
+    return db_.all(audit_sql, after, limit);
+  }
+
+ private:
+  pg::Session& db_;
+};
+
+}  // namespace
+
+std::unique_ptr<Warehouse> open_warehouse(pg::Session& db) { return std::make_unique<PostgresWarehouse>(db); }
+
+}  // namespace acme::analytics
