@@ -21,6 +21,7 @@
 #include <thread>
 
 #include "platform/observe/metrics.hpp"
+#include "platform/runtime/loop.hpp"
 #include "platform/runtime/runtime.hpp"
 
 namespace acme::security {
@@ -222,15 +223,20 @@ static Task<> on_argon_pool(Work work) {
   std::exception_ptr failure;
   co_await asio::async_initiate<const asio::use_awaitable_t<>&, void()>(
       [&](auto handler) {
-        auto loop = asio::get_associated_executor(handler);
-        asio::post(argon_pool(), [&, guard = asio::make_work_guard(loop), handler = std::move(handler)]() mutable {
-          try {
-            work();
-          } catch (...) {  // thrown again on the caller's loop
-            failure = std::current_exception();
-          }
-          asio::post(guard.get_executor(), std::move(handler));
-        });
+        auto guard = asio::make_work_guard(asio::get_associated_executor(handler));
+        asio::post(argon_pool(),
+                   [&, context = current_context(), guard = std::move(guard), handler = std::move(handler)]() mutable {
+                     // The loop must outlive the last executor of it in this thread, also when its runtime ends
+                     // meanwhile.
+                     const auto alive = std::move(context);
+                     const auto back = std::move(guard);
+                     try {
+                       work();
+                     } catch (...) {  // thrown again on the caller's loop
+                       failure = std::current_exception();
+                     }
+                     asio::post(back.get_executor(), std::move(handler));
+                   });
       },
       asio::use_awaitable);
   if (failure) std::rethrow_exception(failure);
