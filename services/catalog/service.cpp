@@ -1,10 +1,66 @@
+// Catalog: what the shop sells, at which price, and how it is found. Owns products, variants, prices and the search.
 #include "services/catalog/service.hpp"
+
+#include "services/catalog/api.hpp"
+#include "services/catalog/changes.hpp"
+#include "services/catalog/imports.hpp"
+#include "services/catalog/reactions.hpp"
+#include "services/catalog/store.hpp"
 
 namespace acme::catalog {
 
-Service service(const config::Config&) {
+Service service(const config::Config& config) {
   Service catalog{"catalog"};
+  const auto settings = std::make_shared<Settings>(config.section<Settings>("catalog"));
+  catalog.provide(settings);
+  catalog.provide(std::make_shared<Pages>());
+  catalog.provide(postgres_search());
+
+  catalog.get("/v1/products", list_products).open();
+  catalog.get("/v1/products/{product}", show_product).open().answers<ProductView>();
+  catalog.get("/v1/categories", list_categories).open();
+  catalog.get("/v1/search/suggest", suggest).open();
+  // Barcodes look like card numbers to whoever counts digits only.
+  catalog.post("/v1/products", create_product)
+      .needs("catalog:write")
+      .idempotent()
+      .raw()
+      .body_limit(2 * 1024 * 1024)
+      .answers<ProductView>();
+  catalog.patch("/v1/products/{product}", change_product).needs("catalog:write").raw().body_limit(2 * 1024 * 1024);
+  catalog.del("/v1/products/{product}", delete_product).needs("catalog:write");
+  catalog.post("/v1/products/import", import_products)
+      .needs("catalog:write")
+      .streaming()
+      .raw()
+      .takes("text/csv")
+      .body_limit(static_cast<std::size_t>(settings->import_limit_mb.value) * 1024 * 1024)
+      .within(Duration{3'600'000})
+      .answers<ImportAccepted>();
+  catalog.get("/v1/products/imports/{import}", show_import).needs("catalog:write");
+  catalog.get("/v1/products/export", export_products).needs("catalog:write").within(Duration{3'600'000});
+  catalog.get("/internal/catalog/audit", audit).internal();
+
+  catalog.on("inventory.changed", on_inventory_changed);
+  catalog.job("catalog.import", run_import, {.concurrency = 1, .timeout = Duration{60'000}});
+  catalog.every("catalog.tidy_imports", Duration{3'600'000}, tidy_imports);
+  catalog.publishes = {"product.updated", "product.deleted", "inventory.imported"};
   return catalog;
+}
+
+Task<std::int64_t> republish(pg::Database& database) {
+  std::int64_t count = 0;
+  ProductId after;
+  for (;;) {
+    const auto ids = co_await ids_after(database.session(), after, 200);
+    if (ids.empty()) co_return count;
+    after = ids.back();
+    count += std::ssize(ids);
+    co_await database.transaction([&](pg::Transaction& tx) -> Task<> {
+      const auto products = co_await lock(tx, ids);
+      announce_products(tx, products);
+    });
+  }
 }
 
 }  // namespace acme::catalog
