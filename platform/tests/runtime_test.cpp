@@ -1,0 +1,189 @@
+#include "platform/runtime/runtime.hpp"
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <latch>
+#include <thread>
+
+namespace acme {
+
+namespace {
+
+Task<int> answer_after(Duration wait, int value) {
+  co_await sleep(wait);
+  co_return value;
+}
+
+Task<> wait_for_ever(std::atomic<int>& ended) {
+  struct Ended {
+    std::atomic<int>& count;
+    ~Ended() { ++count; }
+  } on_exit{ended};
+  co_await sleep(Duration{3'600'000});
+}
+
+Task<int> loop_of() {
+  co_await sleep(Duration{0});
+  co_return Runtime::current_loop();
+}
+
+}  // namespace
+
+TEST_CASE("a task runs on the loop it was given to") {
+  Runtime runtime{{.loops = 3}};
+  for (int loop = 0; loop < 3; ++loop) CHECK(runtime.wait(loop, loop_of()) == loop);
+  CHECK(Runtime::current_loop() == -1);
+}
+
+TEST_CASE("what a task throws reaches the thread that waits for it") {
+  Runtime runtime{{.loops = 1}};
+  auto failing = []() -> Task<int> {
+    co_await sleep(Duration{0});
+    throw std::runtime_error("as expected");
+  };
+  CHECK_THROWS_WITH(runtime.wait(0, failing()), "as expected");
+}
+
+TEST_CASE("a deadline ends a task that takes too long, and only that one") {
+  Runtime runtime{{.loops = 1}};
+  CHECK(runtime.wait(0, with_deadline(answer_after(Duration{1}, 7), in(Duration{5'000}))) == 7);
+
+  std::atomic<int> ended = 0;
+  auto late = [&]() -> Task<int> {
+    std::string said = "nothing";
+    try {
+      co_await with_deadline(wait_for_ever(ended), in(Duration{20}));
+    } catch (const DeadlinePassed&) {
+      said = "too late";
+    }
+    // The caller lives on and may wait again.
+    co_await sleep(Duration{1});
+    co_return said == "too late" ? ended.load() : -1;
+  };
+  CHECK(runtime.wait(0, late()) == 1);
+}
+
+TEST_CASE("a deadline within a deadline: the shorter one counts, from outside and from inside") {
+  Runtime runtime{{.loops = 1}};
+  std::atomic<int> ended = 0;
+  CHECK_THROWS_AS(
+      runtime.wait(0, with_deadline(with_deadline(wait_for_ever(ended), in(Duration{3'600'000})), in(Duration{20}))),
+      DeadlinePassed);
+  CHECK_THROWS_AS(
+      runtime.wait(0, with_deadline(with_deadline(wait_for_ever(ended), in(Duration{20})), in(Duration{3'600'000}))),
+      DeadlinePassed);
+  CHECK(ended == 2);
+}
+
+TEST_CASE("work whose deadline has passed is not begun") {
+  Runtime runtime{{.loops = 1}};
+  std::atomic<int> ended = 0;
+  CHECK_THROWS_AS(runtime.wait(0, with_deadline(wait_for_ever(ended), in(Duration{-1}))), DeadlinePassed);
+  CHECK(ended == 0);
+}
+
+TEST_CASE("a group ends with all its tasks gone; one that fails leaves the others alone") {
+  Runtime runtime{{.loops = 2}};
+  TaskGroup group{runtime, "test"};
+  std::atomic<int> ended = 0;
+  for (int i = 0; i < 20; ++i) group.spawn(i % 2, "waits", wait_for_ever(ended));
+  group.spawn(0, "fails", []() -> Task<> {
+    co_await sleep(Duration{0});
+    throw std::runtime_error("of no importance");
+  }());
+  while (group.running() > 20) std::this_thread::yield();
+  CHECK(ended == 0);
+  runtime.wait(0, group.stop());
+  CHECK(ended == 20);
+  CHECK(group.running() == 0);
+}
+
+TEST_CASE("a signal set before the wait is not lost; one that is never set lets go in time") {
+  Runtime runtime{{.loops = 1}};
+  Signal signal;
+  signal.set();
+  CHECK(runtime.wait(0, signal.wait(Duration{10'000})));
+  CHECK_FALSE(runtime.wait(0, signal.wait(Duration{5})));
+}
+
+TEST_CASE("a signal from another thread wakes the one who waits, thousands of times") {
+  Runtime runtime{{.loops = 1}};
+  Signal ping, pong;
+  std::atomic<bool> stop = false;
+  std::atomic<int> rounds = 0;
+  auto player = [&]() -> Task<> {
+    while (!stop) {
+      if (!co_await ping.wait(Duration{10'000})) throw std::runtime_error("a signal was lost");
+      ++rounds;
+      pong.set();
+    }
+  };
+  std::thread other{[&] {
+    Runtime second{{.loops = 1}};
+    for (int i = 0; i < 2'000; ++i) {
+      if (i == 1'999) stop = true;
+      ping.set();
+      if (!second.wait(0, pong.wait(Duration{10'000}))) return;
+    }
+  }};
+  runtime.wait(0, player());
+  other.join();
+  CHECK(rounds == 2'000);
+}
+
+TEST_CASE("blocking work runs beside the loop, comes back to it, and hands on what it throws") {
+  Runtime runtime{{.loops = 1, .blocking_threads = 1}};
+  auto work = []() -> Task<std::pair<int, int>> {
+    const int there = co_await blocking([] { return Runtime::current_loop(); });
+    co_return std::pair{there, Runtime::current_loop()};
+  };
+  CHECK(runtime.wait(0, work()) == std::pair{-1, 0});
+  auto throws = []() -> Task<> { co_await run_blocking([] { throw std::runtime_error("from the pool"); }); };
+  CHECK_THROWS_WITH(runtime.wait(0, throws()), "from the pool");
+}
+
+TEST_CASE("the queue of blocking work is bounded") {
+  Runtime runtime{{.loops = 1, .blocking_threads = 1, .blocking_queue = 2}};
+  TaskGroup group{runtime, "test"};
+  std::latch started{1}, go{1};
+  std::atomic<int> done = 0, refused = 0;
+  auto first = [&]() -> Task<> {
+    co_await run_blocking([&] {
+      started.count_down();
+      go.wait();
+    });
+    ++done;
+  };
+  auto another = [&]() -> Task<> {
+    try {
+      co_await run_blocking([] {});
+      ++done;
+    } catch (const Overloaded&) {
+      ++refused;
+    }
+  };
+  group.spawn(0, "first", first());
+  started.wait();
+  for (int i = 0; i < 5; ++i) group.spawn(0, "another", another());
+  while (refused < 3) std::this_thread::yield();
+  CHECK(done == 0);
+  go.count_down();
+  while (done < 3) std::this_thread::yield();
+  CHECK(refused == 3);
+  runtime.wait(0, group.stop());
+}
+
+TEST_CASE("a runtime may end while tasks wait: they are destroyed, not forgotten") {
+  std::atomic<int> ended = 0;
+  {
+    Runtime runtime{{.loops = 2}};
+    auto group = std::make_unique<TaskGroup>(runtime, "test");
+    group->spawn(0, "waits", wait_for_ever(ended));
+    group->spawn(1, "waits", wait_for_ever(ended));
+    runtime.wait(0, group->stop());
+  }
+  CHECK(ended == 2);
+}
+
+}  // namespace acme
