@@ -211,7 +211,8 @@ class Doctor {
       if (notification->second.state == "dead")
         find("a message that could not be sent", object + ": " + notification->second.kind,
              "POST /v1/notifications/{id}/resend.");
-      if (notification->second.state == "pending" && settled(order.updated_at))
+      if ((notification->second.state == "waiting" || notification->second.state == "sending") &&
+          settled(order.updated_at))
         find("a message that still waits", object + ": " + notification->second.kind,
              "Is SES reachable? acme doctor again later.");
     }

@@ -54,7 +54,7 @@ Task<Result<Reconciliation>> get_reconciliation(Call& call, Query<DayParameter> 
 Task<Result<AuditView>> audit_warehouse(Call& call, Query<AuditQuery> query) {
   const auto warehouse = open_warehouse(call.db());
   AuditView out;
-  if (!query->after) out.revenue = co_await warehouse->revenue();
+  if (!query->after) out.takings = co_await warehouse->takings();
   out.data = co_await warehouse->audit(query->after.value_or(OrderId{}), query->limit);
   if (out.data.size() == static_cast<std::size_t>(query->limit.value)) out.next.value = out.data.back().order_id;
   co_return out;

@@ -44,11 +44,11 @@ struct AuditQuery {
 };
 BOOST_DESCRIBE_STRUCT(AuditQuery, (), (after, limit))
 struct AuditView {
-  std::vector<RevenueRow> revenue;  // per day and currency, on the first page
+  std::vector<Takings> takings;  // on the first page
   std::vector<AuditRow> data;
   json::Nullable<OrderId> next;  // for ?after=
 };
-BOOST_DESCRIBE_STRUCT(AuditView, (), (revenue, data, next))
+BOOST_DESCRIBE_STRUCT(AuditView, (), (takings, data, next))
 
 Task<Result<Sales>> get_sales(Call& call, Query<SalesParameters> query);
 Task<Result<Products>> get_products(Call& call, Query<ProductsParameters> query);

@@ -147,20 +147,12 @@ static const pg::Statement<Difference(Time, std::int64_t)> differences_sql{"anal
    LIMIT $2
 )sql"};
 
-static const pg::Statement<RevenueRow()> revenue_sql{"analytics.revenue", R"sql(
-  WITH taken AS (
-    SELECT date_trunc('day', captured_at, 'UTC') AS day, currency, sum(captured)::bigint AS captured
-      FROM payments
-     WHERE captured_at IS NOT NULL
-     GROUP BY 1, 2
-  ), returned AS (
-    SELECT date_trunc('day', at, 'UTC') AS day, currency, sum(amount)::bigint AS refunded
-      FROM refunds
-     GROUP BY 1, 2
-  )
-  SELECT day, currency, coalesce(captured, 0) AS captured, coalesce(refunded, 0) AS refunded
-    FROM taken FULL JOIN returned USING (day, currency)
-   ORDER BY day, currency
+static const pg::Statement<Takings()> takings_sql{"analytics.takings", R"sql(
+  SELECT to_char(captured_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day, currency, sum(captured)::bigint AS amount
+    FROM payments
+   WHERE captured_at IS NOT NULL
+   GROUP BY 1, 2
+   ORDER BY 1, 2
 )sql"};
 
 static const pg::Statement<AuditRow(OrderId, std::int64_t)> audit_sql{"analytics.audit", R"sql(
@@ -306,7 +298,7 @@ class PostgresWarehouse : public Warehouse {
   Task<std::vector<Difference>> differences(Time day, std::int64_t limit) override {
     return db_.all(differences_sql, day, limit);
   }
-  Task<std::vector<RevenueRow>> revenue() override { return db_.all(revenue_sql); }
+  Task<std::vector<Takings>> takings() override { return db_.all(takings_sql); }
   Task<std::vector<AuditRow>> audit(OrderId after, std::int64_t limit) override {
     return db_.all(audit_sql, after, limit);
   }

@@ -41,12 +41,12 @@ struct Difference {
 };
 BOOST_DESCRIBE_STRUCT(Difference, (), (order_id, reason, currency, order_total, captured))
 
-struct RevenueRow {
-  Time day{};
-  std::string currency;
-  std::int64_t captured = 0, refunded = 0;
+/// What was captured in a day (UTC) and currency.
+struct Takings {
+  std::string day, currency;
+  std::int64_t amount = 0;
 };
-BOOST_DESCRIBE_STRUCT(RevenueRow, (), (day, currency, captured, refunded))
+BOOST_DESCRIBE_STRUCT(Takings, (), (day, currency, amount))
 struct AuditRow {
   OrderId order_id;
   std::optional<std::string> status, currency;
@@ -72,7 +72,7 @@ class Warehouse {
   virtual Task<std::vector<ProductRow>> products(SalesQuery query, bool by_interval, std::int64_t limit) = 0;
   virtual Task<std::vector<DayRow>> reconcile(Time day) = 0;
   virtual Task<std::vector<Difference>> differences(Time day, std::int64_t limit) = 0;
-  virtual Task<std::vector<RevenueRow>> revenue() = 0;
+  virtual Task<std::vector<Takings>> takings() = 0;
   virtual Task<std::vector<AuditRow>> audit(OrderId after, std::int64_t limit) = 0;
 };
 

@@ -1,5 +1,7 @@
 #include "services/notifications/api.hpp"
 
+#include <set>
+
 #include "services/notifications/jobs.hpp"
 
 namespace acme::notifications {
@@ -63,7 +65,9 @@ Task<Result<Mail>> preview_template(Call& call, std::string kind, Query<PreviewQ
 Task<Result<AuditView>> audit_deliveries(Call& call, Query<AuditQuery> query) {
   AuditView out;
   out.data = co_await audit(call.db(), query->after.value_or(OrderId{}), query->limit);
-  if (out.data.size() == static_cast<std::size_t>(query->limit.value)) out.next.value = out.data.back().order_id;
+  std::set<OrderId> orders;
+  for (auto& row : out.data) orders.insert(row.order_id);
+  if (std::ssize(orders) == query->limit) out.next.value = *orders.rbegin();
   co_return out;
 }
 

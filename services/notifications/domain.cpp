@@ -35,13 +35,29 @@ std::string reason_text(std::string_view reason, std::string_view language) {
   struct Text {
     std::string_view reason, en, de;
   };
+  // Payments' reasons; what is not named here is a plain decline, the last.
   static constexpr Text texts[] = {
       {"insufficient_funds", "The card has insufficient funds.", "Die Karte ist nicht ausreichend gedeckt."},
       {"expired_card", "The card has expired.", "Die Karte ist abgelaufen."},
+      {"incorrect_number", "The card number was not right.", "Die Kartennummer stimmte nicht."},
       {"incorrect_cvc", "The security code was not right.", "Die Prüfziffer stimmte nicht."},
+      {"incorrect_zip", "The postal code did not fit the card.", "Die Postleitzahl passte nicht zur Karte."},
+      {"invalid_expiry", "The expiry date was not right.", "Das Ablaufdatum stimmte nicht."},
+      {"card_velocity_exceeded", "The card has reached its limit.", "Das Limit der Karte ist erreicht."},
+      {"card_not_supported", "The card does not support this kind of purchase.",
+       "Die Karte erlaubt diese Art von Einkauf nicht."},
+      {"currency_not_supported", "The card does not support this currency.", "Die Karte erlaubt diese Währung nicht."},
       {"processing_error", "The bank could not process the payment.", "Die Bank konnte die Zahlung nicht verarbeiten."},
+      {"try_again_later", "The bank could not process the payment.", "Die Bank konnte die Zahlung nicht verarbeiten."},
+      {"authentication_required", "The bank asks you to confirm the payment.",
+       "Die Bank verlangt, dass Sie die Zahlung bestätigen."},
+      {"authentication_failed", "The bank could not confirm that it was you.",
+       "Die Bank konnte nicht bestätigen, dass Sie es sind."},
       {"expired", "It was not paid in time.", "Sie wurde nicht rechtzeitig bezahlt."},
-      {"", "The bank declined the payment.", "Die Bank hat die Zahlung abgelehnt."},
+      {"cancelled", "The payment was cancelled with the order.", "Die Zahlung wurde mit der Bestellung storniert."},
+      {"provider_unavailable", "Our payment provider could not be reached.",
+       "Unser Zahlungsanbieter war nicht erreichbar."},
+      {"card_declined", "The bank declined the payment.", "Die Bank hat die Zahlung abgelehnt."},
   };
   const auto* found = std::ranges::find(texts, reason, &Text::reason);
   if (found == std::end(texts)) found = std::prev(std::end(texts));

@@ -173,16 +173,13 @@ static const pg::Statement<void(UserId)> forget_sql{"notifications.forget", R"sq
 Task<> forget(pg::Transaction& tx, UserId user) { co_await tx.run(forget_sql, user); }
 
 static const pg::Statement<AuditRow(OrderId, std::int64_t)> audit_sql{"notifications.audit", R"sql(
-  SELECT order_id, sequence > 0 AS known,
-         (SELECT coalesce(jsonb_agg(jsonb_build_object('event_id', event_id, 'kind', kind, 'channel', channel,
-                                                       'state', state, 'reason', reason, 'sends', sends)
-                                    ORDER BY id), '[]')
-            FROM notifications
-           WHERE notifications.order_id = orders.order_id AND resend_of IS NULL) AS records
-    FROM orders
-   WHERE order_id > $1
-   ORDER BY order_id
-   LIMIT $2
+  WITH page AS (
+    SELECT DISTINCT order_id FROM notifications WHERE order_id > $1 ORDER BY order_id LIMIT $2
+  )
+  SELECT order_id, kind, channel, state, reason, sends
+    FROM page JOIN notifications USING (order_id)
+   WHERE resend_of IS NULL
+   ORDER BY order_id, id
 )sql"};
 
 Task<std::vector<AuditRow>> audit(pg::Session& db, OrderId after, std::int64_t limit) {

@@ -85,10 +85,14 @@ Task<> forget(pg::Transaction& tx, UserId user);
 
 struct AuditRow {
   OrderId order_id;
-  bool known = false;  // false: only payment.* or shipment.* was heard
-  json::Raw records;   // [{event_id, kind, channel, state, reason, sends}], resends apart
+  Kind kind{};
+  std::string channel;
+  State state{};
+  std::optional<std::string> reason;
+  std::int64_t sends = 0;
 };
-BOOST_DESCRIBE_STRUCT(AuditRow, (), (order_id, known, records))
+BOOST_DESCRIBE_STRUCT(AuditRow, (), (order_id, kind, channel, state, reason, sends))
+/// The records of the next `limit` orders, resends apart.
 Task<std::vector<AuditRow>> audit(pg::Session& db, OrderId after, std::int64_t limit);
 
 }  // namespace acme::notifications
