@@ -169,6 +169,58 @@ std::string random_token(int count) {
   return base64url(chance);
 }
 
+namespace {
+
+constexpr std::size_t nonce_bytes = 12, tag_bytes = 16;
+
+struct Cipher {
+  EVP_CIPHER* algorithm = EVP_CIPHER_fetch(nullptr, "AES-256-GCM", nullptr);
+  EVP_CIPHER_CTX* context = EVP_CIPHER_CTX_new();
+  Cipher() { must(algorithm && context, "AES-256-GCM"); }
+  ~Cipher() {
+    EVP_CIPHER_CTX_free(context);
+    EVP_CIPHER_free(algorithm);
+  }
+};
+Cipher& cipher() {
+  thread_local Cipher one;
+  return one;
+}
+
+}  // namespace
+
+std::string seal(std::string_view key, std::string_view plain, std::string_view context) {
+  must(key.size() == 32, "AES-256 wants a key of 32 bytes");
+  auto& [algorithm, state] = cipher();
+  std::string out(nonce_bytes + plain.size() + tag_bytes, '\0');
+  random_bytes({bytes(out), nonce_bytes});
+  unsigned char* const body = bytes(out) + nonce_bytes;
+  int length = 0;
+  must(EVP_EncryptInit_ex2(state, algorithm, bytes(key), bytes(out), nullptr) == 1 &&
+           EVP_EncryptUpdate(state, nullptr, &length, bytes(context), static_cast<int>(context.size())) == 1 &&
+           EVP_EncryptUpdate(state, body, &length, bytes(plain), static_cast<int>(plain.size())) == 1 &&
+           EVP_EncryptFinal_ex(state, body + length, &length) == 1 &&
+           EVP_CIPHER_CTX_ctrl(state, EVP_CTRL_AEAD_GET_TAG, tag_bytes, body + plain.size()) == 1,
+       "AES-256-GCM");
+  return out;
+}
+
+std::optional<std::string> unseal(std::string_view key, std::string_view sealed, std::string_view context) {
+  if (key.size() != 32 || sealed.size() < nonce_bytes + tag_bytes) return {};
+  auto& [algorithm, state] = cipher();
+  const auto body = sealed.substr(nonce_bytes, sealed.size() - nonce_bytes - tag_bytes);
+  std::string tag{sealed.substr(sealed.size() - tag_bytes)}, out(body.size() + 1, '\0');
+  int length = 0, rest = 0;
+  if (EVP_DecryptInit_ex2(state, algorithm, bytes(key), bytes(sealed), nullptr) != 1 ||
+      EVP_DecryptUpdate(state, nullptr, &length, bytes(context), static_cast<int>(context.size())) != 1 ||
+      EVP_DecryptUpdate(state, bytes(out), &length, bytes(body), static_cast<int>(body.size())) != 1 ||
+      EVP_CIPHER_CTX_ctrl(state, EVP_CTRL_AEAD_SET_TAG, tag_bytes, tag.data()) != 1 ||
+      EVP_DecryptFinal_ex(state, bytes(out) + body.size(), &rest) != 1)
+    return {};
+  out.resize(body.size());
+  return out;
+}
+
 // OWASP's second choice for Argon2id: 19 MiB, two passes, one lane; 25 ms on one core here.
 static constexpr std::uint32_t memory_kib = 19456, passes = 2, lanes = 1;
 static constexpr std::string_view todays_parameters = "$argon2id$v=19$m=19456,t=2,p=1$";

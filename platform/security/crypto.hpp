@@ -23,6 +23,11 @@ bool equal(std::string_view a, std::string_view b);
 void random_bytes(std::span<std::uint8_t> out);
 std::string random_token(int bytes = 32);  // base64url
 
+/// AES-256-GCM with a fresh nonce in front and the tag behind; `context` is authenticated, not hidden. `key`: 32 bytes.
+std::string seal(std::string_view key, std::string_view plain, std::string_view context);
+/// Nullopt when anything was changed, or the key or the context is another.
+std::optional<std::string> unseal(std::string_view key, std::string_view sealed, std::string_view context);
+
 /// Argon2id, m=19456 KiB t=2 p=1, with a pepper that is not in the database; the encoded string ($argon2id$…). Runs on
 /// a pool of its own with a bounded queue; throws Overloaded past it. Passwords are NFKC-normalised first.
 Task<std::string> hash_password(std::string password, std::string pepper);

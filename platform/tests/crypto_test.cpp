@@ -1,8 +1,11 @@
 #include <doctest/doctest.h>
 #include <rapidcheck.h>
 
+#include <fstream>
 #include <set>
+#include <sstream>
 
+#include "platform/json/json.hpp"
 #include "platform/runtime/runtime.hpp"
 #include "platform/security/crypto.hpp"
 
@@ -56,6 +59,63 @@ TEST_CASE("tokens have the chance that was asked for and never repeat") {
   for (int i = 0; i < 1000; ++i) seen.insert(random_token());
   CHECK(seen.size() == 1000);
   CHECK(random_token(32).size() == 43);
+}
+
+namespace {
+
+struct GcmTest {
+  int tcId = 0;
+  std::string key, iv, aad, msg, ct, tag, result;
+};
+BOOST_DESCRIBE_STRUCT(GcmTest, (), (tcId, key, iv, aad, msg, ct, tag, result))
+struct GcmGroup {
+  int ivSize = 0, keySize = 0, tagSize = 0;
+  std::vector<GcmTest> tests;
+};
+BOOST_DESCRIBE_STRUCT(GcmGroup, (), (ivSize, keySize, tagSize, tests))
+struct GcmFile {
+  std::vector<GcmGroup> testGroups;
+};
+BOOST_DESCRIBE_STRUCT(GcmFile, (), (testGroups))
+
+}  // namespace
+
+TEST_CASE("what is sealed is opened with its key and context, and nothing else opens it") {
+  const std::string key(32, 'k');
+  CHECK(unseal(key, seal(key, "a private key", "kid-1"), "kid-1") == "a private key");
+  CHECK(unseal(key, seal(key, "", ""), "") == "");
+  CHECK(seal(key, "same", "") != seal(key, "same", ""));
+  const auto sealed = seal(key, "a private key", "kid-1");
+  CHECK_FALSE(unseal(std::string(32, 'x'), sealed, "kid-1").has_value());
+  CHECK_FALSE(unseal(key, sealed, "kid-2").has_value());
+  CHECK_FALSE(unseal(key, sealed.substr(1), "kid-1").has_value());
+  CHECK_FALSE(unseal(key, "", "").has_value());
+  CHECK_FALSE(unseal("short", sealed, "kid-1").has_value());
+  for (std::size_t i = 0; i < sealed.size(); ++i) {
+    auto changed = sealed;
+    changed[i] = static_cast<char>(changed[i] ^ 1);
+    CHECK_FALSE(unseal(key, changed, "kid-1").has_value());
+  }
+}
+
+TEST_CASE("Wycheproof, AES-256-GCM: exactly the valid ciphertexts are opened") {
+  std::stringstream text;
+  text << std::ifstream(ACME_SOURCE_DIR "/platform/tests/vectors/wycheproof/aes_gcm_test.json").rdbuf();
+  const auto file = json::parse<GcmFile>(text.str(), json::event);
+  REQUIRE(file.has_value());
+  int tried = 0, opened = 0;
+  for (auto& group : file->testGroups) {
+    if (group.ivSize != 96 || group.keySize != 256 || group.tagSize != 128) continue;  // the one form that we use
+    for (auto& test : group.tests) {
+      CAPTURE(test.tcId);
+      const auto plain = unseal(*parse_hex(test.key), *parse_hex(test.iv + test.ct + test.tag), *parse_hex(test.aad));
+      CHECK(plain.has_value() == (test.result == "valid"));
+      if (plain) CHECK(hex(*plain) == test.msg);
+      ++tried, opened += plain.has_value();
+    }
+  }
+  CHECK(tried == 66);
+  CHECK(opened > 30);
 }
 
 TEST_CASE("a password is accepted in any way of typing it, and only with its pepper (ASVS 6.2.9)") {
