@@ -4,6 +4,7 @@
 
 namespace acme::gateway {
 
+/// What the gateway answers itself; what it forwards is in edge.hpp.
 Service service(const config::Config& config);
 
 }  // namespace acme::gateway
