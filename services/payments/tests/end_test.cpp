@@ -1,0 +1,178 @@
+#include "services/payments/tests/shop.hpp"
+
+namespace acme::payments {
+namespace {
+
+TEST_CASE("who does not pay in time loses the order: the PaymentIntent is cancelled, then payment.failed is final") {
+  Shop shop;
+  CHECK(shop.placed(1999));
+  shop.settle();
+  shop.world.advance(std::chrono::minutes{29});
+  shop.settle();
+  CHECK(shop.news() == "");
+  shop.world.advance(std::chrono::minutes{2});
+  CHECK(shop.pay("pm_card_visa").status == 409);
+  CHECK(at(shop.show().body, "/client_secret") == "");
+  shop.settle();
+  CHECK(shop.news() == "payment.failed failed expired");
+  CHECK(at(shop.room.published().at(0).data, "/final") == "true");
+  CHECK(at(shop.at_stripe("GET", "/v1/payment_intents/" + shop.intent()).body, "/status") == "canceled");
+  CHECK(at(shop.show().body, "/status") == "failed");
+}
+
+TEST_CASE("a buyer inside 3-D Secure gets ten minutes more, once") {
+  Shop shop;
+  CHECK(shop.placed(1999, "pm_card_authenticationRequired"));
+  shop.settle();
+  shop.world.advance(std::chrono::minutes{31});
+  shop.settle();
+  CHECK(shop.status() == "requires_action");
+  shop.world.advance(std::chrono::minutes{11});
+  shop.settle();
+  CHECK(shop.news() == "payment.failed failed expired");
+}
+
+TEST_CASE("a payment that Stripe made at the last moment wins over its expiry") {
+  Shop shop;
+  CHECK(shop.placed(1999));
+  shop.settle();
+  // The buyer's browser confirms; its webhook never arrives.
+  shop.at_stripe("POST", "/v1/payment_intents/" + shop.intent() + "/confirm",
+                 "payment_method=pm_card_visa&return_url=https%3A%2F%2Fshop.example%2F");
+  shop.stripe.take_webhooks("stripe");
+  shop.world.advance(std::chrono::minutes{31});
+  shop.settle();
+  CHECK(shop.news() == "payment.completed succeeded ");
+  CHECK(shop.booked() == "1999");
+}
+
+TEST_CASE("an order that is cancelled before anything was sent to Stripe fails at once") {
+  Shop shop;
+  CHECK(shop.placed(1999, "pm_card_visa"));
+  CHECK(shop.hears("order.updated", "cancelling", 2));
+  CHECK(shop.news() == "payment.failed failed cancelled");
+  shop.settle();
+  CHECK(shop.stripe.journal("stripe").empty());
+}
+
+TEST_CASE("an order's cancellation may be heard before the order") {
+  for (auto topic : {"order.updated", "order.cancelled"}) {
+    Shop shop;
+    CHECK(shop.hears(topic, topic == std::string{"order.updated"} ? "cancelling" : "cancelled", 2));
+    CHECK(shop.placed(1999, "pm_card_visa"));
+    shop.settle();
+    CHECK(shop.news() == "payment.failed failed cancelled");
+    CHECK(shop.stripe.journal("stripe").empty());
+  }
+}
+
+TEST_CASE("an unpaid order that is cancelled has its PaymentIntent cancelled first") {
+  for (auto method : {"", "pm_card_authenticationRequired", "pm_card_visa_chargeDeclined"}) {
+    CAPTURE(method);
+    Shop shop;
+    CHECK(shop.placed(1999, method));
+    shop.settle();
+    CHECK(shop.hears("order.updated", "cancelling", 2));
+    CHECK(shop.status() == "cancelling");
+    CHECK(at(shop.show().body, "/status") == "pending");
+    shop.settle();
+    CHECK(shop.news().ends_with("payment.failed failed cancelled"));
+    CHECK(at(shop.at_stripe("GET", "/v1/payment_intents/" + shop.intent()).body, "/status") == "canceled");
+  }
+}
+
+TEST_CASE("cancellation meets a payment that has succeeded: payment.completed stands") {
+  Shop shop;
+  CHECK(shop.placed(1999, "pm_card_visa"));
+  shop.settle();
+  CHECK(shop.hears("order.updated", "cancelling", 3));
+  shop.settle();
+  CHECK(shop.news() == "payment.completed succeeded ");
+  // Cancelled for good while the money is ours: shown until it is refunded.
+  CHECK(shop.hears("order.cancelled", "cancelled", 4));
+  CHECK(shop.field("alarm") == "the order was cancelled after its capture: refund it");
+  CHECK(at(shop.room.get("/internal/payments/audit").body, "/open/alarms") == "1");
+}
+
+TEST_CASE("cancellation meets a try that is on its way: one of them wins, and money is never lost") {
+  // Confirmed at Stripe, the answer not yet stored.
+  Shop shop;
+  CHECK(shop.placed(1999));
+  shop.settle();
+  CHECK(shop.pay("pm_card_visa").status == 202);
+  shop.at_stripe("POST", "/v1/payment_intents/" + shop.intent() + "/confirm",
+                 "payment_method=pm_card_visa&return_url=https%3A%2F%2Fshop.example%2F");
+  CHECK(shop.hears("order.updated", "cancelling", 2));
+  shop.settle();
+  CHECK(shop.news() == "payment.completed succeeded ");
+  CHECK(shop.booked() == "1999");
+
+  // Cancelled before the try left.
+  Shop other;
+  CHECK(other.placed(1999));
+  other.settle();
+  CHECK(other.pay("pm_card_visa").status == 202);
+  CHECK(other.hears("order.updated", "cancelling", 2));
+  other.settle();
+  CHECK(other.news() == "payment.failed failed cancelled");
+  CHECK(other.calls("POST", "/confirm") == 0);
+}
+
+TEST_CASE("an older word on an order does not undo a newer one; a merged guest's payment moves with the order") {
+  Shop shop;
+  CHECK(shop.placed(1999));
+  shop.settle();
+  CHECK(shop.hears("order.updated", "pending", 3, Shop::ben));
+  CHECK(shop.hears("order.updated", "cancelling", 2));  // stale: overtaken by the third
+  CHECK(shop.status() == "requires_payment_method");
+  CHECK(shop.show().status == 404);
+  shop.room.sign_in(Shop::ben.text());
+  CHECK(shop.show().status == 200);
+  CHECK(shop.pay("pm_card_visa").status == 202);
+  shop.settle();
+  CHECK(at(shop.room.published().at(0).data, "/customer_id") == Shop::ben.text());
+}
+
+TEST_CASE("with Stripe away orders wait; after a day the payment fails for good and is never made later") {
+  Section section;
+  section.stripe_url = "http://127.0.0.1:9";  // the discard port: nobody listens
+  Shop shop{section};
+  CHECK(shop.placed(1999, "pm_card_visa"));
+  shop.settle(std::chrono::minutes{10});
+  CHECK(shop.status() == "pending");
+  CHECK(shop.show().status == 200);
+  CHECK(at(shop.show().body, "/status") == "pending");
+  shop.world.advance(std::chrono::hours{24});
+  shop.settle();
+  CHECK(shop.news() == "payment.failed failed provider_unavailable");
+  CHECK(shop.waiting() == 0);
+  CHECK(shop.stripe.journal("stripe").empty());
+}
+
+TEST_CASE("a bank that takes its time outlives pay_by, and a refused cancellation waits for the outcome") {
+  for (bool cancelled : {false, true}) {
+    CAPTURE(cancelled);
+    Shop shop;
+    CHECK(shop.placed(1999, "pm_card_visa_chargeDeclined"));
+    shop.settle();
+    // As a delayed method would leave it; only Stripe moves it from there.
+    shop.room.sql("UPDATE payments SET status = 'processing'");
+    shop.world.advance(std::chrono::minutes{31});
+    shop.room.run_jobs();
+    CHECK(shop.status() == "processing");
+    if (!cancelled) continue;
+    CHECK(shop.hears("order.updated", "cancelling", 2));
+    CHECK(shop.status() == "cancelling");
+    shop.settle();
+    CHECK(shop.news().ends_with("payment.failed failed cancelled"));
+  }
+}
+
+TEST_CASE("an amount below Stripe's minimum fails for good at once") {
+  Shop shop;
+  CHECK(shop.placed(20, "pm_card_visa"));
+  CHECK(shop.news() == "payment.failed failed amount_not_chargeable");
+}
+
+}  // namespace
+}  // namespace acme::payments

@@ -1,0 +1,186 @@
+#include <map>
+#include <set>
+
+#include "services/payments/tests/shop.hpp"
+
+namespace acme::payments {
+namespace {
+
+struct Charge {
+  std::string id, payment_intent, status;
+  std::int64_t amount_captured = 0;
+};
+BOOST_DESCRIBE_STRUCT(Charge, (), (id, payment_intent, status, amount_captured))
+struct Intent {
+  std::string id, status;
+  std::int64_t amount_received = 0;
+  std::map<std::string, std::string> metadata;
+};
+BOOST_DESCRIBE_STRUCT(Intent, (), (id, status, amount_received, metadata))
+struct Intents {
+  std::vector<Intent> data;
+  bool has_more = false;
+};
+BOOST_DESCRIBE_STRUCT(Intents, (), (data, has_more))
+
+std::vector<Intent> all_intents(Shop& shop) {
+  std::vector<Intent> out;
+  std::string after;
+  while (true) {
+    auto page = json::parse<Intents>(
+        shop.at_stripe("GET", "/v1/payment_intents?limit=100" + (after.empty() ? "" : "&starting_after=" + after)).body,
+        json::lenient);
+    REQUIRE(page.has_value());
+    out.insert(out.end(), page->data.begin(), page->data.end());
+    if (!page->has_more) return out;
+    after = page->data.back().id;
+  }
+}
+
+TEST_CASE("an answer that is lost costs nothing: the key brings it again") {
+  Shop shop;
+  shop.stripe.set_faults({.lost_answer_rate = 1});
+  CHECK(shop.placed(1999, "pm_card_visa"));
+  shop.room.run_jobs(1);
+  shop.stripe.set_faults({});
+  shop.settle();
+  CHECK(shop.news() == "payment.completed succeeded ");
+  CHECK(all_intents(shop).size() == 1);
+}
+
+TEST_CASE("a PaymentIntent whose order was cancelled while its answer was lost is found and cancelled") {
+  Shop shop;
+  shop.stripe.set_faults({.lost_answer_rate = 1});
+  CHECK(shop.placed(1999, "pm_card_visa"));
+  shop.room.run_jobs(1);
+  shop.stripe.set_faults({});
+  CHECK(shop.hears("order.updated", "cancelling", 2));
+  CHECK(shop.news() == "payment.failed failed cancelled");  // nothing can be paid any more
+  shop.settle();
+  REQUIRE(all_intents(shop).size() == 1);
+  CHECK(all_intents(shop)[0].status == "canceled");
+}
+
+TEST_CASE("a key that is too old is not repeated: the list knows whether the PaymentIntent was made") {
+  for (bool made : {true, false}) {
+    CAPTURE(made);
+    Section section;
+    section.give_up_after_h = 48;
+    Shop shop{section};
+    if (made) {
+      shop.stripe.set_faults({.lost_answer_rate = 1});
+      CHECK(shop.placed(1999, "pm_card_visa"));
+      shop.room.run_jobs(1);
+      shop.stripe.set_faults({});
+    } else {
+      CHECK(shop.placed(1999, "pm_card_visa"));
+    }
+    shop.world.advance(std::chrono::hours{21});
+    shop.settle();
+    CHECK(shop.news() == "payment.completed succeeded ");
+    CHECK(all_intents(shop).size() == 1);
+    CHECK(shop.field("create_try") == (made ? "1" : "2"));
+  }
+}
+
+TEST_CASE("a stored 500 is not repeated for ever: after three the PaymentIntent is read, then the next number taken") {
+  Shop shop;
+  CHECK(shop.placed(1999));
+  shop.settle();
+  CHECK(shop.pay("pm_card_visa").status == 202);
+  shop.room.sql("UPDATE payments SET replays = 3");  // what three replays leave behind
+  shop.settle();
+  CHECK(shop.status() == "succeeded");
+  CHECK(shop.field("attempt") == "2");
+  CHECK(shop.booked() == "1999");
+}
+
+TEST_CASE(
+    "whatever Stripe and the network do, each order ends once: paid and charged once, or failed and not charged") {
+  Section section;
+  section.pay_within_min = 600;
+  for (std::int64_t seed : {1, 2, 3}) {
+    CAPTURE(seed);
+    Shop shop{section};
+    shop.stripe.set_faults({.error_rate = 0.25,
+                            .lost_answer_rate = 0.25,
+                            .duplicate_rate = 0.3,
+                            .reorder_rate = 0.3,
+                            .drop_rate = 0.3,
+                            .delay_ms = 5'000,
+                            .seed = seed});
+    // Good cards, declines that are tried again, 3-D Secure that nobody finishes, and cancellations in between.
+    static constexpr const char* methods[] = {"pm_card_visa", "pm_card_mastercard", "pm_card_visa_chargeDeclined",
+                                              "pm_card_authenticationRequired", ""};
+    struct Placed {
+      OrderId order;
+      std::string method;
+      bool cancelled = false;
+    };
+    std::vector<Placed> orders;
+    for (int i = 0; i < 30; ++i) {
+      shop.order = testing::id<OrderId>(100 + i);
+      orders.push_back({shop.order, methods[i % 5]});
+      CHECK(shop.placed(1000 + i, orders.back().method));
+      if (i % 3 == 0) shop.room.run_jobs(2);
+      if (i % 7 == 6) {
+        orders.back().cancelled = true;
+        CHECK(shop.hears("order.updated", "cancelling", 2));
+      }
+    }
+    for (int round = 0; round < 10; ++round) {
+      shop.settle(std::chrono::minutes{6});
+      shop.room.run_periodic("sweep");
+      shop.room.run_periodic("fill_gaps");
+      for (auto& placed : orders) {
+        shop.order = placed.order;
+        if (shop.status() == "requires_payment_method") CHECK(shop.pay("pm_card_visa").status == 202);
+      }
+    }
+    shop.stripe.set_faults({});
+    shop.world.advance(std::chrono::hours{11});  // past pay_by and its grace
+    for (int round = 0; round < 3; ++round) {
+      shop.room.run_periodic("sweep");
+      shop.room.run_periodic("fill_gaps");
+      shop.settle(std::chrono::minutes{3});
+      shop.world.advance(std::chrono::minutes{15});
+    }
+
+    std::map<std::string, int> intents;
+    std::map<std::string, std::int64_t> received;
+    for (auto& intent : all_intents(shop)) {
+      intents[intent.metadata["payment_id"]] += 1;
+      received[intent.metadata["payment_id"]] += intent.amount_received;
+      CHECK((intent.status == "succeeded" || intent.status == "canceled"));
+    }
+    std::map<std::string, int> completed, failed;
+    for (auto& said : shop.room.published()) {
+      if (said.topic == "payment.completed") completed[said.key] += 1;
+      if (at(said.data, "/final") == "true") failed[said.key] += 1;
+    }
+    int paid = 0;
+    for (std::size_t i = 0; i < orders.size(); ++i) {
+      shop.order = orders[i].order;
+      CAPTURE(i);
+      CAPTURE(orders[i].method);
+      const auto id = PaymentId{Uuid::parse(shop.field("id")).value()}.text();
+      CAPTURE(id);
+      const auto status = shop.status();
+      CHECK((status == "succeeded" || status == "failed"));
+      CHECK(intents[id] <= 1);
+      CHECK(received[id] == (status == "succeeded" ? 1000 + std::int64_t(i) : 0));
+      CHECK(completed[id] == (status == "succeeded" ? 1 : 0));
+      CHECK(failed[id] == (status == "failed" ? 1 : 0));
+      CHECK(shop.field("alarm") == "");
+      CHECK(shop.room.sql("SELECT coalesce(sum(amount), 0) FROM ledger JOIN payments ON payments.id = payment_id "
+                          "WHERE order_id = $1",
+                          shop.order) == std::to_string(received[id]));
+      paid += status == "succeeded";
+    }
+    CHECK(paid >= 15);
+    CHECK(shop.room.sql("SELECT count(*) FROM jobs WHERE state = 'dead'") == "0");
+  }
+}
+
+}  // namespace
+}  // namespace acme::payments
