@@ -185,6 +185,7 @@ class Up {
              "server.port=" + std::to_string(options_.port),
              "server.internal_port=" + std::to_string(options_.internal_port),
              "payments.stripe_url=" + provider(1),
+             "payments.public_url=" + url(),
              "shipping.ups_url=" + provider(2),
              "notifications.ses_url=" + provider(3),
          }) {

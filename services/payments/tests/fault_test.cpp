@@ -39,10 +39,10 @@ std::vector<Intent> all_intents(Shop& shop) {
 
 TEST_CASE("an answer that is lost costs nothing: the key brings it again") {
   Shop shop;
-  shop.stripe.set_faults({.lost_answer_rate = 1});
+  shop.lose_answers(true);
   CHECK(shop.placed(1999, "pm_card_visa"));
   shop.room.run_jobs(1);
-  shop.stripe.set_faults({});
+  shop.lose_answers(false);
   shop.settle();
   CHECK(shop.news() == "payment.completed succeeded ");
   CHECK(all_intents(shop).size() == 1);
@@ -50,10 +50,10 @@ TEST_CASE("an answer that is lost costs nothing: the key brings it again") {
 
 TEST_CASE("a PaymentIntent whose order was cancelled while its answer was lost is found and cancelled") {
   Shop shop;
-  shop.stripe.set_faults({.lost_answer_rate = 1});
+  shop.lose_answers(true);
   CHECK(shop.placed(1999, "pm_card_visa"));
   shop.room.run_jobs(1);
-  shop.stripe.set_faults({});
+  shop.lose_answers(false);
   CHECK(shop.hears("order.updated", "cancelling", 2));
   CHECK(shop.news() == "payment.failed failed cancelled");  // nothing can be paid any more
   shop.settle();
@@ -68,10 +68,10 @@ TEST_CASE("a key that is too old is not repeated: the list knows whether the Pay
     section.give_up_after_h = 48;
     Shop shop{section};
     if (made) {
-      shop.stripe.set_faults({.lost_answer_rate = 1});
+      shop.lose_answers(true);
       CHECK(shop.placed(1999, "pm_card_visa"));
       shop.room.run_jobs(1);
-      shop.stripe.set_faults({});
+      shop.lose_answers(false);
     } else {
       CHECK(shop.placed(1999, "pm_card_visa"));
     }
@@ -102,13 +102,12 @@ TEST_CASE(
   for (std::int64_t seed : {1, 2, 3}) {
     CAPTURE(seed);
     Shop shop{section};
-    shop.stripe.set_faults({.error_rate = 0.25,
-                            .lost_answer_rate = 0.25,
-                            .duplicate_rate = 0.3,
-                            .reorder_rate = 0.3,
-                            .drop_rate = 0.3,
-                            .delay_ms = 5'000,
-                            .seed = seed});
+    sandbox::Faults faults;
+    faults.error_rate = faults.lost_answer_rate = 0.25;
+    faults.duplicate_rate = faults.reorder_rate = faults.drop_rate = 0.3;
+    faults.delay_ms = 5'000;
+    faults.seed = seed;
+    shop.stripe.set_faults(faults);
     // Good cards, declines that are tried again, 3-D Secure that nobody finishes, and cancellations in between.
     static constexpr const char* methods[] = {"pm_card_visa", "pm_card_mastercard", "pm_card_visa_chargeDeclined",
                                               "pm_card_authenticationRequired", ""};

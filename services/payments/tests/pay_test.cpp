@@ -155,7 +155,7 @@ TEST_CASE("3-D Secure sends the buyer to his bank, and the webhook brings the ou
     const auto page = at(shown.body, "/next_action/redirect_to_url/url");
     REQUIRE_FALSE(page.empty());
     const auto back =
-        shop.at_stripe("POST", page.substr(page.find('/', 8)), succeeds ? "outcome=succeed" : "outcome=fail");
+        shop.at_stripe("POST", page.substr(page.find('/', 8)), succeeds ? "outcome=complete" : "outcome=fail");
     CHECK(back.status / 100 == 3);
     shop.settle();
     CHECK(shop.news() == (succeeds ? "payment.completed succeeded " : "payment.failed pending authentication_failed"));

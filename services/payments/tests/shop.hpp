@@ -17,7 +17,7 @@ struct Shop {
 
   static constexpr auto rolls_back = testing::Room::Mode::rolls_back;
   explicit Shop(Section section = {}, std::string key = "sk_test_sandbox", testing::Room::Mode mode = rolls_back)
-      : stripe({.base_port = 0, .world = &world}), room(made(std::move(section), std::move(key)), mode) {
+      : stripe(options()), room(made(std::move(section), std::move(key)), mode) {
     room.world = world;
     room.sign_in(ann.text());
   }
@@ -50,6 +50,12 @@ struct Shop {
   http::Response pay(std::string method, std::string key = "", std::string more = "") {
     if (key.empty()) key = "key " + std::to_string(++keys), key.erase(3, 1);
     return room.post(path(), R"({"payment_method":")" + method + "\"" + more + "}", {{"Idempotency-Key", key}});
+  }
+  /// The next answers of Stripe are lost on their way, after Stripe has acted.
+  void lose_answers(bool lost) {
+    sandbox::Faults faults;
+    faults.lost_answer_rate = lost ? 1 : 0;
+    stripe.set_faults(faults);
   }
   /// What Stripe has to say is said now.
   int deliver() {
@@ -105,6 +111,12 @@ struct Shop {
   std::string intent() { return field("intent_id"); }
 
  private:
+  sandbox::Options options() {
+    sandbox::Options out;
+    out.base_port = 0;
+    out.world = &world;
+    return out;
+  }
   Service made(Section section, std::string key) {
     stripe.start();
     if (section.stripe_url == Section{}.stripe_url) section.stripe_url = stripe.stripe_url();

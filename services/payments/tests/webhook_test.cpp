@@ -118,7 +118,7 @@ TEST_CASE("a payment that nobody moves is looked at by itself") {
   CHECK(shop.placed(1999, "pm_card_threeDSecure2Required"));
   shop.settle();
   const auto page = at(shop.show().body, "/next_action/redirect_to_url/url");
-  shop.at_stripe("POST", page.substr(page.find('/', 8)), "outcome=succeed");
+  shop.at_stripe("POST", page.substr(page.find('/', 8)), "outcome=complete");
   shop.stripe.take_webhooks("stripe");  // lost
   shop.room.run_periodic("sweep");
   CHECK(shop.room.run_jobs() == 0);  // too early
