@@ -2,6 +2,7 @@
 // A service hears one topic, for platform/ alone: each event's effect happens once, in the order of its key.
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -65,25 +66,18 @@ class Consumers {
  public:
   struct Options {
     int batch = 200;
-    int tries = 5;             // of one event, before it is parked
-    Duration pause{50};        // after its first failure; doubles
-    Duration poll{500};        // of the log, when nobody wakes us
-    Duration outage{1'000};    // between probes while a dependency is down, at most
+    int tries = 5;           // of one event, before it is parked
+    Duration pause{50};      // after its first failure; doubles
+    Duration poll{500};      // of the log, when nobody wakes us
+    Duration outage{1'000};  // between probes while a dependency is down, at most
   };
   Consumers(Runtime& runtime, Pieces pieces, Log& log, Options options);
   ~Consumers();
   void start(TaskGroup& group);
+  /// No new batches; those under way go on.
+  void drain();
+  int busy() const;
 
-  struct Parked {
-    std::int64_t seq;
-    std::string topic;
-    Uuid id;
-    std::string key;
-    std::int64_t sequence;
-    Time time, parked_at;
-    std::string error;
-    int attempts;
-  };
   /// Parked events again, oldest first, at most `per_second`; those of a key stop at the first that fails. Each is
   /// recorded in platform.redriven. Returns how many worked.
   Task<int> redrive(std::optional<std::string> topic, std::string by, int per_second = 50);

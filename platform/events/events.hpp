@@ -1,5 +1,6 @@
 #pragma once
-// Events: written with the change that they tell of, moved by a relay, heard by consumers. ARCHITECTURE, "The event log".
+// Events: written with the change that they tell of, moved by a relay, heard by consumers. ARCHITECTURE, "The event
+// log".
 #include <memory>
 #include <span>
 #include <string>
@@ -15,11 +16,11 @@ namespace acme::events {
 struct Envelope {
   Uuid id;
   std::string topic;
-  std::string key;             // the aggregate's id as text ("ord_…"); the SKU for inventory.*
-  std::int64_t sequence = 0;   // the aggregate's version: a reaction applies only what is newer
+  std::string key;            // the aggregate's id as text ("ord_…"); the SKU for inventory.*
+  std::int64_t sequence = 0;  // the aggregate's version: a reaction applies only what is newer
   Time time{};
   std::string traceparent;
-  std::string data;            // JSON
+  std::string data;  // JSON
 };
 
 template <typename T>
@@ -37,15 +38,19 @@ struct Entry {
 /// The log's port: PostgresLog embedded, Kafka at scale. At least once; in order per key within a topic.
 class Log {
  public:
+  /// Of its owner's topics the only one. Throws once it lost its place; what it appended is durable.
+  class Writer {
+   public:
+    virtual ~Writer() = default;
+    virtual Task<> append(std::vector<Envelope> events) = 0;
+  };
   virtual ~Log() = default;
-  /// Durable when it returns.
-  virtual Task<> append(std::vector<Envelope> events) = 0;
+  /// The writer of that service's topics; nullptr while another process is it.
+  virtual Task<std::unique_ptr<Writer>> writer(std::string service) = 0;
   /// Up to `limit` entries after `position`, oldest first; waits for none.
   virtual Task<std::vector<Entry>> read(std::string topic, std::int64_t position, int limit) = 0;
-  /// Hint that a topic grew, called by the process that appended; consumers of the same process look at once.
-  virtual void wake(const std::string& topic) = 0;
-  /// Waits until the topic may have grown past what was read, or `at_most` passed.
-  virtual Task<> grown(std::string topic, Duration at_most) = 0;
+  /// Waits until the topic may have grown past `position`, or `at_most` passed.
+  virtual Task<> grown(std::string topic, std::int64_t position, Duration at_most) = 0;
 };
 
 /// Writes an outbox row in the transaction that makes the change. Draw it after the aggregate's row is locked, so that

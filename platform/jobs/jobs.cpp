@@ -163,7 +163,18 @@ Task<> attempt(Pieces pieces, const JobKind& kind, Claimed job, std::int64_t lea
     retry = nullptr;
     dead = std::get_if<Dead>(&outcome);
   }
-  auto& db = pieces.database.session();
+  // The outcome is worth more than the time: while PostgreSQL is away it waits here.
+  const auto record = [&pieces](auto send) -> Task<> {
+    for (;;) {
+      try {
+        co_await send(pieces.database.session());
+        co_return;
+      } catch (const pg::Unavailable&) {
+      } catch (const Overloaded&) {
+      }
+      co_await sleep(Duration{200});
+    }
+  };
   if (dead) {
     log::error("a job is dead", {{"service", pieces.service.name},
                                  {"kind", job.kind},
@@ -171,7 +182,7 @@ Task<> attempt(Pieces pieces, const JobKind& kind, Claimed job, std::int64_t lea
                                  {"attempts", job.attempts},
                                  {"reason", dead->reason}});
     outcomes(pieces, job.kind, "dead").add();
-    co_await db.run(dead_sql, job.kind, job.key, lease, dead->reason);
+    co_await record([&](pg::Session& db) { return db.run(dead_sql, job.kind, job.key, lease, dead->reason); });
   } else if (retry) {
     auto after = retry->after;
     if (after == Duration{0}) {
@@ -189,11 +200,13 @@ Task<> attempt(Pieces pieces, const JobKind& kind, Claimed job, std::int64_t lea
                                               {"after_ms", after.count()},
                                               {"reason", retry->reason}});
     outcomes(pieces, job.kind, retry->counts ? "retry" : "wait").add();
-    co_await db.run(retry_sql, job.kind, job.key, lease, pieces.world.now() + after,
-                    retry->counts ? job.attempts : job.attempts - 1, retry->reason);
+    const auto due = pieces.world.now() + after;
+    const int attempts = retry->counts ? job.attempts : job.attempts - 1;
+    co_await record(
+        [&](pg::Session& db) { return db.run(retry_sql, job.kind, job.key, lease, due, attempts, retry->reason); });
   } else {
     outcomes(pieces, job.kind, "done").add();
-    if (!work.finished()) co_await db.one(done_sql, job.kind, job.key, lease);
+    if (!work.finished()) co_await record([&](pg::Session& db) { return db.one(done_sql, job.kind, job.key, lease); });
   }
 }
 

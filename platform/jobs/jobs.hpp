@@ -10,10 +10,10 @@
 namespace acme::jobs {
 
 struct Policy {
-  int concurrency = 8;              // of this kind, in this process
+  int concurrency = 8;                         // of this kind, in this process
   Duration backoff{500}, backoff_cap{60'000};  // sleep = random(0, min(cap, base · 2^attempt))
-  int max_attempts = 0;             // past it the job is dead (an alarm, kept for redrive); 0: never
-  Duration timeout{40'000};         // of one attempt
+  int max_attempts = 0;                        // past it the job is dead (an alarm, kept for redrive); 0: never
+  Duration timeout{40'000};                    // of one attempt
 };
 
 struct Done {};

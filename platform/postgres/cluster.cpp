@@ -65,7 +65,8 @@ void Cluster::create() {
   own(options_.sockets);
   if (!exists())
     run_child({.command = {programs() + "/initdb", "--pgdata", options_.data, "--username", "acme", "--encoding",
-                           "UTF8", "--locale", "C.UTF-8", "--auth", "peer", "--no-instructions"},
+                           "UTF8", "--locale", "C.UTF-8", "--auth", "peer",
+                           options_.durable ? "--no-instructions" : "--no-sync"},
                .user = owner(),
                .directory = "/"},
               "Making the PostgreSQL cluster in " + options_.data);

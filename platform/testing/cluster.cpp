@@ -49,7 +49,8 @@ struct Run {
                      .sockets = directory + "/s",
                      .log = directory + "/postgres.log",
                      .roles = {"postgres"},
-                     .settings = {{"fsync", "off"}, {"full_page_writes", "off"}, {"synchronous_commit", "off"}}});
+                     .settings = {{"fsync", "off"}, {"full_page_writes", "off"}, {"synchronous_commit", "off"}},
+                     .durable = false});
     own.create();
     postgres = own.start();
     return sockets = directory + "/s";
@@ -117,7 +118,8 @@ OwnCluster::OwnCluster() : directory_(temporary_directory()) {
                                                               .sockets = directory_ + "/s",
                                                               .log = directory_ + "/postgres.log",
                                                               .roles = {"postgres"},
-                                                              .settings = {{"restart_after_crash", "off"}}});
+                                                              .settings = {{"restart_after_crash", "off"}},
+                                                              .durable = false});
   cluster_->create();
   start();
 }

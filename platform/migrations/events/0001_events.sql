@@ -15,7 +15,12 @@ CREATE TABLE platform.log (
 ) PARTITION BY RANGE (day);
 CREATE INDEX log_topic ON platform.log (topic, position);
 
--- Where a position is in time does not matter to a reader: it reads by topic, and partitions follow positions.
+-- The last position of each topic: what a reader in another process asks for.
+CREATE TABLE platform.log_heads (
+  topic text PRIMARY KEY,
+  position bigint NOT NULL
+) WITH (fillfactor = 20);
+
 CREATE FUNCTION platform.keep_partitions(days_kept int) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   wanted date;

@@ -1,0 +1,210 @@
+#include "platform/events/postgres_log.hpp"
+
+#include <list>
+#include <map>
+#include <mutex>
+
+#include "platform/observe/log.hpp"
+#include "platform/postgres/database.hpp"
+
+namespace acme::events {
+
+namespace {
+
+struct Row {
+  std::int64_t position;
+  Uuid id;
+  std::string key;
+  std::int64_t sequence;
+  Time time;
+  std::string traceparent;
+  json::Raw data;
+};
+BOOST_DESCRIBE_STRUCT(Row, (), (position, id, key, sequence, time, traceparent, data))
+struct Head {
+  std::string topic;
+  std::int64_t position;
+};
+BOOST_DESCRIBE_STRUCT(Head, (), (topic, position))
+
+using Texts = std::vector<std::string>;
+const pg::Statement<Head(std::string, std::vector<Uuid>, Texts, Texts, std::vector<std::int64_t>, std::vector<Time>,
+                         Texts, std::vector<json::Raw>)>
+    append_sql{"platform.append", R"sql(
+  WITH given AS (
+    SELECT *
+      FROM unnest($2, $3, $4, $5, $6, $7, $8) WITH ORDINALITY
+           AS given (id, topic, key, sequence, time, traceparent, data, n)
+     ORDER BY n
+  ), appended AS (
+    INSERT INTO platform.log (position, topic, id, key, sequence, time, traceparent, source, data)
+    SELECT nextval('platform.log_position'), topic, id, key, sequence, time, traceparent, '/acme/' || $1, data
+      FROM given
+    RETURNING topic, position
+  )
+  INSERT INTO platform.log_heads AS head (topic, position)
+  SELECT topic, max(position)
+    FROM appended
+   GROUP BY topic
+      ON CONFLICT (topic) DO UPDATE
+     SET position = excluded.position
+  RETURNING topic, position
+)sql"};
+const pg::Statement<Row(std::string, std::int64_t, int)> read_sql{"platform.read_log", R"sql(
+  SELECT position, id, key, sequence, time, traceparent, data
+    FROM platform.log
+   WHERE topic = $1 AND position > $2
+   ORDER BY position
+   LIMIT $3
+)sql"};
+const pg::Statement<Head()> heads_sql{"platform.log_heads", R"sql(
+  SELECT topic, position
+    FROM platform.log_heads
+)sql"};
+const pg::Statement<void(int)> partitions_sql{"platform.keep_partitions", "SELECT platform.keep_partitions($1)"};
+const pg::Statement<bool(std::string)> lock_sql{"platform.lock_writer", R"sql(
+  SELECT pg_try_advisory_lock(2, hashtext($1))
+)sql"};
+
+}  // namespace
+
+struct PostgresLog::State {
+  State(Runtime& owner, pg::Options options, int kept)
+      : runtime(owner), where(std::move(options)), days(kept), database(pg::open(owner, where)) {}
+
+  /// Tells who waits; true when that was news.
+  bool learn(const std::vector<Head>& now) {
+    const std::lock_guard lock{mutex};
+    bool news = false;
+    for (auto& [topic, position] : now) {
+      auto& known = heads[topic];
+      if (position <= known) continue;
+      known = position;
+      news = true;
+      for (auto& waiter : waiting)
+        if (waiter.topic == topic) waiter.signal.set();
+    }
+    return news;
+  }
+
+  struct Waiter {
+    std::string topic;
+    Signal signal;
+  };
+  Runtime& runtime;
+  const pg::Options where;
+  const int days;
+  std::unique_ptr<pg::Database> database;
+  std::mutex mutex;
+  std::map<std::string, std::int64_t> heads;
+  std::list<Waiter> waiting;
+};
+
+namespace {
+
+/// Holds the lock of its service on the connection that appends: one that lost the lock cannot append.
+template <typename State>
+class LockedWriter final : public Log::Writer {
+ public:
+  LockedWriter(std::shared_ptr<State> state, std::string service)
+      : state_(std::move(state)),
+        service_(std::move(service)),
+        connection_(state_->runtime, Runtime::current_loop(), state_->where) {}
+
+  Task<bool> locked() {
+    co_await connection_.ready();
+    connection_.send(lock_sql, {pg::encode(service_)});
+    const auto rows = co_await connection_.sync(in(Duration{5'000}));
+    co_return rows.boolean(0, 0);
+  }
+  Task<> append(std::vector<Envelope> events) override {
+    std::vector<Uuid> ids;
+    Texts topics, keys, traceparents;
+    std::vector<std::int64_t> sequences;
+    std::vector<Time> times;
+    std::vector<json::Raw> data;
+    for (auto& event : events) {
+      ids.push_back(event.id);
+      topics.push_back(std::move(event.topic));
+      keys.push_back(std::move(event.key));
+      sequences.push_back(event.sequence);
+      times.push_back(event.time);
+      traceparents.push_back(std::move(event.traceparent));
+      data.push_back({std::move(event.data)});
+    }
+    connection_.send(append_sql, {pg::encode(service_), pg::encode(ids), pg::encode(topics), pg::encode(keys),
+                                  pg::encode(sequences), pg::encode(times), pg::encode(traceparents), pg::encode(data)});
+    const auto rows = co_await connection_.sync(in(Duration{30'000}));
+    std::vector<Head> now;
+    for (std::size_t i = 0; i < rows.size(); ++i) now.push_back(pg::decode<Head>(rows, i));
+    state_->learn(now);
+  }
+
+ private:
+  std::shared_ptr<State> state_;
+  const std::string service_;
+  pg::Connection connection_;
+};
+
+template <typename State>
+Task<> watch(std::shared_ptr<State> state) {
+  Duration pause{20};
+  auto partitions_due = std::chrono::steady_clock::now();
+  for (;;) {
+    try {
+      if (std::chrono::steady_clock::now() >= partitions_due) {
+        co_await state->database->session().run(partitions_sql, state->days);
+        partitions_due = in(std::chrono::hours{1});
+      }
+      const bool news = state->learn(co_await state->database->session().all(heads_sql));
+      pause = news ? Duration{20} : std::min(pause * 3 / 2, Duration{500});
+    } catch (const pg::Unavailable& away) {
+      log::debug("the event log does not answer", {{"reason", away.what()}});
+      pause = Duration{500};
+    }
+    co_await sleep(pause);
+  }
+}
+
+}  // namespace
+
+PostgresLog::PostgresLog(Runtime& runtime, pg::Options database, int days)
+    : state_(std::make_shared<State>(runtime, std::move(database), days)) {}
+PostgresLog::~PostgresLog() = default;
+void PostgresLog::start(TaskGroup& group) { group.spawn(0, "event log", watch(state_)); }
+
+Task<std::unique_ptr<Log::Writer>> PostgresLog::writer(std::string service) {
+  auto writer = std::make_unique<LockedWriter<State>>(state_, std::move(service));
+  if (!co_await writer->locked()) co_return nullptr;
+  co_return writer;
+}
+Task<std::vector<Entry>> PostgresLog::read(std::string topic, std::int64_t position, int limit) {
+  std::vector<Entry> entries;
+  for (auto& row : co_await state_->database->session().all(read_sql, topic, position, limit))
+    entries.push_back({row.position,
+                       {row.id, topic, std::move(row.key), row.sequence, row.time, std::move(row.traceparent),
+                        std::move(row.data.text)}});
+  co_return entries;
+}
+Task<> PostgresLog::grown(std::string topic, std::int64_t position, Duration at_most) {
+  const auto state = state_;
+  std::list<State::Waiter>::iterator waiter;
+  {
+    const std::lock_guard lock{state->mutex};
+    const auto head = state->heads.find(topic);
+    if (head != state->heads.end() && head->second > position) co_return;
+    waiter = state->waiting.emplace(state->waiting.end());
+    waiter->topic = std::move(topic);
+  }
+  struct Leave {
+    std::shared_ptr<State> state;
+    std::list<State::Waiter>::iterator waiter;
+    ~Leave() {
+      const std::lock_guard lock{state->mutex};
+      state->waiting.erase(waiter);
+    }
+  } leave{state, waiter};
+  co_await waiter->signal.wait(at_most);
+}
+
+}  // namespace acme::events

@@ -1,0 +1,106 @@
+#include "platform/events/relay.hpp"
+
+#include "platform/observe/log.hpp"
+#include "platform/observe/metrics.hpp"
+#include "platform/runtime/loop.hpp"
+
+namespace acme::events {
+
+namespace {
+
+struct Row {
+  std::int64_t seq;
+  Uuid id;
+  std::string topic, key;
+  std::int64_t sequence;
+  Time time;
+  std::string traceparent;
+  json::Raw data;
+};
+BOOST_DESCRIBE_STRUCT(Row, (), (seq, id, topic, key, sequence, time, traceparent, data))
+
+const pg::Statement<Row(int)> waiting_sql{"platform.outbox_waiting", R"sql(
+  SELECT seq, id, topic, key, sequence, time, traceparent, data
+    FROM platform.outbox
+   ORDER BY seq
+   LIMIT $1
+)sql"};
+const pg::Statement<void(std::vector<std::int64_t>)> moved_sql{"platform.outbox_moved", R"sql(
+  DELETE FROM platform.outbox
+   WHERE seq = ANY ($1)
+)sql"};
+
+constexpr int batch = 500;
+constexpr Duration busy{20}, idle{500};
+
+}  // namespace
+
+struct Relay::State {
+  pg::Database& database;
+  Log& log;
+  const std::string service;
+  const int loop;
+  Signal signal;
+  metrics::Counter moved = metrics::counter("acme_events_relayed_total", "Events moved from the outbox into the log",
+                                            {{"service", service}});
+  metrics::Histogram delay = metrics::histogram("acme_event_relay_seconds",
+                                                "From the event's row to its place in the log", {{"service", service}});
+
+  Task<int> move(Log::Writer& writer) {
+    auto rows = co_await database.session().all(waiting_sql, batch);
+    if (rows.empty()) co_return 0;
+    std::vector<Envelope> events;
+    std::vector<std::int64_t> seqs;
+    for (auto& row : rows) {
+      seqs.push_back(row.seq);
+      events.push_back({row.id, std::move(row.topic), std::move(row.key), row.sequence, row.time,
+                        std::move(row.traceparent), std::move(row.data.text)});
+    }
+    co_await writer.append(std::move(events));
+    const auto now = real_world_now();
+    for (auto& row : rows) delay.observe(std::chrono::duration<double>(now - row.time).count());
+    moved.add(static_cast<double>(rows.size()));
+    co_await database.session().run(moved_sql, std::move(seqs));
+    co_return static_cast<int>(rows.size());
+  }
+  static Time real_world_now() {
+    return std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
+  }
+
+  static Task<> run(std::shared_ptr<State> self) {
+    std::unique_ptr<Log::Writer> writer;
+    auto pause = busy;
+    for (;;) {
+      bool trouble = false;
+      try {
+        if (!writer) writer = co_await self->log.writer(self->service);
+        if (writer) {
+          const int count = co_await self->move(*writer);
+          if (count == batch) continue;
+          pause = count > 0 ? busy : std::min(pause * 3 / 2, idle);
+        } else {
+          pause = idle;  // another process is the relay
+        }
+      } catch (const std::exception& error) {
+        // Unavailable, or the answer to an append is lost: the rows are still there, and move again.
+        if (is_cancellation(std::current_exception())) throw;
+        log::warning("the relay begins anew", {{"service", self->service}, {"reason", error.what()}});
+        trouble = true;
+      }
+      if (trouble) {
+        writer.reset();
+        co_await sleep(Duration{200});
+      } else {
+        co_await self->signal.wait(pause);
+      }
+    }
+  }
+};
+
+Relay::Relay(Runtime&, int loop, pg::Database& database, Log& log, std::string service)
+    : state_(std::make_shared<State>(database, log, std::move(service), loop)) {}
+Relay::~Relay() = default;
+void Relay::start(TaskGroup& group) { group.spawn(state_->loop, "relay", State::run(state_)); }
+void Relay::wake() { state_->signal.set(); }
+
+}  // namespace acme::events

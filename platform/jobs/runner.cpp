@@ -1,0 +1,226 @@
+#include "platform/jobs/runner.hpp"
+
+#include <atomic>
+#include <set>
+
+#include "platform/observe/log.hpp"
+#include "platform/observe/metrics.hpp"
+#include "platform/runtime/loop.hpp"
+
+namespace acme::jobs {
+
+namespace {
+
+const pg::Statement<std::int64_t()> incarnation_sql{"platform.incarnation", R"sql(
+  SELECT nextval('platform.incarnations')
+)sql"};
+const pg::Statement<bool(int)> lock_sql{"platform.lock_incarnation", "SELECT pg_try_advisory_lock(1, $1)"};
+const pg::Statement<bool(std::string)> try_sql{"platform.try_periodic", R"sql(
+  SELECT pg_try_advisory_lock(3, hashtext($1))
+)sql"};
+const pg::Statement<void(std::string)> unlock_sql{"platform.unlock_periodic", R"sql(
+  SELECT pg_advisory_unlock(3, hashtext($1))
+)sql"};
+const pg::Statement<void(std::string, Time, Time)> begin_sql{"platform.begin_periodic", R"sql(
+  INSERT INTO platform.periodics AS periodic (name, began_at)
+  VALUES ($1, $2)
+      ON CONFLICT (name) DO UPDATE
+     SET began_at = excluded.began_at
+   WHERE periodic.began_at <= $3
+)sql"};
+// Leases of the dead, and ours without an attempt: the answer to a claim was lost.
+const pg::Statement<void(std::int64_t, std::vector<std::string>, std::vector<std::string>)> free_sql{
+    "platform.free_leases", R"sql(
+  UPDATE platform.jobs
+     SET lease = NULL
+   WHERE lease IS NOT NULL
+     AND (lease NOT IN (SELECT objid::bigint
+                          FROM pg_locks
+                         WHERE locktype = 'advisory' AND classid = 1 AND objsubid = 2 AND granted
+                           AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+          OR (lease = $1 AND (kind, key) NOT IN (SELECT * FROM unnest($2, $3))))
+)sql"};
+const pg::Statement<void(std::string, std::string, std::int64_t, Time)> release_sql{"platform.release_job", R"sql(
+  UPDATE platform.jobs
+     SET lease = NULL, attempts = attempts - 1, run_at = $4
+   WHERE kind = $1 AND key = $2 AND lease = $3
+)sql"};
+const pg::Statement<std::optional<Time>(std::vector<std::string>)> next_sql{"platform.next_job", R"sql(
+  SELECT min(next.run_at)
+    FROM unnest($1) AS wanted (kind),
+         LATERAL (SELECT run_at
+                    FROM platform.jobs
+                   WHERE kind = wanted.kind AND state = 'waiting' AND lease IS NULL
+                   ORDER BY run_at
+                   LIMIT 1) AS next
+)sql"};
+
+constexpr Duration idle{2'000};
+
+}  // namespace
+
+struct Runner::State : std::enable_shared_from_this<State> {
+  State(Runtime& owner, int number, Pieces given) : runtime(owner), loop(number), pieces(given) {
+    for (auto& kind : pieces.service.jobs) kinds.emplace(kind.kind, Kind{&kind, 0, {}});
+  }
+
+  struct Kind {
+    const JobKind* job;
+    int running;
+    Budget budget;
+  };
+  Runtime& runtime;
+  const int loop;
+  Pieces pieces;
+  std::map<std::string, Kind> kinds;
+  std::set<std::pair<std::string, std::string>> at_work;  // a lease may be lost while its attempt still runs here
+  std::atomic<int> running = 0;
+  std::atomic<bool> draining = false;
+  Signal signal;
+  TaskGroup* group = nullptr;
+  pg::Options locks;
+  std::unique_ptr<pg::Connection> connection;  // holds the incarnation's lock
+  std::int64_t lease = 0;
+
+  /// Holds the lock of our incarnation; after a lost connection the same one again, so that leases stay ours.
+  Task<> live() {
+    if (connection && connection->usable()) co_return;
+    connection = std::make_unique<pg::Connection>(runtime, loop, locks);
+    co_await connection->ready();
+    for (bool held = false; !held;) {
+      if (lease == 0) {
+        connection->send(incarnation_sql, {});
+        lease = (co_await connection->sync(in(Duration{5'000}))).integer(0, 0);
+      }
+      connection->send(lock_sql, {pg::encode(static_cast<int>(lease))});
+      held = (co_await connection->sync(in(Duration{5'000}))).boolean(0, 0);
+      if (!held) lease = 0;  // our old connection still lives on the server
+    }
+  }
+  Task<> free_leases() {
+    std::vector<std::string> names, keys;
+    for (auto& [kind, key] : at_work) names.push_back(kind), keys.push_back(key);
+    co_await pieces.database.session().run(free_sql, lease, names, keys);
+  }
+
+  static Task<> work(std::shared_ptr<State> self, Claimed job, std::int64_t lease) {
+    struct Leave {
+      std::shared_ptr<State> state;
+      std::pair<std::string, std::string> name;
+      ~Leave() {
+        state->at_work.erase(name);
+        --state->kinds.at(name.first).running;
+        --state->running;
+        state->signal.set();
+      }
+    } leave{self, {job.kind, job.key}};
+    auto& kind = self->kinds.at(job.kind);
+    co_await acme::jobs::attempt(self->pieces, *kind.job, std::move(job), lease, kind.budget);
+  }
+
+  Task<bool> claim_some() {
+    std::vector<std::string> names;
+    std::vector<int> free;
+    for (auto& [name, kind] : kinds)
+      if (kind.running < kind.job->policy.concurrency) {
+        names.push_back(name);
+        free.push_back(kind.job->policy.concurrency - kind.running);
+      }
+    if (names.empty()) co_return false;
+    auto claimed = co_await jobs::claim(pieces, std::move(names), std::move(free), lease);
+    for (auto& job : claimed) {
+      if (!at_work.insert({job.kind, job.key}).second) {
+        co_await pieces.database.session().run(release_sql, job.kind, job.key, lease,
+                                               pieces.world.now() + Duration{1'000});
+        continue;
+      }
+      ++kinds.at(job.kind).running;
+      ++running;
+      group->spawn(loop, "job " + job.kind, work(shared_from_this(), job, lease));
+    }
+    co_return !claimed.empty();
+  }
+  static Task<> run(std::shared_ptr<State> self) {
+    std::vector<std::string> names;
+    for (auto& [name, kind] : self->kinds) names.push_back(name);
+    Deadline free_due{};
+    Duration pause{0};
+    while (!self->draining) {
+      try {
+        co_await self->live();
+        if (std::chrono::steady_clock::now() >= free_due) {
+          co_await self->free_leases();
+          free_due = in(idle);
+        }
+        pause = Duration{5};  // between two looks: commits come in crowds
+        if (!co_await self->claim_some()) {
+          pause = idle;
+          if (const auto next = co_await self->pieces.database.session().one(next_sql, names); next && *next)
+            pause = std::clamp(std::chrono::ceil<Duration>(**next - self->pieces.world.now()), Duration{5}, idle);
+          for (auto& [name, kind] : self->kinds)
+            if (kind.running >= kind.job->policy.concurrency && pause < idle) pause = std::max(pause, Duration{50});
+        }
+      } catch (const std::exception& error) {
+        if (is_cancellation(std::current_exception())) throw;
+        log::warning("the job runner pauses", {{"service", self->pieces.service.name}, {"reason", error.what()}});
+        pause = Duration{500};
+      }
+      co_await self->signal.wait(pause);
+    }
+  }
+
+  static Task<> repeat(std::shared_ptr<State> self, const Periodic& periodic) {
+    auto pause = std::min(periodic.interval, Duration{200});
+    while (!self->draining) {
+      co_await sleep(pause);
+      pause = periodic.interval;
+      try {
+        co_await self->begin_and_run(periodic);
+      } catch (const std::exception& error) {
+        if (is_cancellation(std::current_exception())) throw;
+        log::warning("a periodic failed",
+                     {{"service", self->pieces.service.name}, {"periodic", periodic.name}, {"reason", error.what()}});
+      }
+    }
+  }
+  Task<> begin_and_run(const Periodic& periodic) {
+    if (!connection || !connection->usable()) co_return;  // the runner makes a new one
+    connection->send(try_sql, {pg::encode(periodic.name)});
+    if (!(co_await connection->sync(in(Duration{5'000}))).boolean(0, 0)) co_return;
+    std::exception_ptr failure;
+    try {
+      const auto now = pieces.world.now();
+      if (co_await pieces.database.session().run(begin_sql, periodic.name, now,
+                                                 now - periodic.interval + periodic.interval / 10) == 1)
+        co_await run_once(pieces, periodic);
+    } catch (const std::exception&) {
+      failure = std::current_exception();
+    }
+    if (failure && is_cancellation(failure)) std::rethrow_exception(failure);  // the connection ends with us
+    if (connection && connection->usable()) {
+      connection->send(unlock_sql, {pg::encode(periodic.name)});
+      co_await connection->sync(in(Duration{5'000}));
+    }
+    if (failure) std::rethrow_exception(failure);
+  }
+};
+
+Runner::Runner(Runtime& runtime, int loop, Pieces pieces) : state_(std::make_shared<State>(runtime, loop, pieces)) {}
+Runner::~Runner() = default;
+
+void Runner::start(TaskGroup& group, pg::Options locks) {
+  state_->group = &group;
+  state_->locks = std::move(locks);
+  if (state_->kinds.empty() && state_->pieces.service.periodic.empty()) return;
+  group.spawn(state_->loop, "jobs", State::run(state_));
+  for (auto& periodic : state_->pieces.service.periodic)
+    group.spawn(state_->loop, "periodic " + periodic.name, State::repeat(state_, periodic));
+}
+void Runner::wake() { state_->signal.set(); }
+void Runner::drain() {
+  state_->draining = true;
+  state_->signal.set();
+}
+int Runner::running() const { return state_->running; }
+
+}  // namespace acme::jobs
