@@ -19,6 +19,9 @@ struct Entry {
 };
 BOOST_DESCRIBE_STRUCT(Entry, (), (id, kind, provider, at, method, path, request, response))
 
+/// "Ann <Ann@example.com>" → "ann@example.com".
+std::string address_of(std::string_view mailbox);
+
 /// A mail as SES received it.
 struct Mail {
   std::string message_id, from;
@@ -34,6 +37,8 @@ class Journal {
  public:
   Journal(Store& store, std::size_t bytes) : entries_(store, "journal"), limit_(bytes) {}
   void add(Entry entry);
+  /// After the store was opened or cleared.
+  void recount();
   struct Question {
     std::string provider, to, kind = "call", id;
     std::int64_t after = 0;
@@ -45,6 +50,7 @@ class Journal {
  private:
   Table<Entry> entries_;
   std::size_t limit_, bytes_ = 0;
+  std::int64_t last_ = 0;
 };
 
 }  // namespace acme::sandbox

@@ -158,4 +158,28 @@ void ensure_certificate(const CertificateFiles& files, const std::vector<std::st
   write_file(files.certificate, pem(certificate.get()) + pem(authority.get()), 0644);
 }
 
+std::string signing_certificate(const std::string& key_pem, const std::string& name) {
+  Memory memory{BIO_new_mem_buf(key_pem.data(), static_cast<int>(key_pem.size()))};
+  const Key key{PEM_read_bio_PrivateKey(memory.get(), nullptr, nullptr, nullptr)};
+  require(key != nullptr, "Reading a key");
+  return pem(new_certificate(key.get(), name, nullptr, key.get(), 3650, "DNS:" + name).get());
+}
+
+bool verify_with_certificate(const std::string& certificate_pem, std::string_view message, std::string_view signature) {
+  Memory memory{BIO_new_mem_buf(certificate_pem.data(), static_cast<int>(certificate_pem.size()))};
+  const Certificate certificate{PEM_read_bio_X509(memory.get(), nullptr, nullptr, nullptr)};
+  if (!certificate || X509_cmp_current_time(X509_get0_notBefore(certificate.get())) > 0 ||
+      X509_cmp_current_time(X509_get0_notAfter(certificate.get())) < 0)
+    return false;
+  EVP_PKEY* key = X509_get0_pubkey(certificate.get());
+  if (!key || EVP_PKEY_base_id(key) != EVP_PKEY_RSA) return false;
+  std::unique_ptr<EVP_MD_CTX, Deleter<EVP_MD_CTX_free>> context{EVP_MD_CTX_new()};
+  const auto bytes = [](std::string_view text) { return reinterpret_cast<const unsigned char*>(text.data()); };
+  const bool good =
+      EVP_DigestVerifyInit(context.get(), nullptr, EVP_sha256(), nullptr, key) == 1 &&
+      EVP_DigestVerify(context.get(), bytes(signature), signature.size(), bytes(message), message.size()) == 1;
+  ERR_clear_error();
+  return good;
+}
+
 }  // namespace acme::security
