@@ -66,6 +66,9 @@ static Task<Result<void>> may_still_come(Call& call, OrderId order) {
   co_return Result<void>{};
 }
 
+/// A buyer waits no longer for Stripe; he is told to come again.
+constexpr Duration patience{3'000};
+
 struct NotYet {
   ShownStatus status = ShownStatus::pending;
 };
@@ -93,8 +96,8 @@ Task<Result<http::Response>> show_payment(Call& call, OrderId order) {
     auto& client = call.get<stripe::Client>();
     stripe::Reply<stripe::Intent> intent = std::unexpected(stripe::Refusal{});
     try {
-      intent =
-          co_await client.find({call.deadline(), call.traceparent()}, *payment->intent_id, stripe::Pace::Use::buyer);
+      intent = co_await client.find({std::min(call.deadline(), in(patience)), call.traceparent()}, *payment->intent_id,
+                                    stripe::Pace::Use::buyer);
     } catch (const http::NoAnswer& error) {
       log::warning("Stripe did not answer a buyer", {{"reason", error.what()}});
     }
