@@ -1,0 +1,180 @@
+// What a cart promises.
+#include "services/orders/tests/shop.hpp"
+
+namespace acme::orders {
+
+using testing::at;
+
+TEST_CASE("a caller has one open cart: the second POST finds it") {
+  Shop shop;
+  const auto first = shop.post("/v1/carts", R"({"currency": "EUR"})");
+  CHECK(first.status == 201);
+  CHECK(at(first.body, "/lines") == "[]");
+  const auto second = shop.post("/v1/carts", "{}");
+  CHECK(second.status == 200);
+  CHECK(at(second.body, "/id") == at(first.body, "/id"));
+  shop.sign_in(bob.text());
+  CHECK(shop.post("/v1/carts", "{}").status == 201);
+}
+
+TEST_CASE("a cart is priced on every answer, with tax and parcel, estimated until the destination is known") {
+  Shop shop;
+  shop.sells("MUG", 1190, 5, 1);
+  const auto path = "/v1/carts/" + shop.cart();
+  auto seen = shop.put(path + "/items/MUG", R"({"quantity": 2})");
+  REQUIRE(seen.status == 200);
+  CHECK(at(seen.body, "/lines/0/title") == "Thing MUG");
+  CHECK(at(seen.body, "/lines/0/total/amount") == "2380");
+  CHECK(at(seen.body, "/lines/0/in_stock") == "true");
+  CHECK(at(seen.body, "/shipping_total/amount") == "490");
+  CHECK(at(seen.body, "/tax_total/amount") == "458");
+  CHECK(at(seen.body, "/tax_included") == "true");
+  CHECK(at(seen.body, "/total/amount") == "2870");
+  CHECK(at(seen.body, "/estimated") == "true");
+  CHECK(at(seen.body, "/problems") == "[]");
+
+  seen = shop.put(path + "/destination", R"({"country": "AT", "postal_code": "1010"})");
+  CHECK(at(seen.body, "/estimated") == "false");
+  CHECK(at(seen.body, "/destination/country") == "AT");
+  CHECK(at(seen.body, "/total/amount") == "3870");
+
+  shop.offers("MUG", 1000, 1, 2);  // the price falls
+  CHECK(at(shop.get(path).body, "/total/amount") == "3490");
+
+  CHECK(at(shop.put(path + "/items/MUG", R"({"quantity": 1})").body, "/lines/0/quantity") == "1");  // set, not added
+  CHECK(at(shop.del(path + "/items/MUG").body, "/lines") == "[]");
+  CHECK(shop.del(path + "/items/MUG").status == 200);
+}
+
+TEST_CASE("a cart says what stands in the way of ordering it") {
+  Shop shop;
+  shop.sells("MUG", 1190, 1, 1);
+  const auto path = "/v1/carts/" + shop.cart();
+  auto seen = shop.put(path + "/items/MUG", R"({"quantity": 2})");
+  CHECK(at(seen.body, "/problems/0/code") == "out_of_stock");
+  CHECK(at(seen.body, "/problems/0/detail") == "only 1 are left");
+  shop.offers("MUG", 1190, 1, 2, R"("tax_class": "standard", "status": "archived")");
+  seen = shop.get(path);
+  CHECK(at(seen.body, "/problems/1/code") == "not_sold");
+  CHECK(at(seen.body, "/problems/1/sku") == "MUG");
+  CHECK(at(seen.body, "/total/amount") == "0");
+}
+
+TEST_CASE("If-Match guards a cart against another tab; without it the last one wins") {
+  Shop shop;
+  shop.sells("MUG", 1190, 5, 1);
+  const auto path = "/v1/carts/" + shop.cart();
+  const auto tag = std::string{*shop.get(path).headers.get("ETag")};
+  CHECK(shop.request("GET", path, "", {{"If-None-Match", tag}}).status == 304);
+  CHECK(shop.put(path + "/items/MUG", R"({"quantity": 1})", {{"If-Match", tag}}).status == 200);
+  CHECK(shop.put(path + "/items/MUG", R"({"quantity": 2})", {{"If-Match", tag}}).status == 412);
+  CHECK(shop.del(path + "/items/MUG", {{"If-Match", tag}}).status == 412);
+  CHECK(shop.put(path + "/destination", R"({"country": "DE"})", {{"If-Match", tag}}).status == 412);
+  CHECK(shop.put(path + "/items/MUG", R"({"quantity": 3})", {{"If-Match", "*"}}).status == 200);
+  CHECK(shop.put(path + "/items/MUG", R"({"quantity": 4})").status == 200);
+  const auto fresh = std::string{*shop.get(path).headers.get("ETag")};
+  shop.offers("MUG", 900, 1, 2);  // the cart's version stands, what it shows does not
+  CHECK(shop.request("GET", path, "", {{"If-None-Match", fresh}}).status == 200);
+  CHECK(shop.put(path + "/items/MUG", R"({"quantity": 5})", {{"If-Match", fresh}}).status == 200);
+}
+
+TEST_CASE("another person's cart is not there") {
+  Shop shop;
+  shop.sells("MUG", 1190, 5, 1);
+  const auto path = "/v1/carts/" + shop.cart();
+  shop.sign_in(bob.text(), {"support"}, {"orders:read", "orders:write"});
+  CHECK(shop.get(path).status == 404);
+  CHECK(shop.put(path + "/items/MUG", R"({"quantity": 1})").status == 404);
+  CHECK(shop.del(path + "/items/MUG").status == 404);
+  CHECK(shop.put(path + "/destination", R"({"country": "DE"})").status == 404);
+  CHECK(shop.order(Shop::wish(R"("cart_id": ")" + path.substr(10) + '"')).status == 404);
+}
+
+TEST_CASE("a cart takes a hundred SKUs, and none that is not sold") {
+  Shop shop;
+  const auto path = "/v1/carts/" + shop.cart();
+  CHECK(shop.put(path + "/items/NOPE", R"({"quantity": 1})").status == 404);
+  shop.sells("MUG", 1190, 5, 1);
+  shop.sql("INSERT INTO cart_items SELECT id, 'S' || n, 1, now() FROM carts, generate_series(1, 100) AS n");
+  const auto full = shop.put(path + "/items/MUG", R"({"quantity": 1})");
+  CHECK(full.status == 409);
+  CHECK(at(full.body, "/type") == "urn:acme:problem:cart_full");
+}
+
+TEST_CASE("SKUs with slashes, blanks and umlauts are addressed percent-encoded") {
+  Shop shop;
+  shop.sells("Tasse/groß 1", 1190, 5, 1);
+  const auto seen = shop.put("/v1/carts/" + shop.cart() + "/items/Tasse%2Fgro%C3%9F%201", R"({"quantity": 1})");
+  CHECK(seen.status == 200);
+  CHECK(at(seen.body, "/lines/0/sku") == "Tasse/groß 1");
+}
+
+TEST_CASE("at login the guest's lines are added to the user's cart, and the guest's orders move") {
+  Shop shop;
+  shop.sells("MUG", 1190, 9, 1);
+  shop.sells("POT", 2000, 9, 2);
+  const auto guest = testing::id<UserId>(77);
+  const auto merged = R"({"user_id": ")" + ann.text() + R"(", "guest_id": ")" + guest.text() + R"("})";
+  auto path = "/v1/carts/" + shop.cart();
+  shop.put(path + "/items/MUG", R"({"quantity": 1})");
+  shop.sign_in(guest.text(), {"guest"});
+  const auto theirs = "/v1/carts/" + shop.cart();
+  shop.put(theirs + "/items/MUG", R"({"quantity": 2})");
+  shop.put(theirs + "/items/POT", R"({"quantity": 1})");
+  const auto placed = shop.order(Shop::wish(Shop::items("MUG", 1)));
+  CHECK(at(placed.body, "/guest") == "true");
+  const auto order = at(placed.body, "/id");
+
+  CHECK(shop.hear("user.merged", merged, ann.text(), 1));
+  CHECK(shop.get(theirs).status == 404);
+  CHECK(shop.get("/v1/orders/" + order).status == 404);
+  shop.sign_in(ann.text());
+  const auto both = shop.get(path);
+  CHECK(at(both.body, "/lines/0/quantity") == "3");
+  CHECK(at(both.body, "/lines/1/sku") == "POT");
+  CHECK(at(shop.get("/v1/orders/" + order).body, "/guest") == "false");
+  CHECK(shop.published().back().topic == "order.updated");
+  CHECK(at(shop.published().back().data, "/customer_id") == ann.text());
+  CHECK(shop.published().back().sequence == 2);
+  CHECK(shop.hear("user.merged", merged, ann.text(), 1));  // again: nothing is left to merge
+  CHECK(at(shop.get(path).body, "/lines/0/quantity") == "3");
+
+  // The guest's token still held for a moment: what it did comes after.
+  shop.sign_in(guest.text(), {"guest"});
+  const auto late = shop.ordered("POT");
+  shop.world.advance(std::chrono::minutes{2});
+  CHECK(shop.run_jobs() == 1);
+  shop.sign_in(ann.text());
+  CHECK(shop.get("/v1/orders/" + late).status == 200);
+}
+
+TEST_CASE("a guest's cart becomes the cart of a user who had none; nobody has more than 999 of a thing") {
+  Shop shop;
+  shop.sells("MUG", 1190, 9, 1);
+  const auto guest = testing::id<UserId>(77), second = testing::id<UserId>(78);
+  const auto merge = [&](UserId who) {
+    CHECK(shop.hear("user.merged", R"({"user_id": ")" + ann.text() + R"(", "guest_id": ")" + who.text() + R"("})"));
+  };
+  shop.sign_in(guest.text(), {"guest"});
+  const auto path = "/v1/carts/" + shop.cart();
+  shop.put(path + "/items/MUG", R"({"quantity": 600})");
+  shop.sign_in(second.text(), {"guest"});
+  shop.put("/v1/carts/" + shop.cart() + "/items/MUG", R"({"quantity": 600})");
+  merge(guest);
+  merge(second);
+  shop.sign_in(ann.text());
+  CHECK(at(shop.get(path).body, "/lines/0/quantity") == "999");
+}
+
+TEST_CASE("a cart that nobody touched for a month is forgotten") {
+  Shop shop;
+  const auto path = "/v1/carts/" + shop.cart();
+  shop.world.advance(std::chrono::days{29});
+  shop.run_periodic("old carts");
+  CHECK(shop.get(path).status == 200);
+  shop.world.advance(std::chrono::days{2});
+  shop.run_periodic("old carts");
+  CHECK(shop.get(path).status == 404);
+}
+
+}  // namespace acme::orders

@@ -1,0 +1,162 @@
+// Many at once, for real: commits, two loops, locks.
+#include <atomic>
+#include <thread>
+
+#include "platform/http/router.hpp"
+#include "platform/runtime/runtime.hpp"
+#include "platform/testing/cluster.hpp"
+#include "services/orders/tests/shop.hpp"
+
+namespace acme::orders {
+
+using testing::at;
+
+/// A shop whose doors all open at once.
+struct Crowd : Shop {
+  Crowd() : Shop(Mode::commits), doors(service(Settings{})), router(doors, {&world, &database(), nullptr}) {}
+
+  /// All requests at the same time, spread over the loops; their answers in the same order.
+  std::vector<http::Response> rush(std::vector<http::Request> requests) {
+    std::vector<http::Response> answers(requests.size());
+    std::atomic<bool> open = false;
+    std::vector<std::jthread> people;
+    for (std::size_t i = 0; i < requests.size(); ++i)
+      people.emplace_back([&, i] {
+        open.wait(false);
+        auto& runtime = testing::runtime();
+        answers[i] = runtime.wait(static_cast<int>(i) % runtime.loops(), router.handle(std::move(requests[i])));
+      });
+    open = true;
+    open.notify_all();
+    people.clear();
+    return answers;
+  }
+  http::Request wants(const std::string& body, const std::string& key, UserId who = ann) {
+    http::Request request;
+    request.method = "POST";
+    request.target = "/v1/orders";
+    request.headers = {{"Content-Type", "application/json"}, {"Idempotency-Key", key}};
+    request.body = body;
+    request.deadline = in(Duration{30'000});
+    auto principal = std::make_shared<http::Principal>(as);
+    principal->subject = who.text();
+    request.principal = std::move(principal);
+    return request;
+  }
+  Service doors;
+  http::Router router;
+};
+
+TEST_CASE("200 at once for the last 50: exactly 50 have them, 150 hear out_of_stock") {
+  Crowd shop;
+  shop.sells("MUG", 1190, 50, 1);
+  std::vector<http::Request> requests;
+  for (int i = 0; i < 200; ++i)
+    requests.push_back(
+        shop.wants(Shop::wish(Shop::items("MUG", 1)), "k" + std::to_string(i), testing::id<UserId>(i + 1)));
+  int sold = 0, refused = 0;
+  for (auto& answer : shop.rush(std::move(requests))) {
+    sold += answer.status == 201;
+    refused += answer.status == 409 && at(answer.body, "/type") == "urn:acme:problem:out_of_stock" &&
+               at(answer.body, "/items/0/available") == "0";
+  }
+  CHECK(sold == 50);
+  CHECK(refused == 150);
+  CHECK(shop.stock() == "50 on hand, 50 held");
+  CHECK(shop.sql("SELECT count(*) || ' ' || count(DISTINCT number) FROM orders") == "50 50");
+  CHECK(shop.sql("SELECT count(*) FROM platform.idempotency") == "50");
+  CHECK(shop.sql("SELECT count(*) FROM platform.outbox WHERE topic = 'order.created'") == "50");
+  CHECK(shop.faults() == "[]");
+}
+
+TEST_CASE("100 equal requests at once with one key: one order, equal answers") {
+  Crowd shop;
+  shop.sells("MUG", 1190, 50, 1);
+  std::vector<http::Request> requests;
+  for (int i = 0; i < 100; ++i) requests.push_back(shop.wants(Shop::wish(Shop::items("MUG", 1)), "k"));
+  const auto answers = shop.rush(std::move(requests));
+  int first = 0;
+  for (auto& answer : answers) {
+    CHECK(answer.status == 201);
+    CHECK(answer.body == answers[0].body);
+    first += !answer.headers.has("Idempotent-Replayed");
+  }
+  CHECK(first == 1);
+  CHECK(shop.stock() == "50 on hand, 1 held");
+  CHECK(shop.sql("SELECT count(*) FROM orders") == "1");
+}
+
+TEST_CASE("one cart and many keys at once: it is ordered once") {
+  Crowd shop;
+  shop.sells("MUG", 1190, 50, 1);
+  const auto cart = shop.cart();
+  shop.put("/v1/carts/" + cart + "/items/MUG", R"({"quantity": 1})");
+  std::vector<http::Request> requests;
+  for (int i = 0; i < 20; ++i)
+    requests.push_back(shop.wants(Shop::wish(R"("cart_id": ")" + cart + '"'), "k" + std::to_string(i)));
+  int placed = 0, gone = 0;
+  for (auto& answer : shop.rush(std::move(requests))) {
+    placed += answer.status == 201;
+    gone += answer.status == 404;
+  }
+  CHECK(placed == 1);
+  CHECK(gone == 19);
+  CHECK(shop.stock() == "50 on hand, 1 held");
+}
+
+TEST_CASE("baskets that cross, cancellations and counts at once: nobody waits for ever, the stock adds up") {
+  Crowd shop;
+  for (int i = 0; i < 6; ++i) shop.sells("S" + std::to_string(i), 1000, 40, i + 1);
+  std::vector<http::Request> requests;
+  for (int i = 0; i < 120; ++i) {
+    std::string list;
+    for (int line = 0; line < 3; ++line)
+      list += (line ? "," : "") + std::string{R"({"sku": "S)"} +
+              std::to_string((i * 5 + (i % 2 ? line : 2 - line)) % 6) + R"(", "quantity": )" +
+              std::to_string(1 + (i + line) % 3) + "}";
+    requests.push_back(shop.wants(Shop::wish(R"("items": [)" + list + "]"), "k" + std::to_string(i)));
+  }
+  std::jthread others([&] {
+    // Meanwhile: orders whose payment fails, and staff who count.
+    for (int i = 0; i < 40; ++i) {
+      const auto order = shop.sql("SELECT id::text FROM orders WHERE status = 'pending' ORDER BY id LIMIT 1");
+      if (order.empty()) continue;
+      const auto payment = testing::id<PaymentId>(i).text();
+      shop.hear("payment.failed",
+                R"({"payment_id": ")" + payment + R"(", "order_id": ")" + OrderId{*Uuid::parse(order)}.text() +
+                    R"(", "status": "failed", "reason": "expired", "final": true})",
+                payment, 1);
+      shop.counts("S" + std::to_string(i % 6), 40, 100 + i, "set");
+    }
+  });
+  int placed = 0;
+  for (auto& answer : shop.rush(std::move(requests))) {
+    const bool expected = answer.status == 201 || answer.status == 409;
+    CHECK_MESSAGE(expected, answer.body);
+    placed += answer.status == 201;
+  }
+  others.join();
+  CHECK(placed >= 20);
+  CHECK(shop.sql("SELECT count(*) FROM orders") == std::to_string(placed));
+  CHECK(shop.sql("SELECT count(*) FROM stock WHERE held > on_hand") == "0");
+  CHECK(shop.faults() == "[]");
+}
+
+TEST_CASE("an order is one round trip and one commit; those that wait share one") {
+  Crowd shop;
+  shop.sells("MUG", 1190, 1'000, 1);
+  shop.ordered();  // the offer and the numbers are at hand
+  const auto commits = [&] { return std::stoll(shop.sql("SELECT count(DISTINCT xmin::text) FROM orders")); };
+  const auto before = commits();
+  shop.ordered();
+  CHECK(commits() == before + 1);
+  std::vector<http::Request> requests;
+  for (int i = 0; i < 128; ++i)
+    requests.push_back(shop.wants(Shop::wish(Shop::items("MUG", 1)), "k" + std::to_string(i)));
+  for (auto& answer : shop.rush(std::move(requests))) CHECK(answer.status == 201);
+  const auto used = commits() - before - 1;
+  MESSAGE("128 orders at once took " << used << " commits");
+  CHECK(used < 128);
+}
+
+}  // namespace acme::orders

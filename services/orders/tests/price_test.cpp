@@ -1,0 +1,177 @@
+// What an order costs.
+#include <doctest/doctest.h>
+#include <rapidcheck.h>
+
+#include "commerce/money.hpp"
+#include "services/orders/domain.hpp"
+#include "services/orders/settings.hpp"
+
+namespace acme::orders {
+
+static Wanted wanted(std::int64_t quantity, std::int64_t price, std::string currency = "EUR",
+                     std::string tax_class = "standard", std::int64_t grams = 300) {
+  static int n = 0;
+  const auto sku = "SKU-" + std::to_string(++n);
+  return {sku, quantity,
+          std::make_shared<Offer>(Offer{sku, {}, 1, "Thing", tax_class, grams, true, {{currency, price}}})};
+}
+static const Tables& example() {
+  static const Settings settings;
+  static const Tables tables{settings.taxes, settings.shipping};
+  return tables;
+}
+
+TEST_CASE("prices with tax inside: the tax is named, the total is what the tags say and the parcel") {
+  const auto priced = quote(example(), "EUR", {wanted(2, 1190), wanted(1, 1070, "EUR", "reduced")}, {"DE", ""});
+  CHECK(priced.hindrances.empty());
+  CHECK(priced.totals.subtotal == 3450);
+  CHECK(priced.lines[0].tax == 380);
+  CHECK(priced.lines[1].tax == 70);
+  CHECK(priced.totals.shipping == 490);
+  CHECK(priced.totals.tax == 380 + 70 + 78);  // 4.90 holds 0.78
+  CHECK(priced.totals.tax_included);
+  CHECK(priced.totals.total == 3940);
+}
+
+TEST_CASE("prices without tax: it is added, by the region's rate where there is one") {
+  const Tables tables{{{"US", {}, false, {{"standard", "5"}}}, {"US", "NY", false, {{"standard", "8.875"}}}},
+                      {{{"US"}, 0, {{"USD", 500}}, {}}}};
+  const auto there = quote(tables, "USD", {wanted(1, 10'000, "USD")}, {"US", "NY"});
+  CHECK(there.totals.tax == 888 + 44);  // 8.875 % of 100.00 and of 5.00, each rounded half away from zero
+  CHECK(there.totals.total == 10'000 + 500 + 932);
+  const auto elsewhere = quote(tables, "USD", {wanted(1, 10'000, "USD")}, {"US", "TX"});
+  CHECK(elsewhere.totals.tax == 500 + 25);
+  CHECK_FALSE(elsewhere.totals.tax_included);
+}
+
+TEST_CASE(
+    "a class that is exempt is not taxed; one that nobody named is taxed as standard; an unknown country not at all") {
+  CHECK(quote(example(), "EUR", {wanted(1, 1190, "EUR", "exempt")}, {"DE", ""}).lines[0].tax == 0);
+  CHECK(quote(example(), "EUR", {wanted(1, 1190, "EUR", "novel")}, {"DE", ""}).lines[0].tax == 190);
+  CHECK(quote(example(), "EUR", {wanted(1, 1190)}, {"JP", ""}).totals.tax == 0);
+}
+
+TEST_CASE("a parcel costs by country and weight, nothing above a sum, and nothing for what is not shipped") {
+  struct {
+    const char* country;
+    std::int64_t quantity, grams, shipping;
+  } table[] = {
+      {"DE", 1, 300, 490},   {"DE", 1, 5'000, 490}, {"DE", 1, 5'001, 990},
+      {"DE", 3, 2'000, 990}, {"FR", 1, 300, 1490},  {"FR", 1, 2'001, 3990},
+  };
+  for (auto& row : table) {
+    CAPTURE(row.country);
+    CAPTURE(row.grams);
+    const auto priced =
+        quote(example(), "EUR", {wanted(row.quantity, 100, "EUR", "standard", row.grams)}, {row.country, ""});
+    CHECK(priced.totals.shipping == row.shipping);
+  }
+  CHECK(quote(example(), "EUR", {wanted(10, 1000)}, {"DE", ""}).totals.shipping == 0);
+  auto download = wanted(1, 1000);
+  download.offer = std::make_shared<Offer>(Offer{"SONG", {}, 1, "Song", "standard", 0, false, {{"EUR", 1000}}});
+  CHECK(quote(example(), "EUR", {download}, {"DE", ""}).totals.shipping == 0);
+}
+
+TEST_CASE("what stands in the way is said of each line, and the rest is priced all the same") {
+  using enum Obstacle;
+  const auto priced =
+      quote(example(), "EUR", {wanted(1, 1190), {"NONE", 1, nullptr}, wanted(1, 100, "USD")}, {"DE", ""});
+  REQUIRE(priced.hindrances.size() == 2);
+  CHECK(priced.hindrances[0].obstacle == not_sold);
+  CHECK(priced.hindrances[0].wanted == 1);
+  CHECK(priced.hindrances[1].obstacle == no_price);
+  CHECK(priced.hindrances[1].wanted == 2);
+  CHECK(priced.totals.subtotal == 1190);
+
+  const auto alone = [](std::vector<Wanted> all, const char* currency, const char* country, const Tables& tables) {
+    const auto found = quote(tables, currency, all, {country, ""}).hindrances;
+    REQUIRE(found.size() == 1);
+    return found[0].obstacle;
+  };
+  const Tables home{{}, {{{"DE"}, 10'000, {{"EUR", 0}}, {}}}};
+  CHECK(alone({wanted(1, 1000)}, "EUR", "FR", home) == not_shipped_there);
+  CHECK(alone({wanted(1, 1000, "EUR", "standard", 10'001)}, "EUR", "DE", home) == too_heavy);
+  CHECK(alone({wanted(999, 99'999'999'999)}, "EUR", "DE", home) == too_much);
+  CHECK(alone({wanted(1, 49)}, "EUR", "DE", home) == too_little);
+  CHECK(quote(home, "EUR", {wanted(1, 50)}, {"DE", ""}).hindrances.empty());
+  CHECK(quote(home, "EUR", {wanted(1, 0)}, {"DE", ""}).hindrances.empty());  // a present
+}
+
+TEST_CASE("rates and prices that make no sense are refused at the start, with a sentence") {
+  CHECK_THROWS_AS((Tables{{{"DE", {}, true, {{"standard", "nineteen"}}}}, {}}), std::runtime_error);
+  CHECK_THROWS_AS((Tables{{{"DE", {}, true, {{"standard", "101"}}}}, {}}), std::runtime_error);
+  CHECK_THROWS_AS((Tables{{}, {{{"DE"}, 0, {{"EUR", -1}}, {}}}}), std::runtime_error);
+  CHECK_THROWS_AS((Tables{{}, {{{"DE"}, 0, {{"BHD", 5}}, {}}}}), std::runtime_error);  // its last digit must be 0
+}
+
+/// Any basket in a currency, to a place with or without tax inside.
+struct Purchase {
+  Tables tables;
+  std::vector<Wanted> wanted;
+};
+static Purchase any_purchase(const std::string& currency) {
+  const auto step = smallest_step(currency);
+  const auto percent = std::to_string(*rc::gen::inRange(0, 30)) + "." + std::to_string(*rc::gen::inRange(0, 9999));
+  const bool included = *rc::gen::arbitrary<bool>();
+  Purchase out{Tables{{{"DE", {}, included, {{"standard", percent}, {"reduced", "7"}}}},
+                      {{{"*"}, 0, {{currency, step * *rc::gen::inRange(0, 10'000)}}, {}}}},
+               {}};
+  const auto lines = *rc::gen::inRange(1, 8);
+  for (int i = 0; i < lines; ++i)
+    out.wanted.push_back(
+        wanted(*rc::gen::inRange(1, 1000), step * *rc::gen::inRange<std::int64_t>(0, 1'000'000), currency,
+               *rc::gen::element(std::string{"standard"}, std::string{"reduced"}, std::string{"exempt"})));
+  return out;
+}
+
+TEST_CASE("in every currency: the sums hold to the last unit, and every total can be charged") {
+  REQUIRE(currencies().size() > 100);
+  for (auto& currency : currencies()) {
+    CAPTURE(currency);
+    CHECK(rc::check("sums", [&] {
+      const auto purchase = any_purchase(currency);
+      const auto priced = quote(purchase.tables, currency, purchase.wanted, {"DE", ""});
+      const auto& totals = priced.totals;
+      std::int64_t subtotal = 0, tax = 0;
+      for (auto& line : priced.lines) {
+        RC_ASSERT(line.tax >= 0);
+        subtotal += line.quantity * line.unit_price;
+        tax += line.tax;
+      }
+      RC_ASSERT(totals.subtotal == subtotal);
+      RC_ASSERT(totals.tax >= tax);  // the parcel's tax is the rest
+      RC_ASSERT(totals.total == subtotal + totals.shipping + (totals.tax_included ? 0 : totals.tax));
+      if (totals.tax_included) RC_ASSERT(totals.tax <= totals.total);
+      RC_ASSERT(to_stripe({totals.total, currency}).has_value());
+    }));
+  }
+}
+
+TEST_CASE("in every currency: the tax of a line is the exact one, rounded to the nearest step") {
+  for (auto& currency : currencies()) {
+    CAPTURE(currency);
+    const auto step = smallest_step(currency);
+    CHECK(rc::check("rounding", [&] {
+      const auto rate = *rc::gen::inRange<std::int64_t>(0, 500'000);
+      const bool included = *rc::gen::arbitrary<bool>();
+      const auto price = step * *rc::gen::inRange<std::int64_t>(0, 10'000'000);
+      const Tables tables{{{"DE", {}, included, {{"standard", decimal(rate, 4)}}}}, {{{"*"}, 0, {{currency, 0}}, {}}}};
+      const auto line = quote(tables, currency, {wanted(1, price, currency)}, {"DE", ""}).lines.at(0);
+      const __int128 whole = included ? 1'000'000 + rate : 1'000'000;
+      const __int128 exact = static_cast<__int128>(price) * rate, charged = static_cast<__int128>(line.tax) * whole;
+      RC_ASSERT(line.tax % step == 0);
+      RC_ASSERT(2 * (exact > charged ? exact - charged : charged - exact) <= whole * step);
+    }));
+  }
+}
+
+TEST_CASE("the order in which things lie in the basket does not change the total") {
+  CHECK(rc::check("permutation", [] {
+    auto purchase = any_purchase("EUR");
+    const auto before = quote(purchase.tables, "EUR", purchase.wanted, {"DE", ""}).totals.total;
+    std::ranges::reverse(purchase.wanted);
+    RC_ASSERT(quote(purchase.tables, "EUR", purchase.wanted, {"DE", ""}).totals.total == before);
+  }));
+}
+
+}  // namespace acme::orders

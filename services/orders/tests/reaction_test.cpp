@@ -1,0 +1,264 @@
+// What an order becomes when payments and shipping speak.
+#include <algorithm>
+#include <random>
+
+#include "services/orders/tests/shop.hpp"
+
+namespace acme::orders {
+
+using testing::at;
+
+/// Ann has ordered two mugs of five.
+struct Ordered : Shop {
+  Ordered() {
+    sells("MUG", 1190, 5, 1);
+    id = ordered("MUG", 2);
+  }
+  events::Envelope payment(const std::string& topic, std::int64_t sequence, const std::string& more) {
+    return said(
+        topic, testing::id<PaymentId>(1).text(), sequence,
+        R"({"payment_id": ")" + testing::id<PaymentId>(1).text() + R"(", "amount": 2870, "currency": "EUR", )" + more);
+  }
+  events::Envelope completed(std::int64_t sequence = 2) {
+    return payment("payment.completed", sequence, R"("status": "succeeded")");
+  }
+  events::Envelope failed(bool final, const std::string& reason, std::int64_t sequence = 2) {
+    return payment("payment.failed", sequence,
+                   R"("status": "failed", "reason": ")" + reason + R"(", "final": )" + (final ? "true" : "false"));
+  }
+  events::Envelope parcel(const std::string& status, std::int64_t sequence, int shipment = 1, int pieces = 2) {
+    const auto key = testing::id<ShipmentId>(shipment).text();
+    return said(sequence == 1 ? "shipment.created" : "shipment.updated", key, sequence,
+                R"({"shipment_id": ")" + key + R"(", "lines": [{"line": 1, "sku": "MUG", "quantity": )" +
+                    std::to_string(pieces) +
+                    R"(}], "carrier": "ups", "tracking_number": "1Z999", "at": "2026-11-23T18:00:00.000Z",
+                    "status": ")" +
+                    status + '"');
+  }
+  std::string status() { return at(get("/v1/orders/" + id).body, "/status"); }
+  std::string said_of_order() {
+    std::string out;
+    for (auto& event : published())
+      if (event.topic.starts_with("order."))
+        out += (out.empty() ? "" : " ") + event.topic + ":" + at(event.data, "/status");
+    return out;
+  }
+  std::string id;
+
+ private:
+  int told_ = 0;
+  events::Envelope said(const std::string& topic, const std::string& key, std::int64_t sequence, std::string data) {
+    return {world.uuid(),
+            topic,
+            key,
+            sequence,
+            world.now() + Duration{++told_},
+            "",
+            data + R"(, "order_id": ")" + id + "\"}"};
+  }
+};
+
+TEST_CASE("from pending to delivered: each step is announced once, and the stock leaves when the parcel does") {
+  Ordered shop;
+  const std::vector<events::Envelope> story = {shop.failed(false, "card_declined"), shop.completed(3),
+                                               shop.parcel("label_created", 1),     shop.parcel("in_transit", 2),
+                                               shop.parcel("out_for_delivery", 3),  shop.parcel("delivered", 4)};
+  struct {
+    const char *status, *payment, *stock;
+  } seen[] = {
+      {"pending", "failed", "5 on hand, 2 held"},       {"paid", "succeeded", "5 on hand, 2 held"},
+      {"fulfilling", "succeeded", "5 on hand, 2 held"}, {"shipped", "succeeded", "3 on hand, 0 held"},
+      {"shipped", "succeeded", "3 on hand, 0 held"},    {"delivered", "succeeded", "3 on hand, 0 held"},
+  };
+  for (std::size_t i = 0; i < story.size(); ++i) {
+    CHECK(shop.hear(story[i]));
+    CHECK(shop.hear(story[i]));  // said twice
+    const auto order = shop.get("/v1/orders/" + shop.id).body;
+    CHECK(at(order, "/status") == seen[i].status);
+    CHECK(at(order, "/payment/status") == seen[i].payment);
+    CHECK(shop.stock() == seen[i].stock);
+  }
+  CHECK(shop.said_of_order() ==
+        "order.created:pending order.updated:paid order.updated:fulfilling order.updated:shipped "
+        "order.updated:delivered");
+  const auto order = shop.get("/v1/orders/" + shop.id).body;
+  CHECK(at(order, "/shipments/0/tracking_number") == "1Z999");
+  CHECK(at(order, "/shipments/0/status") == "delivered");
+  CHECK(at(order, "/payment/failure") == "");
+  CHECK(at(order, "/timeline/1/detail") == "card_declined");
+  CHECK(at(order, "/timeline/6/status") == "delivered");
+  CHECK(at(order, "/timeline/7/status") == "");
+  CHECK(shop.faults() == "[]");
+}
+
+TEST_CASE("a payment that failed for good cancels the order, returns its stock and says why") {
+  Ordered shop;
+  CHECK(shop.hear(shop.failed(true, "expired")));
+  const auto order = shop.get("/v1/orders/" + shop.id).body;
+  CHECK(at(order, "/status") == "cancelled");
+  CHECK(at(order, "/reason") == "expired");
+  CHECK(at(order, "/payment/status") == "failed");
+  CHECK(shop.stock() == "5 on hand, 0 held");
+  const auto said = shop.published().back();
+  CHECK(said.topic == "order.cancelled");
+  CHECK(said.sequence == 2);
+  CHECK(at(said.data, "/reason") == "expired");
+  CHECK(at(said.data, "/email") == "");
+  CHECK(at(said.data, "/shipping_address") == "");
+  CHECK(shop.faults() == "[]");
+  CHECK(shop.hear(shop.completed(3)));  // too late: payments hears order.cancelled and refunds
+  CHECK(shop.status() == "cancelled");
+  CHECK(shop.stock() == "5 on hand, 0 held");
+}
+
+TEST_CASE("a decline is shown, and moves nothing") {
+  Ordered shop;
+  CHECK(shop.hear(shop.failed(false, "insufficient_funds")));
+  const auto order = shop.get("/v1/orders/" + shop.id).body;
+  CHECK(at(order, "/status") == "pending");
+  CHECK(at(order, "/payment/failure") == "insufficient_funds");
+  CHECK(shop.stock() == "5 on hand, 2 held");
+  CHECK(shop.said_of_order() == "order.created:pending");
+}
+
+TEST_CASE("in whatever order topics arrive, and however often, the order ends the same and the stock adds up") {
+  std::mt19937 chance{20261123};
+  std::string told;
+  for (int round = 0; round < 40; ++round) {
+    Ordered shop;
+    std::vector<events::Envelope> story = {shop.failed(false, "card_declined", 2),
+                                           shop.completed(3),
+                                           shop.payment("payment.refunded", 4, R"("status": "partially_refunded")"),
+                                           shop.parcel("label_created", 1, 1, 1),
+                                           shop.parcel("in_transit", 2, 1, 1),
+                                           shop.parcel("delivered", 3, 1, 1),
+                                           shop.parcel("exception", 1, 2, 1),
+                                           shop.parcel("label_created", 2, 2, 1),
+                                           shop.parcel("out_for_delivery", 3, 2, 1),
+                                           shop.parcel("delivered", 4, 2, 1)};
+    if (round) {
+      const auto once = story;
+      for (auto& event : once)
+        if (chance() % 3 == 0) story.push_back(event);
+      std::ranges::shuffle(story, chance);
+    }
+    for (auto& event : story) REQUIRE(shop.hear(event));
+    const auto order = shop.get("/v1/orders/" + shop.id).body;
+    const auto end = at(order, "/status") + at(order, "/payment") + at(order, "/shipments") + at(order, "/timeline") +
+                     shop.stock() + shop.faults();
+    if (!round) {
+      told = end;
+      CHECK(at(order, "/status") == "delivered");
+      CHECK(shop.stock() == "3 on hand, 0 held");
+    }
+    CAPTURE(round);
+    CHECK(end == told);
+    CHECK(shop.published().back().topic == "order.updated");
+  }
+}
+
+TEST_CASE("the parcel's news before the payment's: skipped steps count as passed") {
+  Ordered shop;
+  CHECK(shop.hear(shop.parcel("in_transit", 2)));
+  CHECK(shop.status() == "shipped");
+  CHECK(shop.stock() == "3 on hand, 0 held");
+  CHECK(shop.hear(shop.completed()));
+  CHECK(shop.hear(shop.parcel("label_created", 1)));
+  CHECK(shop.status() == "shipped");
+  CHECK(at(shop.get("/v1/orders/" + shop.id).body, "/payment/status") == "succeeded");
+  CHECK(shop.stock() == "3 on hand, 0 held");
+  CHECK(shop.faults() == "[]");
+}
+
+TEST_CASE("a label refused for good is an open item: the order stays paid; a voided one takes it back there") {
+  Ordered shop;
+  shop.hear(shop.completed());
+  CHECK(shop.hear(shop.parcel("exception", 1)));
+  CHECK(shop.status() == "paid");
+  CHECK(at(shop.get("/v1/orders/" + shop.id).body, "/shipments/0/status") == "exception");
+  CHECK(shop.hear(shop.parcel("label_created", 2)));
+  CHECK(shop.status() == "fulfilling");
+  CHECK(shop.hear(shop.parcel("cancelled", 3)));
+  CHECK(shop.status() == "paid");
+  CHECK(shop.stock() == "5 on hand, 2 held");
+}
+
+TEST_CASE("two parcels: the stock leaves piece by piece, delivered is the order with the last") {
+  Ordered shop;
+  shop.hear(shop.completed());
+  shop.hear(shop.parcel("in_transit", 2, 1, 1));
+  CHECK(shop.stock() == "4 on hand, 1 held");
+  CHECK(shop.faults() == "[]");
+  shop.hear(shop.parcel("delivered", 3, 1, 1));
+  CHECK(shop.status() == "shipped");
+  shop.hear(shop.parcel("delivered", 2, 2, 1));
+  CHECK(shop.status() == "delivered");
+  CHECK(shop.stock() == "3 on hand, 0 held");
+  CHECK(shop.faults() == "[]");
+}
+
+TEST_CASE("an event of an order that we do not know is parked") {
+  Ordered shop;
+  shop.id = testing::id<OrderId>(999).text();
+  CHECK_FALSE(shop.hear(shop.completed()));
+}
+
+TEST_CASE("offers follow the catalogue: older news changes nothing, what is deleted or archived is not sold") {
+  Shop shop;
+  shop.offers("MUG", 1190, 1, 5);
+  shop.offers("MUG", 9999, 1, 4);
+  CHECK(shop.sql("SELECT prices->>'EUR' FROM offers") == "1190");
+  const auto version = shop.sql("SELECT version FROM offers");
+  shop.offers("MUG", 1190, 1, 6);  // news about something that has no price
+  CHECK(shop.sql("SELECT version FROM offers") == version);
+  shop.offers("CUP", 500, 1, 7);  // another SKU instead
+  CHECK(shop.sql("SELECT string_agg(sku, ' ') FROM offers") == "CUP");
+  const auto id = testing::id<ProductId>(1).text();
+  CHECK(shop.hear("product.deleted", R"({"product_id": ")" + id + R"(", "skus": ["CUP"]})", id, 9));
+  CHECK(shop.sql("SELECT count(*) FROM offers") == "0");
+  shop.offers("CUP", 500, 1, 8);  // late: it stays deleted
+  CHECK(shop.sql("SELECT count(*) FROM offers") == "0");
+}
+
+TEST_CASE("a SKU that moves to another product is sold as the newer one, whoever speaks first") {
+  Shop shop;
+  shop.offers("MUG", 1190, 1, 1);
+  shop.offers("MUG", 900, 2, 1);
+  shop.counts("MUG", 5);
+  CHECK(at(shop.order(Shop::wish(Shop::items("MUG", 1))).body, "/lines/0/unit_price/amount") == "900");
+  shop.offers("POT", 100, 1, 2);
+  CHECK(at(shop.order(Shop::wish(Shop::items("MUG", 1))).body, "/lines/0/unit_price/amount") == "900");
+}
+
+TEST_CASE("republish says every order's state once more, in its present version") {
+  Ordered shop;
+  const auto cancelled = shop.id;
+  shop.hear(shop.failed(true, "expired"));
+  const auto open = shop.ordered();
+  const auto before = shop.published().size();
+  CHECK(shop.await(republish(shop.database())) == 2);
+  const auto said = shop.published();
+  REQUIRE(said.size() == before + 2);
+  CHECK(said[before].topic == "order.cancelled");
+  CHECK(said[before].key == cancelled);
+  CHECK(said[before].sequence == 2);
+  CHECK(said[before + 1].topic == "order.updated");
+  CHECK(said[before + 1].key == open);
+  CHECK(at(said[before + 1].data, "/email") == "ann@example.com");
+}
+
+TEST_CASE("the audit counts orders by status and finds stock that does not add up") {
+  Ordered shop;
+  shop.ordered();
+  const auto audit = shop.get("/internal/orders/audit").body;
+  CHECK(at(audit, "/orders/pending") == "2");
+  CHECK(at(audit, "/data/0/lines/0/quantity") == "2");
+  CHECK(at(audit, "/data/0/total") == "2870");
+  CHECK(audit.find(R"("next_after":null)") != std::string::npos);
+  CHECK(at(shop.get("/internal/orders/audit?after=" + at(audit, "/data/0/order_id")).body, "/data/0/order_id") ==
+        at(audit, "/data/1/order_id"));
+  shop.sql("UPDATE stock SET held = held - 1");
+  CHECK(at(shop.get("/internal/orders/audit").body, "/stock_faults/0/sku") == "MUG");
+}
+
+}  // namespace acme::orders
