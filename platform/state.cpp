@@ -1,0 +1,33 @@
+#include "platform/state.hpp"
+
+namespace acme {
+namespace {
+
+struct State {
+  std::int64_t outbox = 0, oldest_outbox_s = 0, parked = 0, waiting_jobs = 0, dead_jobs = 0;
+};
+BOOST_DESCRIBE_STRUCT(State, (), (outbox, oldest_outbox_s, parked, waiting_jobs, dead_jobs))
+
+const pg::Statement<State()> state_sql{"platform.state", R"sql(
+  SELECT (SELECT count(*) FROM platform.outbox),
+         (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(time))::bigint, 0) FROM platform.outbox),
+         (SELECT count(*) FROM platform.parked),
+         (SELECT count(*) FROM platform.jobs WHERE state = 'waiting'),
+         (SELECT count(*) FROM platform.jobs WHERE state = 'dead')
+)sql"};
+
+const pg::Statement<int()> limit_sql{"platform.connection_limit", R"sql(
+  SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+)sql"};
+
+Task<Result<State>> show_state(Call& call) { co_return (co_await call.db().one(state_sql)).value(); }
+
+}  // namespace
+
+void add_state_route(Service& service) {
+  service.get("/internal/" + service.name + "/platform", show_state).internal();
+}
+
+Task<int> connection_limit(pg::Session& db) { co_return (co_await db.one(limit_sql)).value(); }
+
+}  // namespace acme
