@@ -17,9 +17,9 @@ int up(const UpOptions& options);
 
 struct ServeOptions {
   std::string home = ".acme";
-  std::string config;                 // TOML file; "" for <home>/acme.toml when it is there
-  std::vector<std::string> services;  // none: all eight
-  std::vector<std::string> settings;  // key=value
+  std::string config = {};                 // TOML file; "" for <home>/acme.toml when it is there
+  std::vector<std::string> services = {};  // none: all eight
+  std::vector<std::string> settings = {};  // key=value
 };
 int serve(const ServeOptions& options);
 

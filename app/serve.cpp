@@ -21,6 +21,7 @@
 #include "platform/observe/log.hpp"
 #include "platform/security/verifier.hpp"
 #include "platform/state.hpp"
+#include "services/auth/service.hpp"
 #include "services/gateway/edge.hpp"
 
 namespace acme::app {
@@ -61,7 +62,7 @@ class Process {
         settings_(settings),
         runtime_({.loops = settings.runtime.loops ? settings.runtime.loops : default_loops(),
                   .blocking_threads = settings.runtime.blocking_threads}),
-        verifier_({.rules = {.issuer = settings.tokens.issuer, .audience = settings.tokens.audience}}),
+        verifier_({.rules = auth::token_rules(config)}),
         log_(runtime_, settings.database("events")),
         disorder_(log_, {}, real_world()),
         group_(runtime_, "process") {

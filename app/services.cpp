@@ -46,7 +46,6 @@ ProcessSettings process_settings(const config::Config& config, const ServeOption
   ProcessSettings settings{.server = config.section<ServerSettings>("server"),
                            .runtime = config.section<RuntimeSettings>("runtime"),
                            .postgres = config.section<PostgresSettings>("postgres"),
-                           .tokens = config.section<TokenSettings>("tokens"),
                            .log = config.section<LogSettings>("log"),
                            .events = config.section<EventSettings>("events")};
   if (settings.postgres.host.empty()) settings.postgres.host = where.postgres_sockets();

@@ -31,10 +31,6 @@ struct PostgresSettings {
   int transactions = 4;  // connections for transactions, a service
 };
 BOOST_DESCRIBE_STRUCT(PostgresSettings, (), (host, port, transactions))
-struct TokenSettings {
-  std::string issuer = "https://localhost:8443", audience = "acme";
-};
-BOOST_DESCRIBE_STRUCT(TokenSettings, (), (issuer, audience))
 struct LogSettings {
   std::string file;  // "": standard output
   std::string level = "info";
@@ -50,7 +46,6 @@ struct ProcessSettings {
   ServerSettings server;
   RuntimeSettings runtime;
   PostgresSettings postgres;
-  TokenSettings tokens;
   LogSettings log;
   EventSettings events;
   pg::Options database(const std::string& name) const;

@@ -184,10 +184,20 @@ class Up {
              "server.address=" + options_.listen,
              "server.port=" + std::to_string(options_.port),
              "server.internal_port=" + std::to_string(options_.internal_port),
+             "server.certificate=" + home_.directory + "/certificate.pem",
+             "server.key=" + home_.secrets() + "/certificate_key.pem",
+             "log.file=" + home_.log(),
+             "auth.issuer=" + url(),
+             "payments.public_url=" + url(),
              "payments.stripe_url=" + provider(1),
              "payments.public_url=" + url(),
              "shipping.ups_url=" + provider(2),
+             // The sandbox's parcels travel in seconds, and it forgives questions.
+             std::string{"shipping.track_first_ms=1000"},
+             std::string{"shipping.track_longest_ms=5000"},
+             std::string{"shipping.ask_every_ms=1000"},
              "notifications.ses_url=" + provider(3),
+             "notifications.shop_url=" + url(),
          }) {
       command.push_back("--set");
       command.push_back(setting);

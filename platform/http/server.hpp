@@ -10,7 +10,7 @@ namespace acme::http {
 struct ServerOptions {
   std::string address = "127.0.0.1";  // or a Unix socket's path (begins with '/')
   int port = 0;                       // 0: any free one, see Server::port()
-  std::string certificate_file, key_file;  // PEM; both empty: plain HTTP
+  std::string certificate_file = {}, key_file = {};  // PEM; both empty: plain HTTP
   std::size_t header_limit = 16 * 1024;    // bytes of request line and fields; 431 past it (414 when the target alone is)
   std::size_t target_limit = 8 * 1024;
   Duration header_timeout{10'000}, body_timeout{30'000}, idle_timeout{75'000}, write_timeout{30'000};
