@@ -173,7 +173,7 @@ class Ups : public Carrier {
                            "/api/track/v1/reference/details/" + http::percent_encode(reference) +
                                "?locale=en_US&shipperNum=" + http::percent_encode(account_.number) +
                                "&fromPickUpDate=" + day(since - std::chrono::days{1}) +
-                               "&toPickUpDate=" + day(world_.now() + std::chrono::days{13}),
+                               "&toPickUpDate=" + day(since + std::chrono::days{13}),
                            "", deadline);
     if (!std::holds_alternative<http::Response>(answer)) co_return not_done(std::move(answer));
     auto& response = std::get<http::Response>(answer);

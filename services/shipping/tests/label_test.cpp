@@ -1,0 +1,423 @@
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <map>
+
+#include "commerce/ids.hpp"
+#include "platform/security/crypto.hpp"
+#include "platform/testing/testing.hpp"
+#include "sandbox/sandbox.hpp"
+#include "services/shipping/service.hpp"
+
+namespace acme::shipping {
+namespace {
+
+using testing::at;
+
+const auto ann = testing::id<UserId>(1), eve = testing::id<UserId>(2);
+
+/// The service, and UPS on loopback; both live in the same time. Parcels move by hand.
+struct Dock {
+  testing::TestWorld world;
+  sandbox::Sandbox outside{{.base_port = 0, .world = &world, .clock = {.parcel_step_ms = 0}}};
+  std::unique_ptr<testing::Room> room;
+
+  Dock() {
+    outside.start();
+    const auto directory =
+        (std::filesystem::temp_directory_path() / ("acme-dock-" + std::to_string(::getpid()))).string();
+    const auto& secrets = outside.options().secrets;
+    config::keep_secret(directory, "ups_client_id", secrets.ups_client_id);
+    config::keep_secret(directory, "ups_client_secret", secrets.ups_client_secret);
+    config::keep_secret(directory, "ups_push_credential", secrets.ups_push_credential);
+    room = std::make_unique<testing::Room>(service(config::Config::load(
+        "", {"acme.secrets=" + directory, "shipping.ups_url=" + outside.ups_url(), "shipping.asks=3"}, {})));
+    room->world = world;
+  }
+
+  static std::string order(int n) { return testing::id<OrderId>(n).text(); }
+  bool hear_order(int n = 1, std::string topic = "order.created", std::int64_t sequence = 1,
+                  std::string status = "pending", std::string postal_code = "75001") {
+    const std::string address = R"("shipping_address": {"name": "Ann Example", "line1": "1 Rue de Rivoli", "city":
+      "Paris", "postal_code": ")" +
+                                postal_code + R"(", "country": "FR", "phone": "+33123456789"},)";
+    return room->hear(topic,
+                      R"({"order_id": ")" + order(n) + R"(", "customer_id": ")" + ann.text() + R"(", "status": ")" +
+                          status + R"(",)" + (topic == "order.cancelled" ? "" : address) +
+                          R"("lines": [{"line": 1, "sku": "MUG", "quantity": 2, "weight_grams": 300}]})",
+                      order(n), sequence);
+  }
+  bool hear_payment(int n = 1) {
+    return room->hear("payment.completed", R"({"order_id": ")" + order(n) + R"(", "amount": 2890})",
+                      testing::id<PaymentId>(n).text(), 2);
+  }
+  void paid_order(int n = 1, std::string postal_code = "75001") {
+    hear_order(n, "order.created", 1, "pending", std::move(postal_code));
+    hear_payment(n);
+  }
+
+  std::string column(std::string name, int n = 1) {
+    return room->sql("SELECT " + name + "::text FROM shipments WHERE order_id = $1", testing::id<OrderId>(n));
+  }
+  /// "shipment.created label_created, shipment.updated in_transit"
+  std::string told() {
+    std::string out;
+    for (auto& event : room->published())
+      out += (out.empty() ? "" : ", ") + event.topic + " " + at(event.data, "/status");
+    return out;
+  }
+  /// Labels that UPS made and did not void, by order of purchase.
+  int labels_alive() {
+    int alive = 0;
+    for (auto& entry : outside.journal("ups")) {
+      if (entry.path.ends_with("/ship") && at(entry.response.text, "/body/ShipmentResponse/ShipmentResults") != "")
+        ++alive;
+      if (entry.method == "DELETE" && at(entry.response.text, "/body/VoidShipmentResponse") != "") --alive;
+    }
+    return alive;
+  }
+  int calls(std::string path) {
+    int count = 0;
+    for (auto& entry : outside.journal("ups")) count += entry.path.ends_with(path);
+    return count;
+  }
+  void work(Duration later = {}) {
+    world.advance(later);
+    room->run_jobs(200);
+  }
+};
+
+TEST_CASE("a paid order gets one label, its tracking number and its event, whichever half comes first") {
+  for (bool money_first : {false, true}) {
+    Dock dock;
+    if (money_first) dock.hear_payment();
+    dock.hear_order();
+    if (!money_first) dock.hear_payment();
+    dock.hear_payment();
+    dock.work();
+    CHECK(dock.told() == "shipment.created label_created");
+    CHECK(dock.labels_alive() == 1);
+    CHECK(dock.column("tracking_number").starts_with("1Z"));
+    CHECK(dock.room->sql("SELECT substring(image FROM 1 FOR 3)::text FROM labels") == "\\x474946");  // GIF
+    const auto event = dock.room->published().at(0);
+    CHECK(at(event.data, "/lines/0/quantity") == "2");
+    CHECK(event.sequence == 1);
+    dock.work(std::chrono::hours{24});
+    CHECK(dock.labels_alive() == 1);
+  }
+}
+
+TEST_CASE("UPS hears our shipment's id as reference of the shipment, and what it weighs with its packaging") {
+  Dock dock;
+  dock.paid_order();
+  dock.work();
+  for (auto& entry : dock.outside.journal("ups")) {
+    if (!entry.path.ends_with("/ship")) continue;
+    const std::string shipment = "/ShipmentRequest/Shipment";
+    CHECK(at(entry.request.text, shipment + "/ReferenceNumber/0/Value").starts_with("shp_"));
+    CHECK(at(entry.request.text, shipment + "/Package/0/PackageWeight/Weight") == "0.8");
+    CHECK(at(entry.request.text, shipment + "/Service/Code") == "11");
+  }
+}
+
+TEST_CASE("a lost answer: the label is found by its reference and kept, none is bought twice") {
+  Dock dock;
+  dock.paid_order(9);
+  dock.work();  // the token is there
+  dock.paid_order(1);
+  dock.outside.set_faults({.lost_answer_rate = 1}, "ups");
+  dock.work();
+  CHECK(dock.column("label") == "called");
+  CHECK(dock.told() == "shipment.created label_created");
+  dock.outside.set_faults({}, "ups");
+  dock.work(Duration{60'000});
+  CHECK(dock.told() == "shipment.created label_created, shipment.created label_created");
+  CHECK(dock.calls("/ship") == 2);
+  CHECK(dock.labels_alive() == 2);
+}
+
+TEST_CASE("while the reference cannot be found yet it is asked for again, not bought again") {
+  Dock dock;
+  dock.paid_order(9);
+  dock.work();
+  dock.paid_order(1);
+  dock.outside.set_faults({.lost_answer_rate = 1, .visibility_ms = 90'000}, "ups");
+  dock.work();
+  dock.outside.set_faults({.visibility_ms = 90'000}, "ups");
+  dock.work(Duration{60'000});
+  CHECK(dock.column("asks") == "1");
+  dock.work(Duration{60'000});
+  CHECK(dock.column("status") == "label_created");
+  CHECK(dock.calls("/ship") == 2);
+}
+
+TEST_CASE("a label given up for lost is replaced, and voided when it turns up") {
+  Dock dock;
+  dock.paid_order(9);
+  dock.work();
+  dock.paid_order(1);
+  dock.outside.set_faults({.lost_answer_rate = 1, .visibility_ms = 1'800'000}, "ups");
+  dock.work();
+  dock.outside.set_faults({.visibility_ms = 1'800'000}, "ups");
+  for (int minutes : {1, 2, 4}) dock.work(std::chrono::minutes{minutes});
+  CHECK(dock.column("status") == "label_created");
+  CHECK(dock.column("attempt") == "2");
+  CHECK(dock.labels_alive() == 3);  // one too many, and nobody can know it yet
+  dock.work(std::chrono::hours{1});
+  CHECK(dock.labels_alive() == 2);
+  CHECK(dock.room->sql("SELECT string_agg(state, ' ' ORDER BY reference) FROM labels WHERE shipment_id = "
+                       "(SELECT id FROM shipments WHERE order_id = $1)",
+                       testing::id<OrderId>(1)) == "void bought");
+}
+
+TEST_CASE("a process that dies around the call leaves exactly one label") {
+  Dock dock;
+  SUBCASE("after the intent, before the call") {
+    dock.paid_order();
+    dock.room->sql("UPDATE shipments SET label = 'called', called_at = $1", dock.world.now());
+    for (int minutes : {0, 1, 2, 4}) dock.work(std::chrono::minutes{minutes});
+  }
+  SUBCASE("after the call, before its outcome is stored") {
+    dock.paid_order();
+    dock.work();
+    dock.room->sql(
+        "UPDATE shipments SET label = 'called', called_at = $1, status = 'ready', tracking_number = NULL, "
+        "sequence = 0",
+        dock.world.now());
+    dock.room->sql("UPDATE labels SET state = 'called'");
+    dock.room->sql("DELETE FROM platform.outbox");
+    dock.room->sql(
+        "INSERT INTO platform.jobs (kind, key, payload) SELECT 'shipping.buy_label', key, payload "
+        "FROM platform.jobs WHERE kind = 'shipping.track'");
+    dock.work();
+  }
+  CHECK(dock.column("status") == "label_created");
+  CHECK(dock.labels_alive() == 1);
+  CHECK(dock.told() == "shipment.created label_created");
+}
+
+TEST_CASE("a label refused for good is an exception until staff corrects the address") {
+  Dock dock;
+  dock.paid_order(1, "00000");
+  dock.work();
+  CHECK(dock.told() == "shipment.created exception");
+  CHECK(at(dock.room->published().at(0).data, "/reason").contains("Address Validation"));
+  const auto shipment = at(dock.room->published().at(0).data, "/shipment_id");
+  dock.room->sign_in(eve.text(), {"fulfilment"}, {"shipments:read", "shipments:write"});
+  const auto path = "/v1/shipments/" + shipment + "/label";
+  const auto refused = dock.room->post(path, R"({"address": {"name": "", "line1": "x", "city": "Paris",
+    "postal_code": "75001", "country": "ZZ"}})");
+  CHECK(refused.status == 400);
+  CHECK(at(refused.body, "/errors/0/pointer") == "/address/name");
+  CHECK(dock.room
+            ->post(path, R"({"address": {"name": "Ann", "line1": "1 Rue de Rivoli", "city": "Paris",
+    "postal_code": "75001", "country": "FR"}})")
+            .status == 202);
+  dock.work();
+  CHECK(dock.told() == "shipment.created exception, shipment.updated label_created");
+  CHECK(dock.labels_alive() == 1);
+  CHECK(dock.room->post(path, "{}").status == 409);
+}
+
+TEST_CASE("the parcel is followed by polls that back off, and every step is told") {
+  Dock dock;
+  dock.paid_order();
+  dock.work();
+  const auto number = dock.column("tracking_number");
+  for (auto stage : {"picked_up", "in_transit", "out_for_delivery"}) CHECK(dock.outside.advance_parcel(number, stage));
+  dock.work(std::chrono::hours{7});
+  CHECK(dock.outside.advance_parcel(number, "delivered"));
+  dock.work(std::chrono::hours{7});
+  CHECK(dock.told() ==
+        "shipment.created label_created, shipment.updated in_transit, shipment.updated out_for_delivery, "
+        "shipment.updated delivered");
+  CHECK(dock.room->sql("SELECT count(*) FROM platform.jobs WHERE kind = 'shipping.track'") == "0");
+  dock.room->sign_in(ann.text());
+  const auto id = at(dock.room->published().at(0).data, "/shipment_id");
+  const auto seen = dock.room->get("/v1/shipments/" + id).body;
+  CHECK(at(seen, "/tracking/0/status") == "delivered");
+  CHECK(at(seen, "/tracking/0/place") == "Paris, FR");
+}
+
+TEST_CASE("a push makes us look now, with the right credential only, and says nothing by itself") {
+  Dock dock;
+  dock.paid_order();
+  dock.work();
+  const auto number = dock.column("tracking_number");
+  dock.outside.advance_parcel(number, "picked_up");
+  const auto hooks = dock.outside.take_webhooks("ups");
+  REQUIRE_FALSE(hooks.empty());
+  const auto polls = dock.calls("/api/track/v1/details/" + number);
+  dock.room->as.subject = "";
+  for (auto& hook : hooks) CHECK(dock.room->post("/v1/webhooks/ups", hook.body, hook.headers).status == 204);
+  CHECK(dock.told() == "shipment.created label_created");
+  dock.work();
+  CHECK(dock.told() == "shipment.created label_created, shipment.updated in_transit");
+  CHECK(dock.calls("/api/track/v1/details/" + number) <= polls + static_cast<int>(hooks.size()));
+
+  const std::string lie = R"({"trackingNumber": ")" + number + R"(", "activityStatus": {"type": "D", "code": "011"}})";
+  CHECK(dock.room->post("/v1/webhooks/ups", lie).status == 401);
+  CHECK(dock.room->post("/v1/webhooks/ups", lie, {{"credential", "wrong"}}).status == 401);
+  const auto secret = dock.outside.options().secrets.ups_push_credential;
+  CHECK(dock.room->post("/v1/webhooks/ups", lie, {{"credential", secret}}).status == 204);
+  dock.work();
+  CHECK_FALSE(dock.told().contains("delivered"));
+  for (auto body : {"", "[]", "{}", R"({"trackingNumber": 7})", "not json"}) {
+    CAPTURE(body);
+    CHECK(dock.room->post("/v1/webhooks/ups", body, {{"credential", secret}}).status == 400);
+  }
+  CHECK(dock.room->post("/v1/webhooks/ups", R"({"trackingNumber": "1ZUNKNOWN"})", {{"credential", secret}}).status ==
+        204);
+}
+
+TEST_CASE("a cancelling order is answered: cancelled before the parcel leaves, refused after") {
+  Dock dock;
+  SUBCASE("before the label") {
+    dock.paid_order();
+    dock.hear_order(1, "order.updated", 2, "cancelling");
+    dock.work();
+    CHECK(dock.told() == "shipment.updated cancelled");
+    CHECK(dock.calls("/ship") == 0);
+  }
+  SUBCASE("labelled") {
+    dock.paid_order();
+    dock.work();
+    dock.hear_order(1, "order.updated", 2, "cancelling");
+    dock.work();
+    CHECK(dock.told() == "shipment.created label_created, shipment.updated cancelled");
+    CHECK(dock.labels_alive() == 0);
+  }
+  SUBCASE("labelled, and the answer to the void is lost") {
+    dock.paid_order();
+    dock.work();
+    dock.hear_order(1, "order.updated", 2, "cancelling");
+    dock.outside.set_faults({.lost_answer_rate = 1}, "ups");
+    dock.work();
+    dock.outside.set_faults({}, "ups");
+    dock.work(Duration{60'000});
+    CHECK(dock.told() == "shipment.created label_created, shipment.updated cancelled");
+    CHECK(dock.room->sql("SELECT state FROM labels") == "void");
+  }
+  SUBCASE("handed over, though we did not know it") {
+    dock.paid_order();
+    dock.work();
+    dock.outside.advance_parcel(dock.column("tracking_number"), "picked_up");
+    dock.hear_order(1, "order.updated", 2, "cancelling");
+    dock.work();
+    CHECK(dock.told().starts_with("shipment.created label_created, shipment.updated cancel_refused"));
+    CHECK(dock.labels_alive() == 1);
+  }
+  SUBCASE("cancelled before it was heard of") {
+    dock.hear_order(1, "order.cancelled", 3, "cancelled");
+    dock.paid_order();
+    dock.work();
+    CHECK(dock.told() == "");
+    CHECK(dock.calls("/ship") == 0);
+  }
+}
+
+TEST_CASE("with UPS failing a fifth of the time every order has exactly one label in the end, and is delivered") {
+  Dock dock;
+  constexpr int orders = 25;
+  dock.outside.set_faults({.error_rate = 0.1, .lost_answer_rate = 0.1, .visibility_ms = 30'000, .seed = 5}, "ups");
+  for (int n = 1; n <= orders; ++n) dock.paid_order(n);
+  for (int i = 0; i < 60; ++i) dock.work(std::chrono::minutes{2});
+  CHECK(dock.room->sql("SELECT count(*) FROM shipments WHERE status = 'label_created'") == std::to_string(orders));
+  for (int i = 0; i < 6; ++i) dock.work(std::chrono::hours{12});  // stragglers are found
+  CHECK(dock.labels_alive() == orders);
+  CHECK(dock.room->sql("SELECT count(*) FROM (SELECT FROM labels WHERE state = 'bought' GROUP BY shipment_id "
+                       "HAVING count(*) <> 1) AS wrong") == "0");
+  for (int n = 1; n <= orders; ++n) dock.outside.advance_parcel(dock.column("tracking_number", n), "delivered");
+  for (int i = 0; i < 10; ++i) dock.work(std::chrono::hours{7});
+  CHECK(dock.room->sql("SELECT count(*) FROM shipments WHERE status = 'delivered'") == std::to_string(orders));
+  std::map<std::string, int> created;
+  for (auto& event : dock.room->published()) created[event.key] += event.topic == "shipment.created";
+  CHECK(created.size() == orders);
+  for (auto& [shipment, times] : created) CHECK(times == 1);
+}
+
+TEST_CASE("while UPS is away orders wait, and go when it is back") {
+  Dock dock;
+  dock.outside.set_faults({.error_rate = 1, .seed = 3}, "ups");
+  dock.paid_order();
+  for (int i = 0; i < 5; ++i) dock.work(std::chrono::minutes{1});
+  CHECK(dock.told() == "");
+  dock.outside.set_faults({}, "ups");
+  for (int i = 0; i < 30; ++i) dock.work(std::chrono::minutes{5});
+  CHECK(dock.told() == "shipment.created label_created");
+  for (int i = 0; i < 6; ++i) dock.work(std::chrono::hours{12});
+  CHECK(dock.labels_alive() == 1);
+}
+
+TEST_CASE("buyers see their own shipments, staff all of them with the label") {
+  Dock dock;
+  dock.paid_order();
+  dock.room->sign_in(ann.text());
+  CHECK(dock.room->get("/v1/orders/" + Dock::order(1) + "/shipments").body == R"({"data":[],"next_cursor":null})");
+  dock.work();
+  const auto list = dock.room->get("/v1/orders/" + Dock::order(1) + "/shipments").body;
+  const auto id = at(list, "/data/0/id");
+  CHECK(at(list, "/data/0/status") == "label_created");
+  const auto mine = dock.room->get("/v1/shipments/" + id);
+  CHECK(mine.status == 200);
+  CHECK(at(mine.body, "/label/image").empty());
+  CHECK(
+      dock.room->request("GET", "/v1/shipments/" + id, "", {{"If-None-Match", std::string{*mine.headers.get("ETag")}}})
+          .status == 304);
+  CHECK(dock.room->post("/v1/shipments/" + id + "/cancel", "{}").status == 403);
+
+  dock.room->sign_in(eve.text());
+  CHECK(dock.room->get("/v1/shipments/" + id).status == 404);
+  CHECK(dock.room->get("/v1/orders/" + Dock::order(1) + "/shipments").status == 404);
+  CHECK(dock.room->get("/v1/shipments/shp_nonsense").status == 404);
+
+  dock.room->sign_in(eve.text(), {"fulfilment"}, {"shipments:read", "shipments:write"});
+  CHECK(security::parse_base64(at(dock.room->get("/v1/shipments/" + id).body, "/label/image"))->starts_with("GIF"));
+  const auto path = "/v1/shipments/" + id + "/cancel";
+  const auto first = dock.room->post(path, "{}", {{"Idempotency-Key", "k"}});
+  CHECK(first.status == 202);
+  CHECK(dock.room->post(path, "{}", {{"Idempotency-Key", "k"}}).body == first.body);
+  CHECK(dock.room->post(path, R"({"why": "because"})").status == 400);
+  dock.work();
+  CHECK(dock.labels_alive() == 0);
+  CHECK(dock.room->post(path, "{}").status == 409);
+  CHECK(dock.room->post("/v1/shipments/" + testing::id<ShipmentId>(99).text() + "/cancel", "{}").status == 404);
+}
+
+TEST_CASE("the audit shows each order's shipment, its lines and how many of its labels live") {
+  Dock dock;
+  dock.paid_order(1);
+  dock.paid_order(2);
+  dock.hear_order(3);
+  dock.work();
+  const auto first = dock.room->get("/internal/shipping/audit?limit=2").body;
+  CHECK(at(first, "/data/0/order_id") == Dock::order(1));
+  CHECK(at(first, "/data/0/labels_alive") == "1");
+  CHECK(at(first, "/data/0/lines/0/quantity") == "2");
+  CHECK(at(first, "/next") == Dock::order(2));
+  const auto second = dock.room->get("/internal/shipping/audit?limit=2&after=" + Dock::order(2)).body;
+  CHECK(at(second, "/data/0/status") == "waiting");
+  CHECK(at(second, "/next").empty());
+}
+
+TEST_CASE("no amount is stored") {
+  Dock dock;
+  dock.paid_order();
+  dock.work();
+  CHECK(dock.room->sql("SELECT count(*) FROM shipments AS s WHERE to_jsonb(s)::text LIKE '%2890%'") == "0");
+}
+
+TEST_CASE("events that lack what shipping needs are parked") {
+  Dock dock;
+  CHECK_FALSE(dock.room->hear("order.created", R"({"order_id": "ord_x"})"));
+  CHECK_FALSE(dock.room->hear("payment.completed", "{}"));
+  CHECK(dock.room->sql("SELECT count(*) FROM shipments") == "0");
+}
+
+TEST_CASE("every statement of shipping fits its schema") {
+  Dock dock;
+  CHECK(dock.room->statement_faults() == "");
+}
+
+}  // namespace
+}  // namespace acme::shipping
