@@ -19,11 +19,11 @@ void write(json::Writer& to, const Rate& rate);
 
 struct Faults {
   std::int64_t latency_ms = 0;     // of a call, up to; half of it before the call acts, half after
-  Rate error_rate;                 // 500, 429, 409 … as the provider says them; some of them after the call has acted
-  Rate lost_answer_rate;           // acts, then closes the connection
-  Rate duplicate_rate;             // a webhook comes twice
-  Rate reorder_rate;               // a webhook is overtaken by later ones
-  Rate drop_rate;                  // a webhook never comes (Stripe's are found by GET /v1/events)
+  Rate error_rate = 0;             // 500, 429, 409 … as the provider says them; some of them after the call has acted
+  Rate lost_answer_rate = 0;       // acts, then closes the connection
+  Rate duplicate_rate = 0;         // a webhook comes twice
+  Rate reorder_rate = 0;           // a webhook is overtaken by later ones
+  Rate drop_rate = 0;              // a webhook never comes (Stripe's are found by GET /v1/events)
   std::int64_t delay_ms = 0;       // of a webhook, up to
   std::int64_t visibility_ms = 0;  // until UPS finds a shipment by its reference
   std::int64_t seed = 1;

@@ -29,12 +29,12 @@ struct Secrets {
 
 struct Options {
   std::string address = "127.0.0.1";
-  std::string host = "localhost";  // in the links we hand out: 3-D Secure's page, SNS's certificate
-  int base_port = 8090;            // control, then Stripe, UPS, SES; 0: any free ports, see the accessors
-  std::string state_directory;     // survives kill -9 there; "": memory only
+  std::string host = "localhost";    // in the links we hand out: 3-D Secure's page, SNS's certificate
+  int base_port = 8090;              // control, then Stripe, UPS, SES; 0: any free ports, see the accessors
+  std::string state_directory = {};  // survives kill -9 there; "": memory only
   Secrets secrets = {};
-  std::string webhook_url;      // "https://localhost:8443"; "": webhooks wait for take_webhooks()
-  std::string webhook_ca_file;  // PEM, trusted beside the system's for webhook_url
+  std::string webhook_url = {};      // "https://localhost:8443"; "": webhooks wait for take_webhooks()
+  std::string webhook_ca_file = {};  // PEM, trusted beside the system's for webhook_url
   std::string aws_region = "eu-west-1";
   std::string topic = "arn:aws:sns:eu-west-1:123456789012:acme-ses";          // SNS topic of SES's events
   std::vector<std::string> verified_domains = {"acme.example", "localhost"};  // SES sends for these
