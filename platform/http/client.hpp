@@ -15,15 +15,15 @@ struct NoAnswer : std::runtime_error {
 };
 
 struct ClientOptions {
-  std::string base_url;  // "https://api.stripe.com"; its host and port are the only ones that may be called
+  std::string base_url = {};  // "https://api.stripe.com"; its host and port are the only ones that may be called
   Duration connect_timeout{3'000}, timeout{30'000};
   std::size_t max_response = 4 * 1024 * 1024;
   int max_connections = 32;  // per loop
   /// True where sending a POST twice is harmless: libcurl repeats a request that met a dying idle connection. Otherwise
   /// a POST or PATCH without Idempotency-Key gets a fresh connection.
   bool repeatable_posts = false;
-  std::string ca_file;  // PEM of further authorities to trust ("" for the system's alone): the local one of a
-                        // developer's machine
+  std::string ca_file = {};  // PEM of further authorities to trust ("" for the system's alone): the local one of a
+                             // developer's machine
 };
 
 /// One per provider; usable from every loop.
