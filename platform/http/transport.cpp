@@ -54,7 +54,10 @@ void hold(Response& response, std::shared_ptr<Slots::Slot> slot) {
   };
   auto held = std::make_shared<Held>(std::move(response.stream), std::move(slot));
   response.stream = [held](BodyWriter& to) -> Task<> {
-    return [](std::shared_ptr<Held> h, BodyWriter& out) -> Task<> { co_await h->stream(out); }(held, to);
+    return [](std::shared_ptr<Held> h, BodyWriter& out) -> Task<> {
+      co_await h->stream(out);
+      h->slot = nullptr;
+    }(held, to);
   };
 }
 

@@ -174,7 +174,6 @@ TEST_CASE("a call means the same in one process and between two") {
       auto second = seam.call("GET", "/stream");
       CHECK(seam.call("GET", "/echo").status == 503);
       seam.all_of(first);
-      first.stream = nullptr;
       CHECK(seam.call("GET", "/echo").status == 201);
     }
     SUBCASE("a body streams in, and may be refused before its end") {
