@@ -164,7 +164,7 @@ class Demo {
     const auto id = order.text("/id");
     const auto declined = until(customer_, "/v1/orders/" + id, 30s, "The decline",
                                 [](const Reply& reply) { return !reply.text("/payment/failure").empty(); });
-    const auto why = declined.text("/payment/failure/message");
+    const auto why = declined.text("/payment/failure");
     story_.tell("The card is declined" + (why.empty() ? "." : ": " + why));
     expect(customer_.post("/v1/orders/" + id + "/payment", R"({"payment_method": "pm_card_visa"})",
                           {{"Idempotency-Key", key()}}),
