@@ -39,7 +39,7 @@ TEST_CASE("every message there is can be written in every language, with nothing
 TEST_CASE("what a buyer or a merchant wrote is text in a mail, never HTML") {
   auto attacked = order();
   attacked.shipping_address->name = R"(<script>alert("x")</script>)";
-  attacked.lines[0].title = R"(Mug" onload="alert(1)"><img src=x>)";
+  attacked.lines[0].title = R"x(Mug" onload="alert(1)"><img src=x>)x";
   attacked.number = "A-1</title><b>";
   for (Kind kind : enumerators<Kind>()) {
     CAPTURE(name(kind));
