@@ -233,10 +233,12 @@ Task<Outcome> cancel_intent(Job& job, PaymentJob work) {
     if (refusal.verdict == stripe::Verdict::again || refusal.verdict == stripe::Verdict::ask) co_return again(refusal);
     if (refusal.verdict != stripe::Verdict::unexpected_state) co_return troubled(refusal);
     // Paid, cancelled before, or with the bank: the PaymentIntent's status decides.
-    if (refusal.error.payment_intent)
-      cancelled = std::move(*refusal.error.payment_intent);
-    else
+    if (refusal.error.payment_intent) {
+      auto intent = std::move(*refusal.error.payment_intent);  // the assignment destroys the refusal first
+      cancelled = std::move(intent);
+    } else
       cancelled = co_await stripe_of(job).find(errand(job), *payment->intent_id);
+    }
     if (!cancelled) co_return again(cancelled.error());
   }
   if (cancelled->status == "processing") co_return Retry{"the bank is processing it", Duration{60'000}, false};
