@@ -236,7 +236,7 @@ Task<Outcome> cancel_intent(Job& job, PaymentJob work) {
     if (refusal.error.payment_intent) {
       auto intent = std::move(*refusal.error.payment_intent);  // the assignment destroys the refusal first
       cancelled = std::move(intent);
-    } else
+    } else {
       cancelled = co_await stripe_of(job).find(errand(job), *payment->intent_id);
     }
     if (!cancelled) co_return again(cancelled.error());
