@@ -475,6 +475,7 @@ Task<Result<CategoryTree>> list_categories(Call& call) {
 }
 
 Task<Result<Suggestions>> suggest(Call& call, Query<SuggestQuery> query) {
+  if (query->q.value.empty()) co_return refuse(invalid("?q", "is required"));
   Suggestions out;
   auto words = words_of(query->q.value);
   if (words.empty()) co_return out;

@@ -127,7 +127,7 @@ CREATE TABLE search (
   terms text[] NOT NULL,      -- "category:kitchen/mugs", "vendor:Acme", "tag:gift", "option.size:L"
   words tsvector NOT NULL,
   PRIMARY KEY (currency, product_id)
-) WITH (fillfactor = 85, toast_tuple_target = 256);  -- words out of line: counting reads narrow rows
+) WITH (fillfactor = 85);
 CREATE INDEX search_by_price ON search (currency, price_from, product_id);
 CREATE INDEX search_by_title ON search (currency, title, product_id);
 CREATE INDEX search_by_product ON search (product_id);
@@ -253,7 +253,7 @@ BEGIN
     page := format('AND (%s, product_id) %s (%L::%s, %L::uuid)', key_of, beyond, after_key, type_of, after_id);
   END IF;
   RETURN QUERY EXECUTE format($sql$
-    SELECT product_id, handle, title::text, vendor, price_from, image, in_stock, %s::text
+    SELECT product_id, handle, title::text, vendor, price_from, image, in_stock, %s::text AS key
       FROM %s
      WHERE %s %s
      ORDER BY %s product_id %s
