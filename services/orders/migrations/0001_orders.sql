@@ -176,6 +176,7 @@ DECLARE
   known      text[];
   free       bigint[];
   slots      integer[];
+  with_carts boolean := cardinality(array_remove(order_carts, NULL)) > 0;
   enough     boolean;
   i          integer;
   j          integer := 1;
@@ -203,7 +204,7 @@ BEGIN
          ON NOT claimed[asked.i] AND stored.scope = 'orders.place' AND stored.key = asked.key;
 
   IF true = ANY (claimed) THEN
-    IF cardinality(array_remove(order_carts, NULL)) > 0 THEN
+    IF with_carts THEN
       PERFORM FROM carts WHERE id = ANY (order_carts) ORDER BY id FOR UPDATE;
       SELECT array_agg(CASE WHEN outcomes[asked.i] IS NULL AND asked.cart IS NOT NULL AND cart.id IS NULL
                             THEN 'cart_changed' ELSE outcomes[asked.i] END ORDER BY asked.i) INTO outcomes
@@ -227,20 +228,21 @@ BEGIN
       outcomes[i] := coalesce(outcomes[i], 'offer_changed');
     END LOOP;
 
-    SELECT coalesce(bool_and(stock.free >= demand.quantity), true) INTO enough
+    SELECT coalesce(bool_and(coalesce(stock.free, 0) >= demand.quantity), true) INTO enough
       FROM (SELECT line.sku, sum(line.quantity) AS quantity
               FROM unnest(line_orders, skus, quantities) AS line (place, sku, quantity)
              WHERE outcomes[line.place] IS NULL
              GROUP BY line.sku) AS demand
-           LEFT JOIN LATERAL (SELECT coalesce(free[array_position(known, demand.sku)], 0) AS free) AS stock ON true;
+           LEFT JOIN unnest(known, free) AS stock (sku, free) USING (sku);
     IF enough THEN
       FOR i IN 1..count LOOP
         outcomes[i] := coalesce(outcomes[i], 'placed');
       END LOOP;
     ELSE
       -- Not enough for all: first come, first served, an order whole or not at all.
-      SELECT array_agg(array_position(known, line.sku) ORDER BY line.j) INTO slots
-        FROM unnest(skus) WITH ORDINALITY AS line (sku, j);
+      SELECT array_agg(stock.slot ORDER BY line.j) INTO slots
+        FROM unnest(skus) WITH ORDINALITY AS line (sku, j)
+             LEFT JOIN unnest(known) WITH ORDINALITY AS stock (sku, slot) USING (sku);
       FOR i IN 1..count LOOP
         last := j;
         WHILE last <= cardinality(skus) AND line_orders[last] = i LOOP
@@ -309,14 +311,18 @@ BEGIN
       SELECT 'order.created', said.key, 1, said.traceparent, said.data
         FROM unnest(event_keys, traceparents, event_data) WITH ORDINALITY AS said (key, traceparent, data, i)
        WHERE placed[said.i] ORDER BY said.i;
-      DELETE FROM carts WHERE id IN (SELECT order_carts[made.i] FROM unnest(placed) WITH ORDINALITY AS made (placed, i)
-                                      WHERE made.placed);
+      IF with_carts THEN
+        DELETE FROM carts WHERE id IN (SELECT order_carts[made.i] FROM unnest(placed) WITH ORDINALITY AS made (placed, i)
+                                        WHERE made.placed);
+      END IF;
     END IF;
     -- A refusal changed nothing: its key is free again, and is judged anew.
-    DELETE FROM platform.idempotency
-     WHERE scope = 'orders.place'
-       AND key IN (SELECT keys[made.i] FROM unnest(outcomes) WITH ORDINALITY AS made (outcome, i)
-                    WHERE claimed[made.i] AND made.outcome <> 'placed');
+    IF placed IS NULL OR false = ANY (placed) THEN
+      DELETE FROM platform.idempotency
+       WHERE scope = 'orders.place'
+         AND key IN (SELECT keys[made.i] FROM unnest(outcomes) WITH ORDINALITY AS made (outcome, i)
+                      WHERE claimed[made.i] AND made.outcome <> 'placed');
+    END IF;
   END IF;
 
   RETURN QUERY

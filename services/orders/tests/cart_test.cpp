@@ -70,6 +70,8 @@ TEST_CASE("If-Match guards a cart against another tab; without it the last one w
   CHECK(shop.put(path + "/items/MUG", R"({"quantity": 2})", {{"If-Match", tag}}).status == 412);
   CHECK(shop.del(path + "/items/MUG", {{"If-Match", tag}}).status == 412);
   CHECK(shop.put(path + "/destination", R"({"country": "DE"})", {{"If-Match", tag}}).status == 412);
+  for (auto none : {"", "\"", "\"\"", "2", "\"x\"", "W/\"2\"", "\"-2\"", "\"99999999999999999999\""})
+    CHECK(shop.put(path + "/items/MUG", R"({"quantity": 2})", {{"If-Match", none}}).status == 412);
   CHECK(shop.put(path + "/items/MUG", R"({"quantity": 3})", {{"If-Match", "*"}}).status == 200);
   CHECK(shop.put(path + "/items/MUG", R"({"quantity": 4})").status == 200);
   const auto fresh = std::string{*shop.get(path).headers.get("ETag")};

@@ -1,5 +1,7 @@
 // Many at once, for real: commits, two loops, locks.
+#include <algorithm>
 #include <atomic>
+#include <future>
 #include <thread>
 
 #include "platform/http/router.hpp"
@@ -157,6 +159,129 @@ TEST_CASE("an order is one round trip and one commit; those that wait share one"
   const auto used = commits() - before - 1;
   MESSAGE("128 orders at once took " << used << " commits");
   CHECK(used < 128);
+}
+
+/// Holds the row of a SKU, as a transaction elsewhere would, until it is let go.
+struct Held {
+  Held(Crowd& shop, const std::string& sku) : lease(testing::runtime().wait(0, take(shop.database(), sku))) {}
+  ~Held() { testing::runtime().wait(0, give_back(std::move(lease))); }
+  static Task<std::unique_ptr<pg::Database::Lease>> take(pg::Database& database, std::string sku) {
+    static const pg::Statement<std::int64_t(std::string)> hold_sql{"test.hold", R"sql(
+      SELECT on_hand FROM stock WHERE sku = $1 FOR UPDATE
+    )sql"};
+    auto lease = co_await database.begin(in(Duration{5'000}));
+    co_await lease->transaction().one(hold_sql, sku);
+    co_return lease;
+  }
+  static Task<> give_back(std::unique_ptr<pg::Database::Lease> lease) { co_await lease->rollback(); }
+  std::unique_ptr<pg::Database::Lease> lease;
+};
+
+TEST_CASE("a buyer who goes away in the middle of a batch takes nobody along") {
+  Crowd shop;
+  shop.sells("MUG", 1190, 50, 1);
+  auto& runtime = testing::runtime();
+  const auto buys = [&](int i) {
+    return shop.router.handle(shop.wants(Shop::wish(Shop::items("MUG", 1)), "k" + std::to_string(i)));
+  };
+  std::vector<int> statuses(10);
+  std::vector<std::jthread> people;
+  {
+    const Held row{shop, "MUG"};
+    // The first leads, is sent and waits for the row; the others queue behind it. Then it goes away.
+    std::jthread first(
+        [&] { CHECK_THROWS_AS(runtime.wait(0, with_deadline(buys(0), in(Duration{100}))), DeadlinePassed); });
+    for (int i = 1; i < 10; ++i)
+      people.emplace_back([&, i] { statuses[static_cast<std::size_t>(i)] = runtime.wait(0, buys(i)).status; });
+    first.join();
+  }
+  people.clear();
+  CHECK(std::ranges::count(statuses, 201) == 9);
+  statuses[0] = runtime.wait(0, buys(0)).status;  // asked again with its key
+  CHECK(statuses[0] == 201);
+  CHECK(shop.sql("SELECT count(*) FROM orders") == "10");
+  CHECK(shop.stock() == "50 on hand, 10 held");
+}
+
+TEST_CASE("stock that somebody locks for longer than a lock may take is waited for, not refused") {
+  Crowd shop;
+  shop.sells("MUG", 1190, 50, 1);
+  std::promise<int> status;
+  std::jthread buyer;
+  {
+    const Held row{shop, "MUG"};
+    buyer = std::jthread([&] {
+      status.set_value(
+          testing::runtime().wait(1, shop.router.handle(shop.wants(Shop::wish(Shop::items("MUG", 1)), "k"))).status);
+    });
+    CHECK(status.get_future().wait_for(std::chrono::milliseconds{700}) == std::future_status::timeout);
+  }
+  buyer.join();
+  CHECK(shop.stock() == "50 on hand, 1 held");
+}
+
+TEST_CASE("an order that PostgreSQL refuses does not spoil those of its batch") {
+  Crowd shop;
+  shop.sells("MUG", 1190, 500, 1);
+  shop.sql("ALTER TABLE orders ADD CHECK (email <> 'mallory@example.com')");
+  std::vector<http::Request> requests;
+  for (int i = 0; i < 60; ++i) {
+    auto body = Shop::wish(Shop::items("MUG", 1));
+    if (i % 20 == 7) body.replace(body.find("ann@"), 3, "mallory");
+    requests.push_back(shop.wants(body, "k" + std::to_string(i)));
+  }
+  int placed = 0, failed = 0;
+  for (auto& answer : shop.rush(std::move(requests))) {
+    placed += answer.status == 201;
+    failed += answer.status == 500;
+  }
+  CHECK(placed == 57);
+  CHECK(failed == 3);
+  CHECK(shop.stock() == "500 on hand, 57 held");
+}
+
+/// A browser that follows an order, and goes away when it has seen enough.
+struct Gone : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+class Browser : public http::BodyWriter {
+ public:
+  explicit Browser(std::size_t changes) : missing_(changes) {}
+  Task<> write(std::string piece) override {
+    text += piece;
+    first.set();
+    if (--missing_ == 0) throw Gone("seen enough");
+    co_return;
+  }
+  std::string text;
+  Signal first;
+
+ private:
+  std::size_t missing_;
+};
+
+TEST_CASE("whoever follows an order hears of each change while it happens") {
+  Crowd shop;
+  shop.sells("MUG", 1190, 50, 1);
+  const auto id = shop.ordered();
+  auto request = shop.wants("", "");
+  request.method = "GET";
+  request.target = "/v1/orders/" + id + "/events";
+  const auto response = testing::runtime().wait(1, shop.router.handle(std::move(request)));
+  REQUIRE(response.stream);
+  Browser browser{2};
+  std::jthread following([&] {
+    CHECK_THROWS_AS(testing::runtime().wait(1, with_deadline(response.stream(browser), in(Duration{60'000}))), Gone);
+  });
+  REQUIRE(testing::runtime().wait(0, browser.first.wait(Duration{60'000})));
+  const auto payment = testing::id<PaymentId>(1).text();
+  CHECK(shop.hear("payment.completed",
+                  R"({"payment_id": ")" + payment + R"(", "order_id": ")" + id + R"(", "status": "succeeded"})",
+                  payment, 2));
+  following.join();
+  CHECK(browser.text.starts_with("id: 1\nevent: order\ndata: {"));
+  CHECK(browser.text.find("\n\nid: 2\nevent: order\ndata: {") != std::string::npos);
+  CHECK(browser.text.find(R"("status":"paid")") != std::string::npos);
 }
 
 }  // namespace acme::orders
