@@ -1,8 +1,6 @@
 #include <doctest/doctest.h>
 
-#include "platform/postgres/database.hpp"
-#include "platform/testing/cluster.hpp"
-#include "platform/testing/room.hpp"
+#include "platform/testing/fresh.hpp"
 #include "platform/testing/testing.hpp"
 
 namespace acme {
@@ -47,35 +45,20 @@ const pg::Statement<void(std::string)> touch_sql{"test.touch", R"sql(
   UPDATE platform.positions SET position = position + 1 WHERE topic = $1
 )sql"};
 
-}  // namespace
+using testing::Fresh;
+using testing::on_loop;
 
-/// A database of a test's own.
-struct Fresh {
-  pg::Options options = testing::fresh_database("nobody");
-  std::unique_ptr<pg::Database> db = pg::open(testing::runtime(), options);
-  ~Fresh() {
-    db.reset();
-    testing::drop_database(options);
-  }
-  template <typename T>
-  T await(Task<T> task) {
-    return testing::runtime().wait(0, std::move(task));
-  }
-  template <typename Work>
-  auto on_loop(Work work) {
-    return testing::runtime().wait(0, [](Work& w) -> std::invoke_result_t<Work> { co_return co_await w(); }(work));
-  }
-};
+}  // namespace
 
 TEST_CASE("values go to PostgreSQL and come back as they were") {
   Fresh fresh;
   const Time at = std::chrono::sys_days{std::chrono::year{1999} / 2 / 28} + std::chrono::microseconds{86399'000'001};
   const std::string bytes{"\0\xff'\\x", 5};
   const std::vector<std::string> tags{"", "NULL", "a,b", "{\"x\\\"}", "ü"};
-  const auto thing = fresh.on_loop([&]() -> Task<Thing> {
-    co_return *co_await fresh.db->session().one(echo_sql, testing::id<ThingId>(7), "O'Hara \\ \n", -5, std::nullopt, true,
-                                                at, Shade::dark, json::Raw{R"({"a": [1]})"}, pg::Bytes{bytes}, tags,
-                                                std::vector<std::int64_t>{1, -2, std::int64_t{1} << 60});
+  const auto thing = on_loop([&]() -> Task<Thing> {
+    co_return *co_await fresh.db->session().one(echo_sql, testing::id<ThingId>(7), "O'Hara \\ \n", -5, std::nullopt,
+                                                true, at, Shade::dark, json::Raw{R"({"a": [1]})"}, pg::Bytes{bytes},
+                                                tags, std::vector<std::int64_t>{1, -2, std::int64_t{1} << 60});
   });
   CHECK(thing.id == testing::id<ThingId>(7));
   CHECK(thing.name == "O'Hara \\ \n");
@@ -92,7 +75,7 @@ TEST_CASE("values go to PostgreSQL and come back as they were") {
 
 TEST_CASE("a statement that fails on a loop's connection harms no other") {
   Fresh fresh;
-  fresh.on_loop([&]() -> Task<> {
+  on_loop([&]() -> Task<> {
     auto& db = fresh.db->session();
     co_await db.one(number_sql, 1);
     bool refused = false;
@@ -104,6 +87,154 @@ TEST_CASE("a statement that fails on a loop's connection harms no other") {
     CHECK(refused);
     CHECK(co_await db.one(number_sql, 42) == 42);
   });
+}
+
+TEST_CASE("a transaction keeps all or nothing") {
+  Fresh fresh;
+  const auto add = [&](int how) -> Task<Result<int>> {
+    co_return co_await fresh.db->transaction([how](pg::Transaction& tx) -> Task<Result<int>> {
+      tx.later(position_sql, "a" + std::to_string(how));
+      co_await tx.run(position_sql, "b" + std::to_string(how));
+      if (how == 1) throw std::runtime_error("no");
+      if (how == 2) co_return refuse(conflict("no", "no"));
+      if (how == 3) tx.later(divide_sql, 0);
+      co_return how;
+    });
+  };
+  CHECK(on_loop([&] { return add(0); }).value() == 0);
+  CHECK_THROWS_WITH(on_loop([&] { return add(1); }), "no");
+  CHECK(!on_loop([&] { return add(2); }).has_value());
+  CHECK_THROWS_AS(on_loop([&] { return add(3); }), pg::Error);
+  CHECK(fresh.sql("SELECT string_agg(topic, ' ' ORDER BY topic) FROM platform.positions") == "a0 b0");
+}
+
+TEST_CASE("each commit is announced, and nothing that was rolled back") {
+  std::atomic<int> announced = 0;
+  Fresh fresh{[&](pg::Options& options) { options.announced = [&] { ++announced; }; }};
+  for (const bool fail : {false, true, false}) try {
+      on_loop([&] {
+        return fresh.db->transaction([fail](pg::Transaction& tx) -> Task<> {
+          co_await tx.one(count_sql);
+          if (fail) throw std::runtime_error("no");
+        });
+      });
+    } catch (const std::runtime_error&) {
+    }
+  CHECK(announced == 2);
+}
+
+TEST_CASE("of two transactions that lock each other one runs again, and both commit") {
+  Fresh fresh;
+  fresh.sql("INSERT INTO platform.positions VALUES ('a', 0), ('b', 0)");
+  fresh.sql("ALTER DATABASE " + fresh.options.database + " SET deadlock_timeout = '20ms'");
+  std::atomic<int> ran = 0, done = 0;
+  Signal met[2];
+  const auto both = [&](std::string first, std::string second, int me) -> Task<> {
+    co_await fresh.db->transaction([&](pg::Transaction& tx) -> Task<> {
+      const bool once = ++ran <= 2;
+      co_await tx.run(touch_sql, first);
+      if (once) {  // each holds one row before it asks for the other's
+        met[1 - me].set();
+        co_await met[me].wait(Duration{5'000});
+      }
+      co_await tx.run(touch_sql, second);
+    });
+    ++done;
+  };
+  TaskGroup group{testing::runtime(), "test"};
+  group.spawn(0, "a", both("a", "b", 0));
+  group.spawn(0, "b", both("b", "a", 1));
+  on_loop([&]() -> Task<> {
+    while (group.running() > 0) co_await sleep(Duration{5});
+  });
+  CHECK(done == 2);
+  CHECK(ran == 3);
+  CHECK(fresh.sql("SELECT sum(position) FROM platform.positions") == "4");
+}
+
+TEST_CASE("who finds no free connection waits until the deadline, and the next one gets it at once") {
+  Fresh fresh{[](pg::Options& options) { options.transactions = 1; }};  // two a loop are the least
+  on_loop([&]() -> Task<> {
+    auto first = co_await fresh.db->begin(in(Duration{5'000}));
+    auto second = co_await fresh.db->begin(in(Duration{5'000}));
+    bool late = false;
+    try {
+      co_await fresh.db->begin(in(Duration{30}));
+    } catch (const pg::Unavailable&) {
+      late = true;
+    }
+    CHECK(late);
+    co_await first->commit();
+    auto third = co_await fresh.db->begin(in(Duration{5'000}));
+    CHECK(co_await third->transaction().one(number_sql, 3) == 3);
+    second.reset();  // without commit: rolled back, and free again
+    auto fourth = co_await fresh.db->begin(in(Duration{5'000}));
+    CHECK(co_await fourth->transaction().one(number_sql, 4) == 4);
+  });
+}
+
+TEST_CASE("a lock that is not granted and a statement that takes too long are told as busy") {
+  Fresh fresh{
+      [](pg::Options& options) { options.lock_timeout = Duration{30}, options.statement_timeout = Duration{150}; }};
+  fresh.sql("INSERT INTO platform.positions VALUES ('a', 0)");
+  on_loop([&]() -> Task<> {
+    auto holder = co_await fresh.db->begin(in(Duration{5'000}));
+    co_await holder->transaction().run(lock_sql, "a");
+    int busy = 0;
+    try {
+      co_await fresh.db->session().run(touch_sql, "a");
+    } catch (const pg::Busy&) {
+      ++busy;
+    }
+    try {
+      co_await fresh.db->session().run(sleep_sql, "5");
+    } catch (const pg::Busy&) {
+      ++busy;
+    }
+    CHECK(busy == 2);
+    CHECK(co_await fresh.db->session().one(number_sql, 1) == 1);
+  });
+}
+
+TEST_CASE("a transaction that is given up stops on the server too, and its locks are free") {
+  Fresh fresh;
+  fresh.sql("INSERT INTO platform.positions VALUES ('a', 0)");
+  on_loop([&]() -> Task<> {
+    bool passed = false;
+    try {
+      co_await fresh.db->transaction(
+          [](pg::Transaction& tx) -> Task<> {
+            co_await tx.run(lock_sql, "a");
+            co_await tx.run(sleep_sql, "20");
+          },
+          in(Duration{100}));
+    } catch (const DeadlinePassed&) {
+      passed = true;
+    }
+    CHECK(passed);
+    CHECK(co_await fresh.db->session().run(touch_sql, "a") == 1);  // within lock_timeout, not after 20 s
+  });
+}
+
+TEST_CASE("past the bound of statements under way callers are sent away at once") {
+  Fresh fresh{[](pg::Options& options) { options.in_flight = 3; }};
+  std::atomic<int> done = 0, refused = 0;
+  TaskGroup group{testing::runtime(), "test"};
+  const auto one = [&]() -> Task<> {
+    try {
+      co_await fresh.db->session().run(sleep_sql, "0.05");
+      ++done;
+    } catch (const Overloaded&) {
+      ++refused;
+    }
+  };
+  on_loop([&]() -> Task<> {
+    co_await fresh.db->session().one(number_sql, 1);
+    for (int i = 0; i < 10; ++i) group.spawn(0, "one", one());
+    while (group.running() > 0) co_await sleep(Duration{5});
+  });
+  CHECK(done == 3);
+  CHECK(refused == 7);
 }
 
 }  // namespace acme

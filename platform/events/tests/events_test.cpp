@@ -1,0 +1,234 @@
+#include <doctest/doctest.h>
+
+#include "platform/events/consumer.hpp"
+#include "platform/events/disorder.hpp"
+#include "platform/events/postgres_log.hpp"
+#include "platform/events/relay.hpp"
+#include "platform/testing/fresh.hpp"
+#include "platform/testing/testing.hpp"
+
+namespace acme {
+
+namespace {
+
+using testing::Fresh;
+using testing::on_loop;
+
+struct Step {
+  int n;
+};
+BOOST_DESCRIBE_STRUCT(Step, (), (n))
+
+const pg::Statement<void(std::string, int)> effect_sql{"test.effect", R"sql(
+  INSERT INTO effects (key, n) VALUES ($1, $2)
+)sql"};
+const pg::Statement<std::int64_t()> effects_sql{"test.effects", "SELECT count(*) FROM effects"};
+
+/// What a handler does with the steps that it is told of.
+struct Script {
+  std::atomic<int> poison = -1;    // this step fails, always
+  std::atomic<bool> down = false;  // a dependency does not answer
+  std::atomic<int> calls = 0;
+};
+
+Task<> on_step(Reaction& on, Step step) {
+  auto& script = on.get<Script>();
+  ++script.calls;
+  if (script.down) throw pg::Unavailable("the dependency is down");
+  if (step.n == script.poison) throw std::runtime_error("step " + std::to_string(step.n) + " is poison");
+  co_await on.tx().run(effect_sql, on.event().key, step.n);
+}
+Task<> on_steps(Reaction& on, std::vector<events::Event<Step>> steps) {
+  ++on.get<Script>().calls;
+  for (auto& step : steps) on.tx().later(effect_sql, step.envelope.key, step.data.n);
+  co_return;
+}
+
+/// A service that publishes steps and hears them, over a real log.
+struct Stage {
+  explicit Stage(bool in_batches = false, double disorder = 0) : service("nobody"), chance(7) {
+    if (in_batches)
+      service.on("step", on_steps);
+    else
+      service.on("step", on_step);
+    service.provide(script);
+    fresh.sql("CREATE TABLE effects (seq serial, key text, n int, UNIQUE (key, n))");
+    log = std::make_unique<events::PostgresLog>(testing::runtime(), log_database.options);
+    disordered = std::make_unique<events::testing::Disorder>(
+        *log, events::testing::Disorder::Options{disorder, disorder, Duration{5}}, chance);
+    relay = std::make_unique<events::Relay>(testing::runtime(), 0, *fresh.db, *disordered, "nobody");
+    consumers = std::make_unique<events::Consumers>(
+        testing::runtime(), pieces(), *disordered,
+        events::Consumers::Options{.batch = 50, .tries = 2, .pause = Duration{1}, .outage = Duration{30}});
+    log->start(group);
+    relay->start(group);
+  }
+  ~Stage() {
+    on_loop([&] { return group.stop(); });
+  }
+  events::Pieces pieces() { return {*fresh.db, real_world(), service}; }
+  void publish(std::string key, int from, int to) {
+    on_loop([&] {
+      return fresh.db->transaction([&](pg::Transaction& tx) -> Task<> {
+        for (int n = from; n <= to; ++n) events::publish(tx, "step", key, n, Step{n});
+        co_return;
+      });
+    });
+    relay->wake();
+  }
+  /// Waits until the query yields the value.
+  bool becomes(const std::string& query, const std::string& value) {
+    std::string is;
+    for (const auto give_up = in(Duration{15'000}); std::chrono::steady_clock::now() < give_up;) {
+      is = fresh.sql(query);
+      if (is == value) return true;
+      on_loop([]() -> Task<> { co_await sleep(Duration{10}); });
+    }
+    MESSAGE(query << " is " << is);
+    return false;
+  }
+  int redrive() {
+    return on_loop([&] { return consumers->redrive(std::nullopt, "ann", 1000); });
+  }
+
+  Fresh fresh, log_database{{}, "events"};
+  Service service;
+  std::shared_ptr<Script> script = std::make_shared<Script>();
+  testing::TestWorld chance;
+  TaskGroup group{testing::runtime(), "test"};
+  std::unique_ptr<events::PostgresLog> log;
+  std::unique_ptr<events::testing::Disorder> disordered;
+  std::unique_ptr<events::Relay> relay;
+  std::unique_ptr<events::Consumers> consumers;
+};
+
+constexpr auto outbox = "SELECT count(*) FROM platform.outbox";
+constexpr auto parked = "SELECT coalesce(string_agg(key || sequence, ' ' ORDER BY seq), '') FROM platform.parked";
+constexpr auto effects = "SELECT coalesce(string_agg(key || n, ' ' ORDER BY key, seq), '') FROM effects";
+
+}  // namespace
+
+TEST_CASE("each event takes effect once and in the order of its key, whatever the log repeats and delays") {
+  for (const bool in_batches : {false, true}) {
+    CAPTURE(in_batches);
+    Stage stage{in_batches, 0.3};
+    stage.consumers->start(stage.group);
+    for (int round = 0; round < 10; ++round)
+      for (const auto* key : {"a", "b", "c"}) stage.publish(key, round * 20 + 1, round * 20 + 20);
+    CHECK(stage.becomes("SELECT count(*) FROM effects", "600"));
+    CHECK(stage.fresh.sql(
+              "SELECT count(*) FROM effects AS e JOIN effects AS f USING (key) WHERE e.n < f.n AND e.seq > f.seq") ==
+          "0");
+    CHECK(stage.becomes(outbox, "0"));
+    CHECK(stage.fresh.sql(parked).empty());
+  }
+}
+
+TEST_CASE("two processes relay and hear the same service: still once and in order") {
+  Stage stage{false, 0.2};
+  events::Consumers others{testing::runtime(), stage.pieces(), *stage.disordered, {.batch = 7}};
+  events::Relay other{testing::runtime(), 1, *stage.fresh.db, *stage.log, "nobody"};
+  stage.consumers->start(stage.group);
+  others.start(stage.group);
+  other.start(stage.group);
+  for (int i = 0; i < 30; ++i) stage.publish("k", i * 10 + 1, i * 10 + 10);
+  CHECK(stage.becomes("SELECT count(*) FROM effects", "300"));
+  CHECK(stage.fresh.sql(
+            "SELECT count(*) FROM effects AS e JOIN effects AS f USING (key) WHERE e.n < f.n AND e.seq > f.seq") ==
+        "0");
+}
+
+TEST_CASE("an event that fails for good is parked, those of its key behind it, and others go on") {
+  Stage stage;
+  stage.script->poison = 2;
+  stage.publish("a", 1, 3);
+  stage.publish("b", 1, 1);
+  stage.publish("a", 4, 4);
+  stage.consumers->start(stage.group);
+  CHECK(stage.becomes(effects, "a1 b1"));
+  CHECK(stage.becomes(parked, "a2 a3 a4"));
+  CHECK(stage.fresh.sql("SELECT error || attempts FROM platform.parked ORDER BY seq") == "step 2 is poison2");
+  CHECK(stage.fresh.sql("SELECT error FROM platform.parked ORDER BY seq DESC LIMIT 1") ==
+        "stands behind a parked event of the same key");
+
+  CHECK(stage.redrive() == 0);  // still poison: the two behind it are not tried
+  CHECK(stage.fresh.sql(parked) == "a2 a3 a4");
+  stage.script->poison = -1;
+  CHECK(stage.redrive() == 3);
+  CHECK(stage.fresh.sql(effects) == "a1 a2 a3 a4 b1");
+  CHECK(stage.fresh.sql(parked).empty());
+  CHECK(stage.fresh.sql("SELECT string_agg(by || ':' || outcome, ' ' ORDER BY at) FROM platform.redriven") ==
+        "ann:step 2 is poison ann:handled ann:handled ann:handled");
+}
+
+TEST_CASE("what cannot be read is parked at once, with the members that the reader knows and no others") {
+  Stage stage;
+  stage.fresh.sql(R"sql(INSERT INTO platform.outbox (topic, key, data)
+                        VALUES ('step', 'a', '{"n": "seven", "email": "ann@example.com"}'), ('step', 'b', '{"n": 1}'))sql");
+  stage.consumers->start(stage.group);
+  CHECK(stage.becomes(effects, "b1"));
+  CHECK(stage.becomes("SELECT data::text FROM platform.parked", R"({"n": "seven"})"));
+  CHECK(stage.fresh.sql("SELECT error FROM platform.parked").find("/n") != std::string::npos);
+  CHECK(stage.script->calls == 1);
+}
+
+TEST_CASE("while a dependency is down the consumer pauses and parks nothing; then it goes on") {
+  Stage stage;
+  stage.script->down = true;
+  stage.publish("a", 1, 120);
+  stage.consumers->start(stage.group);
+  while (stage.script->calls < 5) on_loop([]() -> Task<> { co_await sleep(Duration{5}); });
+  CHECK(stage.fresh.sql(effects).empty());
+  CHECK(stage.fresh.sql(parked).empty());
+  stage.script->down = false;
+  CHECK(stage.becomes("SELECT count(*) FROM effects", "120"));
+  CHECK(stage.fresh.sql(parked).empty());
+}
+
+TEST_CASE("a batch that fails is split: its good events take effect once") {
+  Stage stage;
+  stage.script->poison = 25;
+  for (int n = 1; n <= 40; ++n) stage.publish("k" + std::to_string(n), n, n);
+  stage.consumers->start(stage.group);
+  CHECK(stage.becomes("SELECT count(*) FROM effects", "39"));
+  CHECK(stage.becomes(parked, "k2525"));
+}
+
+TEST_CASE("a relay that dies between log and outbox sends again, and the inbox hides it") {
+  Stage stage;
+  stage.consumers->start(stage.group);
+  stage.publish("a", 1, 1);
+  CHECK(stage.becomes(effects, "a1"));
+  // As if the outbox row had stayed: the same id once more.
+  const auto id = stage.log_database.sql("SELECT id FROM platform.log");
+  stage.fresh.sql(
+      "INSERT INTO platform.outbox (id, topic, key, sequence, data) VALUES ($1::uuid, 'step', 'a', 1, '{\"n\": 1}')",
+      {pg::encode(id)});
+  CHECK(stage.becomes(outbox, "0"));
+  stage.publish("a", 2, 2);
+  CHECK(stage.becomes(effects, "a1 a2"));
+  CHECK(stage.log_database.sql("SELECT count(*) FROM platform.log WHERE sequence = 1") == "2");
+}
+
+TEST_CASE("what another process appends is heard without a hint") {
+  Stage stage;
+  stage.consumers->start(stage.group);
+  events::PostgresLog elsewhere{testing::runtime(), stage.log_database.options};  // knows nothing of ours
+  on_loop([&]() -> Task<> {
+    const auto writer = co_await elsewhere.writer("somebody");
+    REQUIRE(writer);
+    co_await writer->append({events::Envelope{stage.chance.uuid(), "step", "x", 1, {}, "", R"({"n": 1})"}});
+  });
+  CHECK(stage.becomes(effects, "x1"));
+}
+
+TEST_CASE("the log drops what is older than a week and has tomorrow's place ready") {
+  Fresh log{{}, "events"};
+  log.sql(
+      "CREATE TABLE platform.log_20200101 PARTITION OF platform.log FOR VALUES FROM ('2020-01-01') TO ('2020-01-02')");
+  log.sql("SELECT platform.keep_partitions(7)");
+  CHECK(log.sql("SELECT to_regclass('platform.log_20200101')").empty());
+  CHECK(log.sql("SELECT count(*) FROM pg_inherits WHERE inhparent = 'platform.log'::regclass") == "3");
+}
+
+}  // namespace acme

@@ -1,0 +1,245 @@
+#include <doctest/doctest.h>
+
+#include "platform/host.hpp"
+#include "platform/testing/fresh.hpp"
+#include "platform/testing/testing.hpp"
+
+namespace acme {
+
+namespace {
+
+using testing::Fresh;
+using testing::on_loop;
+
+struct Errand {
+  std::string what;
+};
+BOOST_DESCRIBE_STRUCT(Errand, (), (what))
+
+const pg::Statement<void(std::string)> ran_sql{"test.ran", R"sql(
+  INSERT INTO platform.periodics VALUES ($1, now()) ON CONFLICT (name) DO UPDATE SET began_at = now()
+)sql"};
+
+struct Doing {
+  std::atomic<int> ran = 0, at_once = 0, most_at_once = 0;
+  std::atomic<bool> hold = false;
+  std::function<Task<jobs::Outcome>(Job&)> act;
+};
+
+Task<jobs::Outcome> run_errand(Job& job, Errand) {
+  auto& doing = job.get<Doing>();
+  ++doing.ran;
+  const int now = ++doing.at_once;
+  doing.most_at_once = std::max<int>(doing.most_at_once, now);
+  while (doing.hold) co_await sleep(Duration{2});
+  --doing.at_once;
+  if (doing.act) co_return co_await doing.act(job);
+  co_return jobs::Done{};
+}
+Task<> tick(Job& job) {
+  ++job.get<Doing>().ran;
+  co_return;
+}
+
+Service errands(std::shared_ptr<Doing> doing, jobs::Policy policy = {}) {
+  Service service{"nobody"};
+  service.job("errand", run_errand, policy);
+  service.provide(doing);
+  return service;
+}
+
+Task<> enqueue(pg::Database& db, std::string key, Time at = {}) {
+  co_await db.transaction([=](pg::Transaction& tx) -> Task<> {
+    jobs::enqueue(tx, "errand", key, Errand{"milk"}, at);
+    co_return;
+  });
+}
+
+bool comes_true(std::function<bool()> condition) {
+  for (const auto give_up = in(Duration{15'000}); std::chrono::steady_clock::now() < give_up;) {
+    if (condition()) return true;
+    on_loop([]() -> Task<> { co_await sleep(Duration{5}); });
+  }
+  return false;
+}
+
+/// A service at work in a database that others may share.
+struct Host {
+  Host(const pg::Options& options, Service service)
+      : host(testing::runtime(), std::move(service), {.database = options}) {
+    host.start();
+  }
+  ~Host() {
+    on_loop([&] { return host.stop(); });
+  }
+  ServiceHost host;
+};
+
+constexpr auto rows = "SELECT count(*) FROM platform.jobs";
+
+}  // namespace
+
+TEST_CASE("a job runs when it is due, once, and is gone when it is done") {
+  Fresh fresh;
+  const auto doing = std::make_shared<Doing>();
+  Host host{fresh.options, errands(doing)};
+  for (int i = 0; i < 50; ++i) on_loop([&] { return enqueue(*host.host.database(), std::to_string(i)); });
+  CHECK(comes_true([&] { return fresh.sql(rows) == "0"; }));
+  CHECK(doing->ran == 50);
+  CHECK(doing->most_at_once <= 8);
+}
+
+TEST_CASE("a job that is enqueued starts at once, not at the next poll") {
+  Fresh fresh;
+  const auto doing = std::make_shared<Doing>();
+  Host host{fresh.options, errands(doing)};
+  on_loop([&] { return enqueue(*host.host.database(), "warm"); });
+  REQUIRE(comes_true([&] { return doing->ran == 1; }));
+  on_loop([&]() -> Task<> { co_await sleep(Duration{50}); });  // idle now: its next look would be in two seconds
+  const auto begin = std::chrono::steady_clock::now();
+  on_loop([&] { return enqueue(*host.host.database(), "again"); });
+  CHECK(comes_true([&] { return doing->ran == 2; }));
+  CHECK(std::chrono::steady_clock::now() - begin < Duration{1'000});
+}
+
+TEST_CASE("what goes wrong is repeated later; what may not go on, or went wrong too often, is kept as dead") {
+  testing::TestWorld world;
+  auto service = std::make_shared<Doing>();
+  testing::Room room{errands(service, {.max_attempts = 3})};
+  const auto give = [&](jobs::Outcome outcome) {
+    service->act = [outcome](Job&) -> Task<jobs::Outcome> { co_return outcome; };
+  };
+  const auto row = [&] {
+    return room.sql("SELECT state || ' ' || attempts || ' ' || coalesce(last_error, '') FROM platform.jobs");
+  };
+  room.await(enqueue(room.database(), "one"));
+
+  give(jobs::Retry{"not yet", Duration{1'000}, false});
+  CHECK(room.run_jobs() == 1);
+  CHECK(row() == "waiting 0 not yet");
+  CHECK(room.run_jobs() == 0);
+  room.world.advance(Duration{1'001});
+  service->act = [](Job&) -> Task<jobs::Outcome> { throw std::runtime_error("broken"); };
+  CHECK(room.run_jobs() == 1);
+  CHECK(row() == "waiting 1 broken");
+  give(jobs::Retry{"still"});
+  for (int i = 0; i < 2; ++i) {
+    room.world.advance(Duration{60'001});
+    CHECK(room.run_jobs() == 1);
+  }
+  CHECK(row() == "dead 3 still");
+
+  // Asked for anew it comes to life.
+  room.await(enqueue(room.database(), "one"));
+  give(jobs::Dead{"never"});
+  CHECK(room.run_jobs() == 1);
+  CHECK(row() == "dead 1 never");
+}
+
+TEST_CASE("a job exists once by its key, and the earlier time wins") {
+  testing::Room room{errands(std::make_shared<Doing>())};
+  const auto at = room.world.now() + std::chrono::hours{1};
+  room.await(enqueue(room.database(), "one", at));
+  room.await(enqueue(room.database(), "one", at + std::chrono::hours{1}));
+  CHECK(room.sql(rows) == "1");
+  CHECK(room.run_jobs() == 0);
+  room.await(enqueue(room.database(), "one", room.world.now()));
+  CHECK(room.run_jobs() == 1);
+  CHECK(room.sql(rows) == "0");
+}
+
+TEST_CASE("a job that is asked for while it runs, runs once more") {
+  const auto doing = std::make_shared<Doing>();
+  doing->act = [&](Job& job) -> Task<jobs::Outcome> {
+    if (doing->ran == 1) co_await enqueue(job.database(), "one");
+    co_return jobs::Done{};
+  };
+  testing::Room room{errands(doing)};
+  room.await(enqueue(room.database(), "one"));
+  CHECK(room.run_jobs() == 2);
+  CHECK(room.sql(rows) == "0");
+}
+
+TEST_CASE("a job ends in the transaction that records its outcome, or both do not happen") {
+  const auto doing = std::make_shared<Doing>();
+  bool fail = true;
+  doing->act = [&](Job& job) -> Task<jobs::Outcome> {
+    co_await job.database().transaction([&](pg::Transaction& tx) -> Task<> {
+      tx.later(ran_sql, "recorded");
+      co_await job.finish(tx);
+      if (fail) throw std::runtime_error("no");
+    });
+    co_return jobs::Done{};
+  };
+  testing::Room room{errands(doing)};
+  const auto recorded = [&] { return room.sql("SELECT count(*) FROM platform.periodics"); };
+  room.await(enqueue(room.database(), "one"));
+  room.run_jobs(1);
+  CHECK(room.sql(rows) == "1");
+  CHECK(recorded() == "0");
+  fail = false;
+  room.world.advance(Duration{60'001});
+  room.run_jobs(1);
+  CHECK(room.sql(rows) == "0");
+  CHECK(recorded() == "1");
+}
+
+TEST_CASE("the jobs of a process that died are free as soon as another one looks") {
+  Fresh fresh;
+  const auto dead = std::make_shared<Doing>(), heir = std::make_shared<Doing>();
+  dead->hold = true;
+  {
+    Host host{fresh.options, errands(dead)};
+    on_loop([&] { return enqueue(*host.host.database(), "one"); });
+    REQUIRE(comes_true([&] { return dead->at_once == 1; }));
+    Host other{fresh.options, errands(heir)};  // the owner lives: its job is not taken
+    on_loop([&] { return enqueue(*other.host.database(), "two"); });
+    REQUIRE(comes_true([&] { return heir->ran + dead->ran == 2; }));
+  }  // both end in the middle of it; no outcome is recorded
+  CHECK(fresh.sql("SELECT count(*) FROM platform.jobs WHERE lease IS NOT NULL") != "0");
+  dead->hold = false;
+  const auto begin = std::chrono::steady_clock::now();
+  Host host{fresh.options, errands(heir)};
+  CHECK(comes_true([&] { return fresh.sql(rows) == "0"; }));
+  CHECK(std::chrono::steady_clock::now() - begin < Duration{5'000});
+}
+
+TEST_CASE("no more attempts of a kind run at once than its policy allows") {
+  Fresh fresh;
+  const auto doing = std::make_shared<Doing>();
+  doing->hold = true;
+  Host host{fresh.options, errands(doing, {.concurrency = 3})};
+  for (int i = 0; i < 10; ++i) on_loop([&] { return enqueue(*host.host.database(), std::to_string(i)); });
+  CHECK(comes_true([&] { return doing->at_once == 3; }));
+  doing->hold = false;
+  CHECK(comes_true([&] { return doing->ran == 10; }));
+  CHECK(doing->most_at_once == 3);
+}
+
+TEST_CASE("a periodic runs in one process at a time") {
+  Fresh fresh;
+  const auto doing = std::make_shared<Doing>();
+  const auto ticking = [&] {
+    Service service{"nobody"};
+    service.every("tick", Duration{100}, tick);
+    service.provide(doing);
+    return service;
+  };
+  Host one{fresh.options, ticking()}, two{fresh.options, ticking()}, three{fresh.options, ticking()};
+  const auto begin = std::chrono::steady_clock::now();
+  CHECK(comes_true([&] { return doing->ran >= 5; }));
+  CHECK(std::chrono::steady_clock::now() - begin > Duration{5 * 80});
+}
+
+TEST_CASE("repetitions have a budget: of a provider that is down each tenth call is one") {
+  jobs::Budget budget;
+  int repeated = 0;
+  for (int i = 0; i < 1000; ++i) {
+    budget.ran();
+    repeated += budget.repeat();
+  }
+  CHECK(repeated >= 100);
+  CHECK(repeated <= 115);
+}
+
+}  // namespace acme

@@ -1,0 +1,100 @@
+// PostgreSQL dies, or falls silent, in the middle of the traffic.
+#include <doctest/doctest.h>
+
+#include "platform/testing/fresh.hpp"
+
+namespace acme {
+
+namespace {
+const pg::Statement<void(std::string)> write_sql{"test.write", R"sql(
+  INSERT INTO platform.inbox (topic, id) VALUES ($1, gen_random_uuid())
+)sql"};
+const pg::Statement<std::int64_t()> written_sql{"test.written", "SELECT count(*) FROM platform.inbox"};
+using testing::on_loop;
+}  // namespace
+
+TEST_CASE("PostgreSQL is killed in the middle of the traffic: callers hear so, and all heals by itself") {
+  testing::OwnCluster cluster;
+  const auto db = pg::open(testing::runtime(), cluster.database("nobody"));
+  std::atomic<bool> stop = false;
+  std::atomic<int> acknowledged = 0, unknown = 0, other = 0;
+  TaskGroup group{testing::runtime(), "test"};
+  const auto client = [&](bool in_transaction) -> Task<> {
+    while (!stop) {
+      try {
+        if (in_transaction)
+          co_await db->transaction([](pg::Transaction& tx) -> Task<> { co_await tx.run(write_sql, "t"); });
+        else
+          co_await db->session().run(write_sql, "s");
+        ++acknowledged;
+        continue;
+      } catch (const pg::Unavailable&) {
+        ++unknown;
+      } catch (const std::exception& error) {
+        MESSAGE(error.what());
+        ++other;
+      }
+      co_await sleep(Duration{2});
+    }
+  };
+  for (int i = 0; i < 8; ++i) group.spawn(i % 2, "client", client(i % 4 < 2));
+  const auto grows = [&] {
+    const int before = acknowledged;
+    const auto give_up = in(Duration{15'000});
+    while (acknowledged < before + 50 && std::chrono::steady_clock::now() < give_up)
+      on_loop([]() -> Task<> { co_await sleep(Duration{5}); });
+    return acknowledged >= before + 50;
+  };
+  for (int kill = 0; kill < 3; ++kill) {
+    CHECK(grows());
+    cluster.kill();
+    cluster.start();
+  }
+  CHECK(grows());
+  stop = true;
+  on_loop([&]() -> Task<> {
+    while (group.running() > 0) co_await sleep(Duration{5});
+    const auto kept = (co_await db->session().one(written_sql)).value();
+    // Each acknowledged row is there; of those without an answer any number may be.
+    CHECK(kept >= acknowledged);
+    CHECK(kept <= acknowledged + unknown);
+  });
+  CHECK(other == 0);
+  CHECK(unknown > 0);
+}
+
+TEST_CASE("PostgreSQL falls silent: callers wait no longer than the statement may take, and go on when it is back") {
+  testing::OwnCluster cluster;
+  auto options = cluster.database("nobody");
+  options.statement_timeout = Duration{100};
+  options.connect_timeout = Duration{300};
+  const auto db = pg::open(testing::runtime(), options);
+  on_loop([&]() -> Task<> {
+    co_await db->session().one(written_sql);
+    cluster.pause();
+    const auto begin = std::chrono::steady_clock::now();
+    int unavailable = 0;
+    for (int i = 0; i < 2; ++i) {  // the one under way, and one that cannot connect
+      try {
+        co_await db->session().one(written_sql);
+      } catch (const pg::Unavailable&) {
+        ++unavailable;
+      }
+    }
+    CHECK(unavailable == 2);
+    CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds{4});
+    cluster.resume();
+    bool back = false;
+    for (const auto give_up = in(Duration{10'000}); !back && std::chrono::steady_clock::now() < give_up;) {
+      try {
+        co_await db->session().one(written_sql);
+        back = true;
+      } catch (const pg::Unavailable&) {
+      }
+      if (!back) co_await sleep(Duration{20});
+    }
+    CHECK(back);
+  });
+}
+
+}  // namespace acme
