@@ -30,7 +30,7 @@ BOOST_DESCRIBE_STRUCT(Head, (), (topic, position))
 using Texts = std::vector<std::string>;
 const pg::Statement<Head(std::string, std::vector<Uuid>, Texts, Texts, std::vector<std::int64_t>, std::vector<Time>,
                          Texts, std::vector<json::Raw>)>
-    append_sql{"platform.append", R"sql(
+    append_sql{"events.append", R"sql(
   WITH given AS (
     SELECT *
       FROM unnest($2, $3, $4, $5, $6, $7, $8) WITH ORDINALITY
@@ -50,19 +50,19 @@ const pg::Statement<Head(std::string, std::vector<Uuid>, Texts, Texts, std::vect
      SET position = excluded.position
   RETURNING topic, position
 )sql"};
-const pg::Statement<Row(std::string, std::int64_t, int)> read_sql{"platform.read_log", R"sql(
+const pg::Statement<Row(std::string, std::int64_t, int)> read_sql{"events.read", R"sql(
   SELECT position, id, key, sequence, time, traceparent, data
     FROM platform.log
    WHERE topic = $1 AND position > $2
    ORDER BY position
    LIMIT $3
 )sql"};
-const pg::Statement<Head()> heads_sql{"platform.log_heads", R"sql(
+const pg::Statement<Head()> heads_sql{"events.heads", R"sql(
   SELECT topic, position
     FROM platform.log_heads
 )sql"};
-const pg::Statement<void(int)> partitions_sql{"platform.keep_partitions", "SELECT platform.keep_partitions($1)"};
-const pg::Statement<bool(std::string)> lock_sql{"platform.lock_writer", R"sql(
+const pg::Statement<void(int)> partitions_sql{"events.keep_partitions", "SELECT platform.keep_partitions($1)"};
+const pg::Statement<bool(std::string)> lock_sql{"events.lock_writer", R"sql(
   SELECT pg_try_advisory_lock(2, hashtext($1))
 )sql"};
 

@@ -113,11 +113,11 @@ TEST_CASE("who waits for a first request beyond his deadline gets 409, and the f
   Wishing shop;
   std::optional<http::Response> first;
   TaskGroup group{testing::runtime(), "test"};
-  const auto slow = [&]() -> Task<> { first = co_await shop.host->router().handle(wish(700, "k")); };
+  const auto slow = [&]() -> Task<> { first = co_await shop.host->router().handle(wish(1500, "k")); };
   group.spawn(1, "first", slow());
   while (shop.fresh.sql("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname = "
                         "current_database()") == "0");
-  const auto second = shop.send(wish(700, "k", Duration{300}));
+  const auto second = shop.send(wish(1500, "k", Duration{700}));
   CHECK(second.status == 409);
   CHECK(second.headers.has("Retry-After"));
   CHECK(testing::at(second.body, "/type") == "urn:acme:problem:idempotency_conflict");

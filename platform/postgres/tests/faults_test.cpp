@@ -1,6 +1,7 @@
 // PostgreSQL dies, or falls silent, in the middle of the traffic.
 #include <doctest/doctest.h>
 
+#include "platform/testing/fault_proxy.hpp"
 #include "platform/testing/fresh.hpp"
 
 namespace acme {
@@ -95,6 +96,53 @@ TEST_CASE("PostgreSQL falls silent: callers wait no longer than the statement ma
     }
     CHECK(back);
   });
+}
+
+TEST_CASE("a wire that is cut, silent, slow or lies costs a statement, never an answer that is wrong") {
+  testing::Fresh fresh;
+  testing::FaultProxy wire{testing::runtime(), fresh.options.host + "/.s.PGSQL.5432"};
+  auto options = fresh.options;
+  options.host = "127.0.0.1";
+  options.port = wire.port();
+  options.statement_timeout = options.connect_timeout = Duration{200};
+  const auto db = pg::open(testing::runtime(), options);
+  const auto written = [&] { return on_loop([&] { return db->session().one(written_sql); }); };
+  const auto heals = [&] {
+    wire.pass();
+    for (const auto give_up = in(Duration{10'000}); std::chrono::steady_clock::now() < give_up;) {
+      try {
+        return written() == 0;
+      } catch (const pg::Unavailable&) {
+      }
+      on_loop([]() -> Task<> { co_await sleep(Duration{10}); });
+    }
+    return false;
+  };
+  CHECK(heals());
+  wire.cut_after(10);
+  CHECK_THROWS_AS(written(), pg::Unavailable);
+  CHECK(heals());
+  wire.half_open();
+  CHECK_THROWS_AS(written(), pg::Unavailable);
+  CHECK(heals());
+  wire.refuse();
+  CHECK_THROWS_AS(written(), pg::Unavailable);
+  CHECK(heals());
+  wire.slow(4'000);
+  CHECK(written() == 0);
+  // Each of the first bytes of an answer: message type, length, and content that is no number.
+  for (std::size_t byte = 0; byte < 6; ++byte) {
+    CAPTURE(byte);
+    CHECK(heals());
+    wire.corrupt_after(byte);
+    try {
+      written();
+    } catch (const pg::Unavailable&) {
+    } catch (const pg::Error&) {
+    } catch (const std::logic_error&) {
+    }
+    CHECK(heals());
+  }
 }
 
 }  // namespace acme
