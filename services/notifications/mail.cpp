@@ -106,7 +106,7 @@ Mail Mailer::write(Kind kind, const std::string& locale, const Snapshot& order, 
 
   const std::string key = tongue + "/" + std::string{name(kind)};
   Mail mail{header_line(state_->expand(key + ".subject", values)), state_->expand(key + ".txt", values), {}};
-  values.AddIncludeDictionary("BODY")->SetFilename(key + ".html");
+  values["BODY"] = state_->expand(key + ".html", values);  // escaped already: the layout takes it as it is
   mail.html = state_->expand(tongue + "/layout.html", values);
   return mail;
 }

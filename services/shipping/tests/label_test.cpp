@@ -160,6 +160,7 @@ TEST_CASE("a label given up for lost is replaced, and voided when it turns up") 
   dock.work();
   dock.outside.set_faults({.visibility_ms = 1'800'000}, "ups");
   for (int minutes : {1, 2, 4}) dock.work(std::chrono::minutes{minutes});
+  dock.work(Duration{1});
   CHECK(dock.column("status") == "label_created");
   CHECK(dock.column("attempt") == "2");
   CHECK(dock.labels_alive() == 3);  // one too many, and nobody can know it yet
