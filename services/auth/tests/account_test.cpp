@@ -1,3 +1,5 @@
+#include <argon2.h>
+
 #include "services/auth/tests/shop.hpp"
 
 using namespace acme;
@@ -88,10 +90,22 @@ TEST_CASE("an unknown address and a wrong password get the same answer (ASVS 6.3
 TEST_CASE("a password that was hashed with older parameters is hashed anew at the next login") {
   Shop shop;
   shop.register_as(ann);
-  const auto before = shop.sql("SELECT password_hash FROM users");
-  // The same password, by hand: m=8 t=1.
+  const auto today = shop.sql("SELECT password_hash FROM users");
   CHECK(shop.log_in().status == 200);
-  CHECK(shop.sql("SELECT password_hash FROM users") == before);
+  CHECK(shop.sql("SELECT password_hash FROM users") == today);
+
+  // As it was hashed years ago, with less memory.
+  const auto secret = security::hmac_sha256(configuration().secret("password_pepper"), good_password);
+  std::string old(128, '\0');
+  REQUIRE(argon2id_hash_encoded(1, 1024, 1, secret.data(), secret.size(), "saltsaltsaltsalt", 16, 32, old.data(),
+                                old.size()) == ARGON2_OK);
+  old.resize(old.find('\0'));
+  shop.sql("UPDATE users SET password_hash = $1", old);
+  CHECK(shop.log_in(ann, "wrong").status == 401);
+  CHECK(shop.sql("SELECT password_hash FROM users") == old);
+  CHECK(shop.log_in().status == 200);
+  CHECK(shop.sql("SELECT password_hash FROM users").starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+  CHECK(shop.log_in().status == 200);
 }
 
 TEST_CASE("I see and change what is mine, against the version that I saw") {

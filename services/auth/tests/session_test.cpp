@@ -57,8 +57,8 @@ TEST_CASE("the second chance lasts half a minute") {
 TEST_CASE("a token that was never given changes nothing") {
   Shop shop;
   const auto first = shop.register_as(ann);
-  for (const std::string token : {"rt_" + std::string(43, 'A'), refresh_token(first) + "A", std::string{"x"},
-                                  at(first.body, "/access_token").substr(0, 200)}) {
+  for (const std::string& token : {"rt_" + std::string(43, 'A'), refresh_token(first) + "A", std::string{"x"},
+                                   at(first.body, "/access_token").substr(0, 200)}) {
     CAPTURE(token);
     CHECK(shop.refresh(token).status == 401);
   }

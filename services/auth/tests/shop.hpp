@@ -64,11 +64,7 @@ struct Shop : Room {
     REQUIRE(who.has_value());
     as = *who;
   }
-  std::string events() {
-    std::string out;
-    for (auto& event : published()) out += (out.empty() ? "" : " ") + event.topic;
-    return out;
-  }
+  std::string events() { return sql("SELECT string_agg(topic, ' ' ORDER BY seq) FROM outbox"); }
 };
 
 inline std::string refresh_token(const http::Response& answer) { return at(answer.body, "/refresh_token"); }
