@@ -129,7 +129,9 @@ void cancel(pg::Transaction& tx, std::string kind, std::string key) {
 
 Task<std::vector<Claimed>> claim(Pieces pieces, std::vector<std::string> kinds, std::vector<int> free,
                                  std::int64_t lease) {
-  return pieces.database.session().all(claim_sql, std::move(kinds), std::move(free), pieces.world.now(), lease);
+  // Awaited here: the session is the loop's on which this runs, not the caller's.
+  co_return co_await pieces.database.session().all(claim_sql, std::move(kinds), std::move(free), pieces.world.now(),
+                                                   lease);
 }
 
 void Budget::ran() { tokens_ = std::min(10.0, tokens_ + 0.1); }

@@ -403,7 +403,10 @@ std::string Room::run(const std::string& statement, std::vector<pg::Value> param
 
 std::vector<events::Envelope> Room::published() {
   std::vector<events::Envelope> out;
-  for (auto& row : await(state_->database->session().all(outbox_sql, 0)))
+  const auto rows = [](pg::Database& database) -> Task<std::vector<OutboxRow>> {
+    co_return co_await database.session().all(outbox_sql, 0);
+  };
+  for (auto& row : await(rows(*state_->database)))
     out.push_back({row.id, row.topic, row.key, row.sequence, row.time, row.traceparent, row.data.text});
   return out;
 }
