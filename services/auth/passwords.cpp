@@ -76,7 +76,8 @@ static const std::unordered_set<std::string_view>& common_words() {
   return set;
 }
 
-static bool is_letter(char c) { return c >= 'a' && c <= 'z'; }
+/// Also those of other alphabets, byte by byte.
+static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c & 0x80) != 0; }
 
 /// What the dressed-up word was: "p4$$w0rd" → "password".
 static std::string plain_letters(std::string_view text) {
