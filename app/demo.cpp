@@ -96,7 +96,10 @@ class Demo {
   }
 
   void choose() {
-    auto found = expect(customer_.get("/v1/products?in_stock=true&limit=50"), "Listing products");
+    // Right after an import the stock is still on its way to the catalogue.
+    const auto found =
+        until(customer_, "/v1/products?in_stock=true&limit=50", 10s, "Something in stock (import products first)",
+              [](const Reply& list) { return list.size("/data") > 1; });
     for (std::size_t i = 0; i < found.size("/data") && skus_.size() < 2; ++i) {
       const auto product =
           expect(customer_.get("/v1/products/" + found.text("/data/" + std::to_string(i) + "/id")), "Product");
@@ -109,7 +112,7 @@ class Demo {
         break;
       }
     }
-    if (skus_.empty()) throw Stopped("Nothing is in stock: import products first, or start with ./acme up --fresh.");
+    if (skus_.empty()) throw Stopped("Nothing is for sale: import products first, or start with ./acme up --fresh.");
     const auto cart = expect(customer_.post("/v1/carts", "{}"), "Opening a cart");
     cart_ = cart.text("/id");
     for (auto& sku : skus_)

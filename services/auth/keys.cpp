@@ -40,8 +40,9 @@ Task<std::shared_ptr<const Keys::Copy>> Keys::read(pg::Database& database, World
           " cannot be opened: the secret signing_key_sealing is not the one that it was sealed with");
     fresh->keys.push_back({SigningKey::from_pem(*pem), row.signs_from});
   }
+  // On the first start of all somebody else may be making the first key: none is not worth remembering.
   const std::lock_guard lock{mutex_};
-  copy_ = fresh;
+  if (!fresh->keys.empty()) copy_ = fresh;
   co_return fresh;
 }
 
