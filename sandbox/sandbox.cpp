@@ -76,6 +76,7 @@ struct Sandbox::State {
   http::Response steer(const http::Request& request);
   Task<http::Response> steered(http::Request request) { co_return steer(request); }
   Task<http::Response> serve(Provider& provider, http::Request request);
+  std::pair<std::vector<Delivery>, Duration> step();
   Task<> live();
   Task<> post(Delivery delivery);
   void tick();
@@ -142,36 +143,44 @@ void Sandbox::State::tick() {
   core.store.commit();
 }
 
+/// What is due now, and how long nothing will be.
+std::pair<std::vector<Delivery>, Duration> Sandbox::State::step() {
+  const std::lock_guard lock{mutex};
+  tick();
+  std::vector<Delivery> due;
+  const auto now = core.now();
+  if (client && posts < most_posts) {
+    due = core.webhooks.take(now, static_cast<std::size_t>(most_posts - posts));
+    std::erase_if(due, [&](const Delivery& delivery) {
+      const bool may = control.provider(delivery.provider)->may_send(delivery);
+      if (!may) core.webhooks.wait(delivery, now + milliseconds{200});
+      return !may;
+    });
+  }
+  posts += static_cast<int>(due.size());
+  std::optional<Time> next;
+  const auto sooner = [&](std::optional<Time> at) {
+    if (at && (!next || *at < *next)) next = at;
+  };
+  for (auto* provider : control.providers()) sooner(provider->next_due());
+  if (client && posts < most_posts) sooner(core.webhooks.next_due());
+  Duration nap{60'000};
+  if (next) nap = std::clamp(std::chrono::ceil<Duration>(*next - now), Duration{1}, nap);
+  if (&core.world != &real_world()) nap = std::min(nap, look_at_given_clock);
+  return {std::move(due), nap};
+}
+
 /// Moves parcels, ends delayed payments and sends webhooks for as long as the sandbox runs.
 Task<> Sandbox::State::live() {
-  const bool given_clock = &core.world != &real_world();
   for (;;) {
-    std::vector<Delivery> due;
-    Duration nap{60'000};
-    {
-      const std::lock_guard lock{mutex};
-      tick();
-      const auto now = core.now();
-      if (client && posts < most_posts) {
-        due = core.webhooks.take(now, static_cast<std::size_t>(most_posts - posts));
-        std::erase_if(due, [&](const Delivery& delivery) {
-          const bool may = control.provider(delivery.provider)->may_send(delivery);
-          if (!may) core.webhooks.wait(delivery, now + milliseconds{200});
-          return !may;
-        });
-      }
-      posts += static_cast<int>(due.size());
-      std::optional<Time> next;
-      const auto sooner = [&](std::optional<Time> at) {
-        if (at && (!next || *at < *next)) next = at;
-      };
-      for (auto* provider : control.providers()) sooner(provider->next_due());
-      if (client && posts < most_posts) sooner(core.webhooks.next_due());
-      if (next) nap = std::clamp(std::chrono::ceil<Duration>(*next - now), Duration{1}, nap);
-      if (given_clock) nap = std::min(nap, look_at_given_clock);
-      core.store.commit();
+    Duration nap{1'000};
+    try {
+      auto [due, quiet] = step();
+      nap = quiet;
+      for (auto& delivery : due) tasks->spawn(0, "webhook", post(std::move(delivery)));
+    } catch (const std::runtime_error& error) {
+      log::error("The sandbox's state cannot be written", {{"reason", error.what()}});  // the disk is full: again soon
     }
-    for (auto& delivery : due) tasks->spawn(0, "webhook", post(std::move(delivery)));
     co_await wake.wait(nap);
   }
 }

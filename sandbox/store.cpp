@@ -93,9 +93,8 @@ void Store::append(std::string_view line) {
 
 void Store::commit() {
   if (changes_.empty() || descriptor_ < 0) return;
-  if (changes_.back() != '\n') changes_ += "]\n";
-  append(changes_);
-  size_ += changes_.size();
+  append(changes_ + "]\n");  // a full disk throws: the changes stay, and the next commit tries again
+  size_ += changes_.size() + 2;
   changes_.clear();
   if (size_ > compact_at_) compact();
 }

@@ -4,7 +4,6 @@
 
 #include "platform/security/certificate.hpp"
 #include "platform/security/crypto.hpp"
-#include "platform/security/jwt.hpp"
 #include "platform/security/sigv4.hpp"
 #include "sandbox/ses/mime.hpp"
 
@@ -366,7 +365,8 @@ void Ses::publish(const std::string& type, const std::string& message) {
     member(to, name, value);
   }
   member(to, "SignatureVersion", "2");
-  member(to, "Signature", security::base64(security::SigningKey::from_pem(from.key).sign(to_sign)));
+  if (!signer_ || signer_->first != from.key) signer_.emplace(from.key, security::SigningKey::from_pem(from.key));
+  member(to, "Signature", security::base64(signer_->second.sign(to_sign)));
   member(to, "SigningCertURL", core_.ses_url + "/cert.pem");
   if (notification) member(to, "UnsubscribeURL", core_.ses_url + "/unsubscribe");
   to.close('}');

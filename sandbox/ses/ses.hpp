@@ -1,5 +1,6 @@
 #pragma once
 // Amazon SES v2 (SendEmail, the suppression list) and the SNS topic that carries its events to the shop.
+#include "platform/security/jwt.hpp"
 #include "sandbox/core.hpp"
 
 namespace acme::sandbox {
@@ -49,6 +50,7 @@ class Ses : public Provider {
   Table<ses::Topic> topics_;
   Table<ses::Suppressed> suppressed_;
   Table<ses::Count> counts_;
+  std::optional<std::pair<std::string, security::SigningKey>> signer_;  // the topic's key, parsed once
 };
 
 }  // namespace acme::sandbox

@@ -133,7 +133,7 @@ Stripe::Stripe(Core& core) : Provider(core, "stripe"), tables_(core.store), rend
 
 void Stripe::recount() {
   due_.clear();
-  for (auto& [place, due] : tables_.due.rows()) due_.emplace(due.at, due.id);
+  for (auto& [place, due] : tables_.due.rows()) due_.emplace(due.at, place);
   kept_bytes_ = event_bytes_ = 0;
   for (auto& [place, kept] : tables_.kept.rows()) kept_bytes_ += kept.body.size();
   for (auto& [place, event] : tables_.events.rows()) event_bytes_ += event.object.size();
@@ -1532,8 +1532,8 @@ void Stripe::delivered(const Delivery& delivery) {
 
 void Stripe::later(const std::string& action, const std::string& target, milliseconds after) {
   Due due{.id = core_.token(16), .action = action, .target = target, .at = core_.now() + after};
-  due_.emplace(due.at, due.id);
-  tables_.due.put(std::move(due));
+  const auto at = due.at;
+  due_.emplace(at, tables_.due.place(tables_.due.put(std::move(due)).id));
 }
 
 std::optional<Time> Stripe::next_due() const {
@@ -1544,7 +1544,7 @@ void Stripe::tick() {
   request_id_.clear();
   key_.clear();
   while (!due_.empty() && due_.begin()->first <= core_.now()) {
-    const Due due = *tables_.due.find(due_.begin()->second);
+    const Due due = tables_.due.rows().at(due_.begin()->second);
     due_.erase(due_.begin());
     tables_.due.erase(due.id);
     act(due);

@@ -100,9 +100,9 @@ class Stripe : public Provider {
 
   stripe::Tables tables_;
   stripe::Renderer render_;
-  std::set<std::pair<Time, std::string>> due_;
-  std::set<std::string> in_flight_;  // idempotency keys
-  std::string request_id_, key_;     // of the call that is handled
+  std::set<std::pair<Time, std::uint64_t>> due_;  // places in tables_.due: what is due at once keeps its order
+  std::set<std::string> in_flight_;               // idempotency keys
+  std::string request_id_, key_;                  // of the call that is handled
   std::size_t kept_bytes_ = 0, event_bytes_ = 0;
 };
 

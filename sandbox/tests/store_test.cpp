@@ -47,7 +47,7 @@ TEST_CASE("what was there is there after a restart: payments, keys, parcels, mai
   CHECK(outside.post("/v1/payment_intents", "amount=2400&currency=eur", "create:1").body == replay);
   CHECK(outside.sandbox.journal("ses", "ann@example.com").size() == 1);
   CHECK(outside.heard() == "payment_intent.succeeded");
-  CHECK(at(outside.control("GET", "/faults").body, "/ups/drop_rate") == "0.25");
+  CHECK(std::stod(at(outside.control("GET", "/faults").body, "/ups/drop_rate")) == 0.25);
   CHECK(at(outside.control("GET", "/faults").body, "/stripe/drop_rate") == "0");
   CHECK(at(outside.control("GET", "/clock").body, "/parcel_step_ms") == "50");
 

@@ -193,8 +193,14 @@ TEST_CASE("a parcel that is watched tells each of its steps, unsigned but with o
   CHECK(pushed[0].headers.get("User-Agent") == "UPSPubSubTrackingService");
   CHECK(at(pushed[0].body, "/trackingNumber") == number);
   CHECK(at(pushed[0].body, "/activityStatus/type") == "P");
-  outside.world.advance(std::chrono::hours{14 * 24});
-  CHECK(outside.sandbox.take_webhooks("ups").size() == 1);  // in transit; then UPS forgot that we watch
+  CHECK(outside.sandbox.advance_parcel(unwatched));
+  CHECK(outside.sandbox.take_webhooks("ups").empty());
+  outside.sandbox.set_clock({.parcel_step_ms = 0});
+  CHECK(outside.sandbox.advance_parcel(number));
+  CHECK(outside.sandbox.take_webhooks("ups").size() == 1);
+  outside.world.advance(std::chrono::hours{14 * 24});  // UPS forgets that we watch
+  CHECK(outside.sandbox.advance_parcel(number));
+  CHECK(outside.sandbox.take_webhooks("ups").empty());
 }
 
 TEST_CASE("rates are quoted for one service, or for all") {

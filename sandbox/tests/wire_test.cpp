@@ -164,7 +164,7 @@ TEST_CASE("the pages are readable, and what came in cannot break out of them") {
 TEST_CASE("the controls refuse what they do not understand") {
   Outside outside;
   CHECK(outside.control("PUT", "/faults", R"({"error_rate":0.05})").status == 200);
-  CHECK(at(outside.control("GET", "/faults").body, "/ses/error_rate") == "0.05");
+  CHECK(std::stod(at(outside.control("GET", "/faults").body, "/ses/error_rate")) == 0.05);
   CHECK(outside.control("PUT", "/faults", R"({"ups":{"drop_rate":1}})").status == 200);
   CHECK(at(outside.control("GET", "/faults").body, "/ses/drop_rate") == "0");
   CHECK(at(outside.control("GET", "/faults").body, "/ups/drop_rate") == "1");

@@ -561,7 +561,7 @@ http::Response Ups::ship(const http::Request& request) {
   for (auto& parcel : made) {
     shipments_[parcel.shipment].push_back(parcel.id);
     if (!parcel.reference.empty()) references_[parcel.reference].push_back(parcel.id);
-    move(std::move(parcel), "label");
+    move(std::move(parcel), "label", core_.now());
   }
   while (parcels_.size() > most_parcels) {
     const Parcel& oldest = parcels_.oldest();
@@ -607,7 +607,7 @@ http::Response Ups::cancel(std::string_view shipment, const std::vector<std::str
   to.key("PackageLevelResult");
   to.open('[');
   for (auto& number : wanted) {
-    move(*parcels_.find(number), "voided");
+    move(*parcels_.find(number), "voided", core_.now());
     to.open('{');
     to.key("TrackingNumber"), to.text(number);
     coded(to, "Status", "1", "Voided");
@@ -868,28 +868,26 @@ http::Response Ups::subscribe(const http::Request& request) {
 // -- Parcels on their way --------------------------------------------------------------------------------------------
 
 /// Puts the parcel at a stage: a scan, the next move, a push.
-void Ups::move(Parcel parcel, std::string_view name) {
+void Ups::move(Parcel parcel, std::string_view name, Time at) {
   const Stage& reached = *stage(name);
   due_.erase({parcel.next, parcel.id});
   parcel.stage = name;
-  parcel.activities.push_back(
-      {.at = std::max(core_.now(), parcel.activities.empty() ? Time{} : parcel.activities.back().at),
-       .type = std::string{reached.type},
-       .code = std::string{reached.code},
-       .status_code = std::string{reached.status_code},
-       .description = std::string{reached.description},
-       .city = name == "label"          ? ""
-               : reached.at_destination ? parcel.to_city
-                                        : parcel.from_city,
-       .country = reached.at_destination ? parcel.to_country : parcel.from_country});
+  parcel.activities.push_back({.at = at,
+                               .type = std::string{reached.type},
+                               .code = std::string{reached.code},
+                               .status_code = std::string{reached.status_code},
+                               .description = std::string{reached.description},
+                               .city = name == "label"          ? ""
+                                       : reached.at_destination ? parcel.to_city
+                                                                : parcel.from_city,
+                               .country = reached.at_destination ? parcel.to_country : parcel.from_country});
   const bool moves = name == "label" || name == "picked_up" || name == "in_transit" || name == "out_for_delivery";
-  parcel.next =
-      moves && core_.clock.parcel_step_ms > 0 ? core_.now() + milliseconds{core_.clock.parcel_step_ms} : Time{};
+  parcel.next = moves && core_.clock.parcel_step_ms > 0 ? at + milliseconds{core_.clock.parcel_step_ms} : Time{};
   if (parcel.next != Time{}) due_.emplace(parcel.next, parcel.id);
-  push(parcels_.put(std::move(parcel)));
+  push(parcels_.put(std::move(parcel)), at);
 }
 
-bool Ups::advance(std::string_view number, std::string_view to) {
+bool Ups::advance(std::string_view number, std::string_view to, Time at) {
   const auto* parcel = parcels_.find(number);
   if (!parcel) return false;
   const auto rank = [](std::string_view name) { return stage(name) - stages; };
@@ -905,7 +903,7 @@ bool Ups::advance(std::string_view number, std::string_view to) {
   } else if (!halted && rank(target) <= rank(parcel->stage)) {
     return false;
   }
-  move(*parcel, target);
+  move(*parcel, target, at);
   return true;
 }
 
@@ -913,14 +911,14 @@ void Ups::tick() {
   while (!due_.empty() && due_.begin()->first <= core_.now()) {
     const auto [at, number] = *due_.begin();
     due_.erase(due_.begin());
-    if (!advance(number, "")) due_.erase({at, number});
+    advance(number, "", at);  // when it was due, however late we look
   }
 }
 
 std::optional<Time> Ups::next_due() const { return due_.empty() ? std::nullopt : std::optional{due_.begin()->first}; }
 
-void Ups::push(const Parcel& parcel) {
-  if (parcel.watched_until < core_.now()) return;
+void Ups::push(const Parcel& parcel, Time at) {
+  if (parcel.watched_until < at) return;
   const Activity& last = parcel.activities.back();
   const bool delivered = parcel.stage == "delivered";
   json::Writer to;

@@ -46,7 +46,7 @@ class Ups : public Provider {
   std::optional<Time> next_due() const override;
   http::Headers sign(const Delivery& delivery) override;
   /// One step further, or to the stage that is named. False: no such parcel, or no way there.
-  bool advance(std::string_view number, std::string_view to);
+  bool advance(std::string_view number, std::string_view to) { return advance(number, to, core_.now()); }
   void recount();
   std::string summary() const;
   /// Every parcel for the control port: [{"tracking_number", "reference", "stage", …}].
@@ -66,8 +66,9 @@ class Ups : public Provider {
   std::vector<const ups::Parcel*> by_reference(std::string_view reference, std::string_view shipper) const;
   std::string label(const ups::Parcel& parcel, std::string_view format) const;
   void write_package(json::Writer& to, const ups::Parcel& parcel, std::size_t count) const;
-  void move(ups::Parcel parcel, std::string_view stage);
-  void push(const ups::Parcel& parcel);
+  bool advance(std::string_view number, std::string_view to, Time at);
+  void move(ups::Parcel parcel, std::string_view stage, Time at);
+  void push(const ups::Parcel& parcel, Time at);
 
   Table<ups::Parcel> parcels_;
   std::set<std::pair<Time, std::string>> due_;
