@@ -13,7 +13,7 @@ namespace acme::catalog {
 namespace {
 
 constexpr std::size_t piece_bytes = 512 * 1024;
-constexpr std::size_t batch_products = 200, batch_rows = 2'000;
+constexpr std::size_t batch_products = 100, batch_rows = 1'000;
 constexpr std::size_t max_rows = 5'000;  // of one product: variants and images
 
 /// What the header of a file is, once it can be read; its fault is a sentence.
