@@ -14,12 +14,14 @@ Task<std::vector<Entry>> Disorder::read(std::string topic, std::int64_t position
   auto& recent = recent_[topic];
   std::vector<Entry> out;
   for (auto& entry : entries) {
-    recent.push_back(entry.envelope);
+    if (recent.empty() || recent.back().position < entry.position) recent.push_back(entry);
     if (recent.size() > 64) recent.erase(recent.begin());
     const auto at = entry.position;
     out.push_back(std::move(entry));
-    // A repetition stands at the position of what it follows: reading on from there loses nothing.
-    while (happens(options_.duplicate)) out.push_back({at, recent[chance_.below(recent.size())]});
+    // A repetition stands at the position of what it follows: reading on from there loses nothing. Another reader may
+    // be ahead of this one: what it saw would be no repetition here.
+    while (happens(options_.duplicate))
+      if (auto& again = recent[chance_.below(recent.size())]; again.position <= at) out.push_back({at, again.envelope});
   }
   co_return out;
 }

@@ -28,7 +28,7 @@ class Disorder final : public Log {
   const Options options_;
   World& chance_;
   std::mutex mutex_;
-  std::map<std::string, std::vector<Envelope>> recent_;  // of each topic, the last that were read
+  std::map<std::string, std::vector<Entry>> recent_;  // of each topic, the last that were read
 };
 
 }  // namespace acme::events::testing

@@ -135,7 +135,14 @@ pg::Options OwnCluster::database(const std::string& service) {
   return options;
 }
 void OwnCluster::start() {
-  if (!pid_) pid_ = cluster_->start();
+  // The children of a killed server need a moment to notice; until then a new one refuses to share their memory.
+  for (const auto give_up = in(Duration{20'000}); !pid_;) {
+    try {
+      pid_ = cluster_->start();
+    } catch (const std::runtime_error&) {
+      if (std::chrono::steady_clock::now() > give_up) throw;
+    }
+  }
 }
 void OwnCluster::kill() { end_child(std::exchange(pid_, 0), SIGKILL, 10'000); }
 

@@ -20,6 +20,14 @@ TEST_CASE("PostgreSQL is killed in the middle of the traffic: callers hear so, a
   std::atomic<bool> stop = false;
   std::atomic<int> acknowledged = 0, unknown = 0, other = 0;
   TaskGroup group{testing::runtime(), "test"};
+  const struct Stop {
+    std::atomic<bool>& stop;
+    TaskGroup& group;
+    ~Stop() {
+      stop = true;
+      on_loop([&] { return group.stop(); });
+    }
+  } at_the_end{stop, group};
   const auto client = [&](bool in_transaction) -> Task<> {
     while (!stop) {
       try {
