@@ -51,7 +51,7 @@ CREATE TABLE stock (
   held    bigint NOT NULL DEFAULT 0 CHECK (held >= 0),
   version bigint NOT NULL DEFAULT 1,
   CHECK (held <= on_hand)
-);
+) WITH (fillfactor = 70);  -- room for the next version of a row beside it: no index is touched
 -- Every movement. on_hand and held of a SKU are the sums of its rows.
 CREATE TABLE stock_journal (
   id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -165,12 +165,13 @@ CREATE FUNCTION place_orders_v1(
   line_orders integer[], line_numbers integer[], skus text[], products uuid[], titles text[], quantities bigint[],
   unit_prices bigint[], line_discounts bigint[], line_taxes bigint[], weights bigint[], offer_versions bigint[])
 RETURNS TABLE (place integer, outcome text, shortages jsonb, answer_status integer, answer_headers jsonb, answer_body text)
-LANGUAGE plpgsql VOLATILE AS $$
+-- The best plan does not depend on how many orders come; planning anew cost 0.4 ms of 1.2 (one order alone).
+LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
   count      integer := cardinality(keys);
   claimed    boolean[];
-  outcomes   text[];
+  outcomes   text[]  := array_fill(NULL::text, ARRAY[cardinality(keys)]);
   shorts     jsonb[] := array_fill(NULL::jsonb, ARRAY[cardinality(keys)]);
   wanted     text[];
   known      text[];
@@ -195,13 +196,15 @@ BEGIN
   SELECT array_agg(mine.key IS NOT NULL ORDER BY asked.i) INTO claimed
     FROM unnest(keys) WITH ORDINALITY AS asked (key, i) LEFT JOIN mine ON mine.key = asked.key;
 
-  SELECT array_agg(CASE WHEN claimed[asked.i] THEN NULL
-                        WHEN stored.key IS NULL THEN 'again'
-                        WHEN stored.hash = asked.hash THEN 'replayed'
-                        ELSE 'mismatch' END ORDER BY asked.i) INTO outcomes
-    FROM unnest(keys, hashes) WITH ORDINALITY AS asked (key, hash, i)
-         LEFT JOIN platform.idempotency AS stored
-         ON NOT claimed[asked.i] AND stored.scope = 'orders.place' AND stored.key = asked.key;
+  IF false = ANY (claimed) THEN
+    SELECT array_agg(CASE WHEN claimed[asked.i] THEN NULL
+                          WHEN stored.key IS NULL THEN 'again'
+                          WHEN stored.hash = asked.hash THEN 'replayed'
+                          ELSE 'mismatch' END ORDER BY asked.i) INTO outcomes
+      FROM unnest(keys, hashes) WITH ORDINALITY AS asked (key, hash, i)
+           LEFT JOIN platform.idempotency AS stored
+           ON NOT claimed[asked.i] AND stored.scope = 'orders.place' AND stored.key = asked.key;
+  END IF;
 
   IF true = ANY (claimed) THEN
     IF with_carts THEN
@@ -325,12 +328,18 @@ BEGIN
     END IF;
   END IF;
 
-  RETURN QUERY
-  SELECT made.i::integer, made.outcome, shorts[made.i], stored.status, stored.headers, stored.body
-    FROM unnest(outcomes) WITH ORDINALITY AS made (outcome, i)
-         LEFT JOIN platform.idempotency AS stored
-         ON made.outcome = 'replayed' AND stored.scope = 'orders.place' AND stored.key = keys[made.i]
-   ORDER BY made.i;
+  IF 'replayed' = ANY (outcomes) THEN
+    RETURN QUERY
+    SELECT made.i::integer, made.outcome, shorts[made.i], stored.status, stored.headers, stored.body
+      FROM unnest(outcomes) WITH ORDINALITY AS made (outcome, i)
+           LEFT JOIN platform.idempotency AS stored
+           ON made.outcome = 'replayed' AND stored.scope = 'orders.place' AND stored.key = keys[made.i]
+     ORDER BY made.i;
+  ELSE
+    RETURN QUERY
+    SELECT made.i::integer, made.outcome, shorts[made.i], NULL::integer, NULL::jsonb, NULL::text
+      FROM unnest(outcomes) WITH ORDINALITY AS made (outcome, i) ORDER BY made.i;
+  END IF;
 END
 $$;
 
