@@ -235,7 +235,7 @@ class Bench {
 void Bench::to_the_mails() {
   const int rate = 50, seconds = options_.quick ? 5 : 30;
   say("P11: " + std::to_string(rate) + " orders/s for " + std::to_string(seconds) + " s");
-  PrivateShop shop({.environment = {{"ACME_LIMITS__USER", "1000000"}}, .clock = R"({"parcel_step_ms": 3600000})"});
+  PrivateShop shop({.clock = R"({"parcel_step_ms": 3600000})"});
   shop.import(
       "Handle,Title,Vendor,Type,Published,Variant SKU,Variant Grams,Variant Inventory Qty,Variant Price,Status\n"
       "mug,Mug,Maker,Things,TRUE,MUG,100,10000000,12.50,active\n");

@@ -230,7 +230,9 @@ int serve(const ServeOptions& options) {
     const auto settings = process_settings(config, options);
     log::open(settings.log.file, least_level(settings.log.level));
     Process process(options, config, settings);
-    config.refuse_unknown_sections();
+    auto elsewhere = service_names;  // what runs in other processes may share the file
+    elsewhere.push_back("limits");
+    config.refuse_unknown_sections(elsewhere);
     process.start();
     int signal = 0;
     sigwait(&ends, &signal);

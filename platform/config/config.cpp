@@ -213,11 +213,12 @@ void Config::known(const std::string& name, const json::Shape& shape, const std:
   flatten(document.root(), shape, name, state_->values);
 }
 
-void Config::refuse_unknown_sections() const {
+void Config::refuse_unknown_sections(const std::vector<std::string>& others) const {
   const std::lock_guard lock{state_->mutex};
   for (auto& [key, value] : state_->found) {
-    const bool asked = std::ranges::any_of(state_->sections, [&](auto& name) { return key.starts_with(name + "."); });
-    if (!asked) throw std::runtime_error(value.origin + ": there is no section for " + key);
+    const auto is_its = [&](auto& name) { return key.starts_with(name + "."); };
+    if (!std::ranges::any_of(state_->sections, is_its) && !std::ranges::any_of(others, is_its))
+      throw std::runtime_error(value.origin + ": there is no section for " + key);
   }
 }
 

@@ -33,8 +33,8 @@ class Config {
     known(name, shape, json::text(*read));
     return *read;
   }
-  /// Sections that nobody asked for are errors: call after every section was read.
-  void refuse_unknown_sections() const;
+  /// Sections that nobody asked for are errors, but for those of `others`: call after every section was read.
+  void refuse_unknown_sections(const std::vector<std::string>& others = {}) const;
   /// Where a key's value came from, for `acme config`: file and line, the variable's name, the flag, or "default".
   std::string origin(const std::string& key) const;
   /// Every key of the sections that were read so far, with its value and origin, sorted.

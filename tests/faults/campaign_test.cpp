@@ -86,7 +86,7 @@ void run(const Campaign& campaign) {
   std::mt19937_64 random(campaign.seed);
   PrivateShop shop(
       {.split = campaign.split,
-       .environment = {{"ACME_EVENTS__DISORDER", "true"}, {"ACME_LIMITS__USER", "100000"}},
+       .environment = {{"ACME_EVENTS__DISORDER", "true"}},
        .faults = R"({"error_rate": 0.05, "lost_answer_rate": 0.05, "duplicate_rate": 0.05, "reorder_rate": 0.05,
                            "drop_rate": 0.05, "seed": )" +
                  std::to_string(campaign.seed % 1000) + "}"});

@@ -83,7 +83,6 @@ TEST_CASE("while PostgreSQL is gone the shop says 503, and goes on by itself whe
   PrivateShop shop;
   stock(shop, 10);
   const auto customer = shop.customer();
-  // Stopped, not killed: the supervisor would have it back before we could look.
   const pid_t postgres = shop.pid("postgres");
   REQUIRE(postgres);
   REQUIRE(kill(postgres, SIGKILL) == 0);
@@ -97,6 +96,7 @@ TEST_CASE("while PostgreSQL is gone the shop says 503, and goes on by itself whe
       refused = true;
       CHECK(reply.headers.has("Retry-After"));
     }
+    std::this_thread::sleep_for(5ms);  // between two tries of a client
   }
   CHECK(refused);
   const auto reply = customer.post("/v1/orders", order_for(one_mug), {{"Idempotency-Key", key}});
