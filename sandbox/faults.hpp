@@ -22,6 +22,7 @@ struct Faults {
   Rate error_rate = 0;             // 500, 429, 409 … as the provider says them; some of them after the call has acted
   Rate lost_answer_rate = 0;       // acts, then closes the connection
   Rate duplicate_rate = 0;         // a webhook comes twice
+  Rate twin_rate = 0;              // Stripe reports one change by two events with ids of their own
   Rate reorder_rate = 0;           // a webhook is overtaken by later ones
   Rate drop_rate = 0;              // a webhook never comes (Stripe's are found by GET /v1/events)
   std::int64_t delay_ms = 0;       // of a webhook, up to
@@ -29,8 +30,8 @@ struct Faults {
   std::int64_t seed = 1;
 };
 BOOST_DESCRIBE_STRUCT(Faults, (),
-                      (latency_ms, error_rate, lost_answer_rate, duplicate_rate, reorder_rate, drop_rate, delay_ms,
-                       visibility_ms, seed))
+                      (latency_ms, error_rate, lost_answer_rate, duplicate_rate, twin_rate, reorder_rate, drop_rate,
+                       delay_ms, visibility_ms, seed))
 
 /// How fast the sandbox's own life goes.
 struct Clock {

@@ -1497,20 +1497,23 @@ void Stripe::save(PaymentIntent intent) {
   tables_.intents.put(std::move(intent));
 }
 
-void Stripe::emit(const std::string& type, std::string object, std::string previous) {
+void Stripe::emit(const std::string& type, const std::string& object, const std::string& previous) {
   const bool sent = std::ranges::find(subscribed, type) != std::end(subscribed);
-  Event event{.id = new_id("evt"),
-              .type = type,
-              .object = std::move(object),
-              .previous = std::move(previous),
-              .request = request_id_,
-              .idempotency_key = key_,
-              .created = seconds(),
-              .pending = sent ? 1 : 0};
-  event_bytes_ += event.object.size();
-  std::string body = render_.text(event);
-  const std::string id = tables_.events.put(std::move(event)).id;
-  if (sent) core_.webhooks.send(luck, core_.now(), name(), id, std::move(body));
+  const int times = sent && luck.happens(luck.faults().twin_rate) ? 2 : 1;
+  for (int i = 0; i < times; ++i) {
+    Event event{.id = new_id("evt"),
+                .type = type,
+                .object = object,
+                .previous = previous,
+                .request = request_id_,
+                .idempotency_key = key_,
+                .created = seconds(),
+                .pending = sent ? 1 : 0};
+    event_bytes_ += event.object.size();
+    std::string body = render_.text(event);
+    const std::string id = tables_.events.put(std::move(event)).id;
+    if (sent) core_.webhooks.send(luck, core_.now(), name(), id, std::move(body));
+  }
 }
 
 http::Headers Stripe::sign(const Delivery& delivery) {

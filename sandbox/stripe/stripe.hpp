@@ -91,7 +91,7 @@ class Stripe : public Provider {
   std::optional<Failure> merge(stripe::Metadata& metadata, const Params& params) const;
 
   void save(PaymentIntent intent);
-  void emit(const std::string& type, std::string object, std::string previous = "");
+  void emit(const std::string& type, const std::string& object, const std::string& previous = "");
   void later(const std::string& action, const std::string& target, std::chrono::milliseconds after);
   void act(const stripe::Due& due);
   std::string new_id(std::string_view prefix);

@@ -428,11 +428,17 @@ TEST_CASE("a webhook that was dropped is found among the events") {
   CHECK(shop.get("/v1/events?type=charge.*")["/data/0/type"] == "charge.succeeded");
 }
 
-TEST_CASE("webhooks come twice, late, and overtake each other when told so") {
+TEST_CASE("webhooks come twice, in twins, late, and overtake each other when told so") {
   Outside shop;
   shop.sandbox.set_faults({.duplicate_rate = 1}, "stripe");
   shop.pay();
   CHECK(shop.heard() == "payment_intent.succeeded payment_intent.succeeded");
+  shop.sandbox.set_faults({.twin_rate = 1}, "stripe");
+  shop.pay();
+  const auto twins = shop.sandbox.take_webhooks("stripe");
+  REQUIRE(twins.size() == 2);
+  CHECK(at(twins[0].body, "/id") != at(twins[1].body, "/id"));
+  CHECK(at(twins[0].body, "/data/object/id") == at(twins[1].body, "/data/object/id"));
   shop.sandbox.set_faults({.delay_ms = 1'000}, "stripe");
   for (int i = 0; i < 5; ++i) shop.pay();
   CHECK(shop.sandbox.take_webhooks("stripe").size() < 5);

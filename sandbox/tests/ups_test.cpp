@@ -1,4 +1,8 @@
 #include "sandbox/ups/ups.hpp"
+#include <fstream>
+#include <sstream>
+
+#include "platform/testing/room.hpp"
 #include "sandbox/tests/outside.hpp"
 
 using namespace acme;
@@ -31,6 +35,8 @@ std::string status(Outside& outside, const std::string& number, const std::strin
   return outside.ups("GET", "/api/track/v1/details/" + number +
                                 "?locale=en_US")["/trackResponse/shipment/0/package/0/currentStatus/" + member];
 }
+const std::string rate_request =
+    R"({"RateRequest":{"Request":{"RequestOption":"Shop"},"Shipment":{"Service":{"Code":"65"},"Shipper":{"Address":{"AddressLine":["1 Dock Road"],"CountryCode":"IE"}},"ShipTo":{"Address":{"AddressLine":["1 Rue de Rivoli"],"CountryCode":"FR"}},"ShipmentRatingOptions":{"NegotiatedRatesIndicator":"Y"},"Package":{"PackagingType":{"Code":"02"},"PackageWeight":{"UnitOfMeasurement":{"Code":"KGS"},"Weight":"0.4"}}}}})";
 std::string error(const Reply& reply) { return reply["/response/errors/0/code"]; }
 
 }  // namespace
@@ -206,9 +212,7 @@ TEST_CASE("a parcel that is watched tells each of its steps, unsigned but with o
 TEST_CASE("rates are quoted for one service, or for all") {
   Outside outside;
   const auto rate = [&](const std::string& option) {
-    return outside.ups(
-        "POST", "/api/rating/v2409/" + option + "?additionalinfo=timeintransit",
-        R"({"RateRequest":{"Request":{"RequestOption":"Shop"},"Shipment":{"Service":{"Code":"65"},"Shipper":{"Address":{"AddressLine":["1 Dock Road"],"CountryCode":"IE"}},"ShipTo":{"Address":{"AddressLine":["1 Rue de Rivoli"],"CountryCode":"FR"}},"ShipmentRatingOptions":{"NegotiatedRatesIndicator":"Y"},"Package":{"PackagingType":{"Code":"02"},"PackageWeight":{"UnitOfMeasurement":{"Code":"KGS"},"Weight":"0.4"}}}}})");
+    return outside.ups("POST", "/api/rating/v2409/" + option + "?additionalinfo=timeintransit", rate_request);
   };
   CHECK(rate("Rate")["/RateResponse/RatedShipment/0/TotalCharges/MonetaryValue"] == "49.50");
   CHECK(rate("Rate")["/RateResponse/RatedShipment/0/NegotiatedRateCharges/TotalCharge/MonetaryValue"] == "39.60");
@@ -217,6 +221,32 @@ TEST_CASE("rates are quoted for one service, or for all") {
   CHECK(rate("Shop")
             ["/RateResponse/RatedShipment/0/TimeInTransit/ServiceSummary/EstimatedArrival/BusinessDaysInTransit"] ==
         "5");
+}
+
+TEST_CASE("answers are what UPS's own description says") {
+  Outside outside;
+  const auto faults = [](const std::string& name, const std::string& answer) {
+    std::stringstream schema;
+    schema << std::ifstream(ACME_SOURCE_DIR "/sandbox/tests/vectors/ups/" + name + ".schema.json").rdbuf();
+    return testing::schema_faults(schema.str(), answer);
+  };
+  http::Request login;
+  login.method = "POST";
+  login.target = "/security/v1/oauth/token";
+  login.headers.set("Authorization", "Basic " + security::base64("ups_client:ups_secret"));
+  login.body = "grant_type=client_credentials";
+  CHECK(faults("token", outside.call("ups", login).body) == "");
+  const auto bought = outside.ups("POST", "/api/shipments/v2409/ship", parcel("shp_1"));
+  CHECK(faults("ship", bought.body) == "");
+  CHECK(faults("ship", R"({"ShipmentResponse":{}})") != "");  // the schema bites
+  const auto number = bought[std::string{results} + "/ShipmentIdentificationNumber"];
+  CHECK(faults("track", outside.ups("GET", "/api/track/v1/details/" + number).body) == "");
+  CHECK(faults("void", outside.ups("DELETE", "/api/shipments/v2409/void/cancel/" + number).body) == "");
+  const auto delivered = ship(outside, "shp_2");
+  outside.sandbox.advance_parcel(delivered, "delivered");
+  CHECK(faults("track", outside.ups("GET", "/api/track/v1/reference/details/shp_2").body) == "");
+  CHECK(faults("rate", outside.ups("POST", "/api/rating/v2409/Shop?additionalinfo=timeintransit", rate_request).body) ==
+        "");
 }
 
 TEST_CASE("UPS asks who calls: a wrong secret, no token, no transaction id") {

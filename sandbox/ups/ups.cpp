@@ -136,7 +136,8 @@ void billing_weight(json::Writer& to, std::string_view unit, std::int64_t weight
   to.open('{');
   coded(to, "UnitOfMeasurement", unit, unit == "LBS" ? "Pounds" : "Kilograms");
   const double in_unit = static_cast<double>(weight) / (unit == "LBS" ? 453.592 : 1000);
-  to.key("Weight"), to.text(decimal(static_cast<std::int64_t>(in_unit * 100 + 0.5)));
+  const auto tenths = static_cast<std::int64_t>(in_unit * 10 + 0.999);
+  to.key("Weight"), to.text(std::to_string(tenths / 10) + "." + std::to_string(tenths % 10));
   to.close('}');
 }
 
@@ -411,12 +412,13 @@ http::Response Ups::rate(const http::Request& request, std::string_view option) 
     }
     to.key("RatedPackage");
     to.open('[');
-    for (auto weight : weights) {
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      const auto weight = weights[i];
       to.open('{');
       charge(to, "TransportationCharges", price(chosen, weight), currency);
       charge(to, "ServiceOptionsCharges", 0, currency);
       charge(to, "TotalCharges", price(chosen, weight), currency);
-      to.key("Weight"), to.text(decimal(weight / 10));
+      to.key("Weight"), to.text(text(deep(nth(shipment.member("Package"), i), "PackageWeight", "Weight")));
       billing_weight(to, unit, weight);
       to.close('}');
     }
@@ -450,8 +452,9 @@ http::Response Ups::rate(const http::Request& request, std::string_view option) 
       to.key("Date"), to.text(ymd(core_.now()));
       to.key("Time"), to.text("180000");
       to.close('}');
-      to.key("DayOfWeek"), to.text("");
-      to.key("CustomerCenterCutoff"), to.text("");
+      const auto day = std::chrono::weekday{std::chrono::floor<std::chrono::days>(arrives)}.c_encoding();
+      to.key("DayOfWeek"), to.text(std::string_view{"SUNMONTUEWEDTHUFRISAT"}.substr(3 * day, 3));
+      to.key("CustomerCenterCutoff"), to.text("170000");
       to.close('}');
       to.close('}');
       to.close('}');
