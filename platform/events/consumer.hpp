@@ -68,7 +68,7 @@ class Consumers {
     int batch = 200;
     int tries = 5;           // of one event, before it is parked
     Duration pause{50};      // after its first failure; doubles
-    Duration poll{500};      // of the log, when nobody wakes us
+    Duration poll{10'000};   // of the log, should ever nobody wake us
     Duration outage{1'000};  // between probes while a dependency is down, at most
   };
   Consumers(Runtime& runtime, Pieces pieces, Log& log, Options options);

@@ -1,6 +1,7 @@
 #include "platform/postgres/database.hpp"
 
 #include <list>
+#include <unordered_map>
 
 #include "platform/observe/log.hpp"
 #include "platform/observe/metrics.hpp"
@@ -13,6 +14,47 @@ std::string limits(Duration statement, Duration lock) {
   return "-c statement_timeout=" + std::to_string(statement.count()) +
          " -c lock_timeout=" + std::to_string(lock.count());
 }
+
+/// How long each statement takes and how often it fails. A loop's own: a look costs no lock.
+class Statistics {
+ public:
+  struct Entry {
+    metrics::Histogram seconds;
+    metrics::Counter failures;
+  };
+  explicit Statistics(std::string database) : database_(std::move(database)) {}
+  const Entry& operator[](const StatementInfo& statement) {
+    const auto found = entries_.find(&statement);
+    if (found != entries_.end()) return found->second;
+    const metrics::Labels labels{{"database", database_}, {"statement", statement.name}};
+    return entries_
+        .emplace(
+            &statement,
+            Entry{metrics::histogram("acme_postgres_seconds", "How long statements take, waiting included", labels),
+                  metrics::counter("acme_postgres_failures_total", "Statements without an answer", labels)})
+        .first->second;
+  }
+
+ private:
+  const std::string database_;
+  std::unordered_map<const StatementInfo*, Entry> entries_;
+};
+/// Measures until it goes; without `done` it was a failure.
+class Timed {
+ public:
+  explicit Timed(const Statistics::Entry& entry) : entry_(entry) {}
+  Timed(const Timed&) = delete;
+  ~Timed() {
+    entry_.seconds.observe(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count());
+    if (!done_) entry_.failures.add();
+  }
+  void done() { done_ = true; }
+
+ private:
+  const Statistics::Entry& entry_;
+  const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+  bool done_ = false;
+};
 
 /// Keeps a loop from hammering a database that is away.
 class Backoff {
@@ -34,17 +76,20 @@ class Backoff {
 /// A loop's pipelined connection.
 class LoopSession final : public Session {
  public:
-  LoopSession(Runtime& runtime, int loop, const Options& options, Backoff& backoff)
-      : runtime_(runtime), loop_(loop), options_(options), backoff_(backoff) {}
+  LoopSession(Runtime& runtime, int loop, const Options& options, Backoff& backoff, Statistics& statistics)
+      : runtime_(runtime), loop_(loop), options_(options), backoff_(backoff), statistics_(statistics) {}
 
   Task<Rows> execute(const StatementInfo& statement, std::vector<Value> params) override {
+    Timed timed{statistics_[statement]};
     for (int attempt = 1;; ++attempt) {
       const auto connection = co_await connected();
       if (static_cast<int>(connection->in_flight()) >= options_.in_flight)
         throw Overloaded("too many statements wait for PostgreSQL");
       try {
         connection->send(statement, params);
-        co_return co_await connection->sync(in(options_.statement_timeout + Duration{1'000}));
+        auto rows = co_await connection->sync(in(options_.statement_timeout + Duration{1'000}));
+        timed.done();
+        co_return rows;
       } catch (const Error& error) {
         // Its preparation, sent ahead by another call, failed: nothing happened, and this time it is prepared anew.
         if (error.state != "26000" || attempt > 1) throw;
@@ -81,18 +126,21 @@ class LoopSession final : public Session {
   const int loop_;
   const Options& options_;
   Backoff& backoff_;
+  Statistics& statistics_;
   std::shared_ptr<Connection> connection_;
 };
 
 /// A loop's connections for transactions. It outlives the database while a lease holds one.
 class Pool : public std::enable_shared_from_this<Pool> {
  public:
-  Pool(Runtime& runtime, int loop, const Options& options, std::shared_ptr<Backoff> backoff)
+  Pool(Runtime& runtime, int loop, const Options& options, std::shared_ptr<Backoff> backoff,
+       std::shared_ptr<Statistics> statistics)
       : runtime_(runtime),
         loop_(loop),
         options_(options),
         most_(std::max(2, options.transactions / runtime.loops())),
-        backoff_(std::move(backoff)) {}
+        backoff_(std::move(backoff)),
+        statistics_(std::move(statistics)) {}
 
   Task<std::unique_ptr<Connection>> take(Deadline deadline) {
     while (!idle_.empty()) {
@@ -150,6 +198,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
       --open_;
   }
   const Options& options() const { return options_; }
+  Statistics& statistics() { return *statistics_; }
 
  private:
   struct Waiter {
@@ -176,6 +225,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
   const Options options_;
   const int most_;
   std::shared_ptr<Backoff> backoff_;
+  std::shared_ptr<Statistics> statistics_;
   int open_ = 0;
   std::vector<std::unique_ptr<Connection>> idle_;
   std::list<Waiter*> waiting_;
@@ -202,8 +252,11 @@ class PooledLease final : public Database::Lease, public Transaction {
 
   Transaction& transaction() override { return *this; }
   Task<Rows> execute(const StatementInfo& statement, std::vector<Value> params) override {
+    Timed timed{pool_->statistics()[statement]};
     connection_->send(statement, std::move(params));
-    return connection_->sync(deadline_);
+    auto rows = co_await connection_->sync(deadline_);
+    timed.done();
+    co_return rows;
   }
   void send(const StatementInfo& statement, std::vector<Value> params) override {
     connection_->send(statement, std::move(params));
@@ -236,9 +289,10 @@ class PooledDatabase final : public Database {
   PooledDatabase(Runtime& runtime, Options options) : options_(std::move(options)) {
     for (int loop = 0; loop < runtime.loops(); ++loop) {
       const auto backoff = std::make_shared<Backoff>();
+      const auto statistics = std::make_shared<Statistics>(options_.database);
       backoffs_.push_back(backoff);
-      sessions_.push_back(std::make_unique<LoopSession>(runtime, loop, options_, *backoff));
-      pools_.push_back(std::make_shared<Pool>(runtime, loop, options_, backoff));
+      sessions_.push_back(std::make_unique<LoopSession>(runtime, loop, options_, *backoff, *statistics));
+      pools_.push_back(std::make_shared<Pool>(runtime, loop, options_, backoff, statistics));
     }
   }
   Session& session() override { return *sessions_[index()]; }
