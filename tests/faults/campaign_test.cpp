@@ -108,7 +108,8 @@ void run(const Campaign& campaign) {
                      : std::vector<std::string>{"serve", "serve", "serve", "serve", "postgres"};
   std::map<std::string, int> killed;
   for (int kill_number = 0; kill_number < campaign.kills;) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(random() % 800));  // the fault itself: a moment by chance
+    shop.wait_ready();
+    std::this_thread::sleep_for(std::chrono::milliseconds(random() % 1500));  // the fault itself: a moment by chance
     const auto& victim = victims[random() % victims.size()];
     const pid_t pid = shop.pid(victim);
     if (pid == 0) continue;  // it is just starting again
@@ -146,8 +147,10 @@ void run(const Campaign& campaign) {
     until(staff, "/v1/orders/" + order, 240, [](const Reply& seen) { return seen.text("/status") == "delivered"; });
   int violations = -1;
   for (const auto give_up = std::chrono::steady_clock::now() + 60s;
-       violations != 0 && std::chrono::steady_clock::now() < give_up;)
+       violations != 0 && std::chrono::steady_clock::now() < give_up;) {
     violations = shop.doctor();  // mails and reports may still be on their way
+    if (violations) std::this_thread::sleep_for(1s);
+  }
   CHECK(violations == 0);
 
   std::string by;

@@ -2,12 +2,15 @@
 #include <doctest/doctest.h>
 
 #include <set>
+#include <thread>
 
 #include "app/private_shop.hpp"
 #include "platform/world.hpp"
 
 namespace acme::app {
 namespace {
+
+using namespace std::chrono_literals;
 
 const char* catalogue =
     "Handle,Title,Body (HTML),Vendor,Type,Tags,Published,Option1 Name,Option1 Value,Variant SKU,Variant Grams,"
@@ -75,11 +78,9 @@ void journey(PrivateShop& shop) {
   // Confirmation, payment, shipped, delivered for each; the decline is told once.
   const auto mails = until(shop.sandbox(), "/journal?provider=ses&to=ann@example.com", 60, [](const Reply& journal) {
     std::set<std::string> told;
-    for (std::size_t i = 0; i < journal.size("/data"); ++i) {
-      const auto id = journal.text("/data/" + std::to_string(i) + "/request/tags/notification_id");
-      if (journal.number("/data/" + std::to_string(i) + "/response/status") == 200) told.insert(id);
-    }
-    return told.size() >= 9;
+    for (std::size_t i = 0; i < journal.size("/data"); ++i)
+      told.insert(journal.text("/data/" + std::to_string(i) + "/request/tags/notification_id"));
+    return told.size() == 9;
   });
   CHECK(mails.size("/data") >= 9);
 
@@ -90,7 +91,14 @@ void journey(PrivateShop& shop) {
   CHECK(sales.number("/data/0/revenue") == total);
   CHECK(sales.number("/data/0/units") == 4);
 
-  CHECK(shop.doctor() == 0);
+  // A mail whose answer was lost is settled by a second look.
+  int findings = shop.doctor();
+  for (const auto give_up = std::chrono::steady_clock::now() + 60s;
+       findings && std::chrono::steady_clock::now() < give_up;) {
+    std::this_thread::sleep_for(1s);
+    findings = shop.doctor();
+  }
+  CHECK(findings == 0);
 }
 
 }  // namespace
