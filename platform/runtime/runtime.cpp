@@ -75,6 +75,14 @@ class BlockingPool {
   bool ended_ = false;
 };
 
+/// What waits on one loop may hold what belongs to another: at the end all loops let go of their tasks before any of
+/// them is gone.
+class LoopContext : public asio::io_context {
+ public:
+  LoopContext() : asio::io_context(1) {}
+  void let_go() { shutdown(); }
+};
+
 struct Current {
   int loop = -1;
   std::shared_ptr<asio::io_context> context;
@@ -99,7 +107,7 @@ bool is_cancellation(std::exception_ptr error) {
 struct Runtime::State {
   using Guard = asio::executor_work_guard<asio::io_context::executor_type>;
 
-  std::vector<std::shared_ptr<asio::io_context>> contexts;
+  std::vector<std::shared_ptr<LoopContext>> contexts;
   std::vector<Guard> guards;
   std::vector<std::thread> threads;
   std::unique_ptr<BlockingPool> pool;
@@ -108,7 +116,7 @@ struct Runtime::State {
 Runtime::Runtime(Options options) : state_(std::make_unique<State>()) {
   state_->pool = std::make_unique<BlockingPool>(options.blocking_threads, options.blocking_queue);
   for (int i = 0; i < options.loops; ++i) {
-    state_->contexts.push_back(std::make_shared<asio::io_context>(1));
+    state_->contexts.push_back(std::make_shared<LoopContext>());
     state_->guards.emplace_back(state_->contexts.back()->get_executor());
   }
   for (int i = 0; i < options.loops; ++i)
@@ -124,6 +132,7 @@ Runtime::~Runtime() {
   stop();
   // The tasks that are left are destroyed here, on a thread that no loop shares.
   state_->guards.clear();
+  for (auto& context : state_->contexts) context->let_go();
   state_->contexts.clear();
 }
 
