@@ -7,19 +7,27 @@ namespace acme::notifications {
 
 namespace {
 
-Task<> learn_order(Reaction& on, OrderHeard order) {
+template <typename E>
+void sort_by_order(std::vector<events::Event<E>>& events) {
+  std::ranges::sort(events, {}, [](const events::Event<E>& event) {
+    return std::pair{event.data.order_id, event.envelope.sequence};
+  });
+}
+
+Task<> learn_order(Reaction& on, std::int64_t sequence, OrderHeard order) {
   const Snapshot snapshot{order.order_id,         order.number,           order.currency, order.totals,
                           std::move(order.lines), order.shipping_address, order.placed_at};
-  Contact contact{order.order_id,         on.event().sequence,         order.customer_id,
-                  std::move(order.email), order.locale.value_or("en"), {json::text(snapshot)}};
+  Contact contact{
+      order.order_id,        sequence, order.customer_id, std::move(order.email), order.locale.value_or("en"),
+      {json::text(snapshot)}};
   // What was told before the order was known can go now.
   for (auto id : co_await learn(on.tx(), std::move(contact))) enqueue_send(on.tx(), id);
 }
 
-Task<> demand(Reaction& on, Kind kind, OrderId order, std::string fact, Detail detail) {
-  Demand wanted{
-      on.new_id<NotificationId>(), on.event().id,  std::string{name(kind)} + " " + std::move(fact), kind, order,
-      {json::text(detail)},        on.event().time};
+Task<> demand(Reaction& on, const events::Envelope& event, Kind kind, OrderId order, std::string fact, Detail detail) {
+  on.tx().traceparent = event.traceparent;
+  Demand wanted{on.new_id<NotificationId>(), event.id,  std::string{name(kind)} + " " + std::move(fact), kind, order,
+                {json::text(detail)},        event.time};
   const auto id = wanted.id;
   if (co_await note(on.tx(), std::move(wanted), on.now())) enqueue_send(on.tx(), id);
 }
@@ -38,34 +46,48 @@ Detail detail(const PaymentHeard& payment) {
 
 }  // namespace
 
-Task<> on_order_created(Reaction& on, OrderHeard order) {
-  const auto id = order.order_id;
-  co_await learn_order(on, std::move(order));
-  co_await demand(on, Kind::order_confirmation, id, id.text(), {});
+Task<> on_order_created(Reaction& on, std::vector<events::Event<OrderHeard>> orders) {
+  sort_by_order(orders);
+  for (auto& [envelope, order] : orders) {
+    const auto id = order.order_id;
+    co_await learn_order(on, envelope.sequence, std::move(order));
+    co_await demand(on, envelope, Kind::order_confirmation, id, id.text(), {});
+  }
 }
 
-Task<> on_order_updated(Reaction& on, OrderHeard order) { return learn_order(on, std::move(order)); }
+Task<> on_order_updated(Reaction& on, std::vector<events::Event<OrderHeard>> orders) {
+  sort_by_order(orders);
+  for (auto& [envelope, order] : orders) co_await learn_order(on, envelope.sequence, std::move(order));
+}
 
-Task<> on_payment_completed(Reaction& on, PaymentHeard payment) {
-  return demand(on, Kind::payment_received, payment.order_id, payment.payment_id.text(), detail(payment));
+Task<> on_payment_completed(Reaction& on, std::vector<events::Event<PaymentHeard>> payments) {
+  sort_by_order(payments);
+  for (auto& [envelope, payment] : payments)
+    co_await demand(on, envelope, Kind::payment_received, payment.order_id, payment.payment_id.text(), detail(payment));
 }
 
 // A decline may happen again and is told each time; the end is told once.
-Task<> on_payment_failed(Reaction& on, PaymentHeard payment) {
-  const Kind kind = kind_of_failure(payment.final.value_or(false));
-  std::string fact = payment.payment_id.text();
-  if (kind == Kind::payment_declined) fact += " " + std::to_string(on.event().sequence);
-  return demand(on, kind, payment.order_id, std::move(fact), detail(payment));
+Task<> on_payment_failed(Reaction& on, std::vector<events::Event<PaymentHeard>> payments) {
+  sort_by_order(payments);
+  for (auto& [envelope, payment] : payments) {
+    const Kind kind = kind_of_failure(payment.final.value_or(false));
+    std::string fact = payment.payment_id.text();
+    if (kind == Kind::payment_declined) fact += " " + std::to_string(envelope.sequence);
+    co_await demand(on, envelope, kind, payment.order_id, std::move(fact), detail(payment));
+  }
 }
 
-Task<> on_shipment(Reaction& on, ShipmentHeard shipment) {
-  const auto kind = kind_of_shipment(shipment.status, shipment.carrier);
-  if (!kind) co_return;
-  Detail detail;
-  detail.carrier = shipment.carrier;
-  detail.tracking_number = shipment.tracking_number;
-  for (auto& line : shipment.lines) detail.lines.push_back(line.line);
-  co_await demand(on, *kind, shipment.order_id, shipment.shipment_id.text(), std::move(detail));
+Task<> on_shipment(Reaction& on, std::vector<events::Event<ShipmentHeard>> shipments) {
+  sort_by_order(shipments);
+  for (auto& [envelope, shipment] : shipments) {
+    const auto kind = kind_of_shipment(shipment.status, shipment.carrier);
+    if (!kind) continue;
+    Detail detail;
+    detail.carrier = shipment.carrier;
+    detail.tracking_number = shipment.tracking_number;
+    for (auto& line : shipment.lines) detail.lines.push_back(line.line);
+    co_await demand(on, envelope, *kind, shipment.order_id, shipment.shipment_id.text(), std::move(detail));
+  }
 }
 
 Task<> on_user_merged(Reaction& on, UserMerged user) { return merge(on.tx(), user.guest_id, user.user_id); }

@@ -18,8 +18,9 @@ struct OrderHeard {
 BOOST_DESCRIBE_STRUCT(OrderHeard, (),
                       (order_id, customer_id, number, currency, email, locale, totals, lines, shipping_address,
                        placed_at))
-Task<> on_order_created(Reaction& on, OrderHeard order);
-Task<> on_order_updated(Reaction& on, OrderHeard order);
+// In batches, so that all topics lock orders by their ids: none waits for another in a circle.
+Task<> on_order_created(Reaction& on, std::vector<events::Event<OrderHeard>> orders);
+Task<> on_order_updated(Reaction& on, std::vector<events::Event<OrderHeard>> orders);
 
 struct Method {
   std::optional<std::string> brand, last4;
@@ -35,8 +36,8 @@ struct PaymentHeard {
   std::optional<Method> method;
 };
 BOOST_DESCRIBE_STRUCT(PaymentHeard, (), (payment_id, order_id, amount, currency, final, reason, method))
-Task<> on_payment_completed(Reaction& on, PaymentHeard payment);
-Task<> on_payment_failed(Reaction& on, PaymentHeard payment);
+Task<> on_payment_completed(Reaction& on, std::vector<events::Event<PaymentHeard>> payments);
+Task<> on_payment_failed(Reaction& on, std::vector<events::Event<PaymentHeard>> payments);
 
 struct ShippedLine {
   std::int64_t line = 0;
@@ -50,7 +51,7 @@ struct ShipmentHeard {
   std::optional<std::string> tracking_number;
 };
 BOOST_DESCRIBE_STRUCT(ShipmentHeard, (), (shipment_id, order_id, lines, carrier, status, tracking_number))
-Task<> on_shipment(Reaction& on, ShipmentHeard shipment);
+Task<> on_shipment(Reaction& on, std::vector<events::Event<ShipmentHeard>> shipments);
 
 struct UserMerged {
   UserId user_id, guest_id;

@@ -29,6 +29,7 @@ struct Consignee {
   std::string postal_code;
   std::string country;
   std::optional<std::string> phone;
+  bool operator==(const Consignee&) const = default;
 };
 BOOST_DESCRIBE_STRUCT(Consignee, (), (name, company, line1, line2, city, region, postal_code, country, phone))
 
@@ -38,6 +39,7 @@ struct Line {
   std::int64_t quantity = 0;
   std::int64_t weight_grams = 0;  // of one piece
   bool requires_shipping = true;
+  bool operator==(const Line&) const = default;
 };
 BOOST_DESCRIBE_STRUCT(Line, (), (line, sku, quantity, weight_grams, requires_shipping))
 
@@ -66,6 +68,7 @@ struct Shipment {
 
   std::optional<Consignee> consignee;
   std::vector<Line> lines;
+  bool operator==(const Shipment&) const = default;
 };
 BOOST_DESCRIBE_STRUCT(Shipment, (),
                       (id, order_id, customer_id, sequence, status, carrier, reason, order_sequence, stage, paid,

@@ -4,27 +4,46 @@
 
 namespace acme::shipping {
 
-Task<> on_order(Reaction& on, OrderHeard order) {
-  OrderFacts facts{on.event().sequence,
-                   named<Stage>(order.status).value_or(Stage::open),
-                   order.customer_id,
-                   std::move(order.shipping_address),
-                   {}};
-  for (auto& line : order.lines)
-    facts.lines.push_back({line.line, std::move(line.sku), line.quantity, line.weight_grams.value_or(0),
-                           line.requires_shipping.value_or(true)});
-  const auto store = open_store(on.tx());
-  const auto changed =
-      co_await store->decide(order.order_id, on.new_id<ShipmentId>(), on.now(),
-                             [&](Shipment& shipment) { return hear_order(shipment, facts, on.now()); });
-  carry_out(on.tx(), changed);
+namespace {
+
+template <typename E>
+void sort_by_order(std::vector<events::Event<E>>& events) {
+  std::ranges::sort(events, {}, [](const events::Event<E>& event) {
+    return std::pair{event.data.order_id, event.envelope.sequence};
+  });
 }
 
-Task<> on_payment_completed(Reaction& on, PaymentHeard payment) {
+}  // namespace
+
+Task<> on_order(Reaction& on, std::vector<events::Event<OrderHeard>> orders) {
+  sort_by_order(orders);
   const auto store = open_store(on.tx());
-  const auto changed = co_await store->decide(payment.order_id, on.new_id<ShipmentId>(), on.now(),
-                                              [&](Shipment& shipment) { return hear_payment(shipment, on.now()); });
-  carry_out(on.tx(), changed);
+  for (auto& [envelope, order] : orders) {
+    on.tx().traceparent = envelope.traceparent;
+    OrderFacts facts{envelope.sequence,
+                     named<Stage>(order.status).value_or(Stage::open),
+                     order.customer_id,
+                     std::move(order.shipping_address),
+                     {}};
+    for (auto& line : order.lines)
+      facts.lines.push_back({line.line, std::move(line.sku), line.quantity, line.weight_grams.value_or(0),
+                             line.requires_shipping.value_or(true)});
+    const auto changed =
+        co_await store->decide(order.order_id, on.new_id<ShipmentId>(), on.now(),
+                               [&](Shipment& shipment) { return hear_order(shipment, facts, on.now()); });
+    carry_out(on.tx(), changed);
+  }
+}
+
+Task<> on_payment_completed(Reaction& on, std::vector<events::Event<PaymentHeard>> payments) {
+  sort_by_order(payments);
+  const auto store = open_store(on.tx());
+  for (auto& [envelope, payment] : payments) {
+    on.tx().traceparent = envelope.traceparent;
+    const auto changed = co_await store->decide(payment.order_id, on.new_id<ShipmentId>(), on.now(),
+                                                [&](Shipment& shipment) { return hear_payment(shipment, on.now()); });
+    carry_out(on.tx(), changed);
+  }
 }
 
 void carry_out(pg::Transaction& tx, const Changed& changed) {

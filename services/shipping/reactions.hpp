@@ -28,8 +28,10 @@ struct PaymentHeard {
 };
 BOOST_DESCRIBE_STRUCT(PaymentHeard, (), (order_id))
 
-Task<> on_order(Reaction& on, OrderHeard order);
-Task<> on_payment_completed(Reaction& on, PaymentHeard payment);
+// In batches, so that both topics lock shipments in the order of their orders' ids: none waits for the other in a
+// circle.
+Task<> on_order(Reaction& on, std::vector<events::Event<OrderHeard>> orders);
+Task<> on_payment_completed(Reaction& on, std::vector<events::Event<PaymentHeard>> payments);
 
 /// shipment.created and shipment.updated: the shipment's whole state.
 struct ShippedLine {

@@ -196,9 +196,10 @@ class PostgresStore : public ShipmentStore {
 
  private:
   Task<Changed> decide_on(Shipment shipment, Time now, Change change) {
-    Changed out{std::move(shipment), {}};
+    Changed out{shipment, {}};
     out.effects = change(out.shipment);
     auto& next = out.shipment;
+    if (next == shipment) co_return out;
     next.updated_at = now;
     ++next.version;
     std::optional<json::Raw> consignee;
