@@ -95,18 +95,19 @@ TEST_CASE("cancellation meets a payment that has succeeded: payment.completed st
 }
 
 TEST_CASE("cancellation meets a try that is on its way: one of them wins, and money is never lost") {
-  // Confirmed at Stripe, the answer not yet stored.
-  Shop shop;
-  CHECK(shop.placed(1999));
-  shop.settle();
-  CHECK(shop.pay("pm_card_visa").status == 202);
-  shop.at_stripe("POST", "/v1/payment_intents/" + shop.intent() + "/confirm",
-                 "payment_method=pm_card_visa&return_url=https%3A%2F%2Fshop.example%2F");
-  CHECK(shop.hears("order.updated", "cancelling", 2));
-  shop.settle();
-  CHECK(shop.news() == "payment.completed succeeded ");
-  CHECK(shop.booked() == "1999");
-
+  {
+    // Confirmed at Stripe, the answer not yet stored.
+    Shop shop;
+    CHECK(shop.placed(1999));
+    shop.settle();
+    CHECK(shop.pay("pm_card_visa").status == 202);
+    shop.at_stripe("POST", "/v1/payment_intents/" + shop.intent() + "/confirm",
+                   "payment_method=pm_card_visa&return_url=https%3A%2F%2Fshop.example%2F");
+    CHECK(shop.hears("order.updated", "cancelling", 2));
+    shop.settle();
+    CHECK(shop.news() == "payment.completed succeeded ");
+    CHECK(shop.booked() == "1999");
+  }
   // Cancelled before the try left.
   Shop other;
   CHECK(other.placed(1999));
