@@ -303,7 +303,168 @@ void Bench::to_the_mails() {
       fixed(p99, 0) + " ms", "≤ 150 ms", p99 <= 150);
 }
 
-void Bench::placing() {}
+/// A literal for pgbench: it takes ":name" for a variable even inside quotes.
+std::string literal(const std::string& text) {
+  std::string out = "E'";
+  for (const char c : text) {
+    if (c == '\\' || c == '\'') out += '\\';
+    if (c == ':')
+      out += "\\x3a";
+    else
+      out += c;
+  }
+  return out + "'";
+}
+
+/// P8: orders placed through HTTPS by 16 clients, against pgbench calling the same function with 16 clients, one call a
+/// transaction. Only gateway, auth, catalog and orders run: what follows an order is P11's.
+void Bench::placing() {
+  const int skus = options_.quick ? 5'000 : 100'000, clients = 16;
+  const auto warm = options_.quick ? 1s : 5s, measured = options_.quick ? 3s : 10s;
+  say("P8: placing orders, " + std::to_string(skus) + " SKUs, " + std::to_string(clients) + " clients");
+  PrivateShop shop({.services = {"gateway", "auth", "catalog", "orders"}});
+  std::string csv =
+      "Handle,Title,Vendor,Type,Published,Variant SKU,Variant Grams,Variant Inventory Qty,Variant Price,Status\n";
+  for (int i = 0; i < skus; ++i) {
+    const auto n = std::to_string(i);
+    csv += "thing-" + n + ",Thing " + n + ",Maker,Things,TRUE,T" + n + ",100,1000000,10.00,active\n";
+  }
+  const auto imported = Clock::now();
+  shop.import(csv, 900);
+  const auto staff = shop.staff();
+  until(staff, "/v1/inventory/T" + std::to_string(skus - 1), 600,
+        [](const Reply& stock) { return stock.number("/available") > 0; });
+  say("  imported in " + fixed(seconds_since(imported), 0) + " s");
+
+  const auto psql = "psql -h '" + home(shop.home()).postgres_sockets() + "' -U ";
+  const auto query = [&](const std::string& database, const std::string& sql) {
+    auto text = output_of(psql + database + " -d " + database + " -AtX -c \"" + sql + "\"");
+    while (!text.empty() && text.back() == '\n') text.pop_back();
+    return text;
+  };
+  const auto order_of = [&](int lines, std::mt19937_64& random) {
+    std::string items;
+    for (int line = 0; line < lines; ++line)  // a fifth of the SKUs each: no SKU twice in an order
+      items += (line ? "," : "") + std::string{R"({"sku": "T)"} +
+               std::to_string(static_cast<std::uint64_t>(skus / 5 * line) +
+                              random() % static_cast<std::uint64_t>(skus / 5)) +
+               R"(", "quantity": 1})";
+    return R"({"items": [)" + items + R"(], "email": "p8@example.com", "shipping_address": )" + sample_address + "}";
+  };
+  std::vector<Caller> customers;
+  for (int i = 0; i < clients; ++i) customers.push_back(shop.customer());
+
+  // What the program sends for an order of n lines is what pgbench sends.
+  const fs::path scripts = fs::path(shop.home()).parent_path();
+  std::mt19937_64 random(1);
+  std::string files;
+  for (int n = 1; n <= 5; ++n) {
+    const auto key = new_key();
+    const auto placed = customers[0].post("/v1/orders", order_of(n, random), {{"Idempotency-Key", key}});
+    if (placed.status != 201) throw std::runtime_error("The sample order was refused: " + placed.problem());
+    const auto number = placed.text("/number");
+    const auto where = " FROM orders WHERE number = " + number;
+    const auto column = [&](const std::string& name) { return query("orders", "SELECT " + name + where); };
+    const auto line = [&](const std::string& name) {
+      return query("orders", "SELECT array_agg(" + name +
+                                 " ORDER BY line) FROM order_lines WHERE order_id = (SELECT id" + where + ")");
+    };
+    const auto event =
+        query("events", "SELECT data FROM platform.log WHERE topic = 'order.created' AND key = '" + placed.text("/id") + "'");
+    std::string variables, names, ones, products, titles, counting;
+    for (int i = 0; i < n; ++i) {
+      const auto comma = i ? "," : "";
+      variables += "\\set s" + std::to_string(i) + " random(" + std::to_string(skus / 5 * i) + ", " +
+                   std::to_string(skus / 5 * (i + 1) - 1) + ")\n";
+      names += comma + ("'T' || :s" + std::to_string(i));
+      ones += comma + std::string{"1"};
+      products += comma + std::string{"gen_random_uuid()"};
+      titles += comma + std::string{"'Thing'"};
+      counting += comma + std::to_string(i + 1);
+    }
+    std::ofstream script(scripts / ("p8_" + std::to_string(n) + ".sql"));
+    script << variables << "SELECT * FROM place_orders_v1(ARRAY[gen_random_uuid()::text], ARRAY["
+           << literal(std::string(64, 'a')) << "], ARRAY[" << literal(placed.body) << "], ARRAY["
+           << literal(R"({"Content-Type": "application/json"})")
+           << "::jsonb], ARRAY[platform.uuid_v7()], ARRAY[1000000000 + (random() * 1e15)::bigint], "
+              "ARRAY[gen_random_uuid()], ARRAY[false], ARRAY[NULL::uuid], "
+           << "ARRAY[NULL::bigint], ARRAY['EUR'], ARRAY[" << column("subtotal") << "::bigint], ARRAY["
+           << column("discount") << "::bigint], ARRAY[" << column("shipping") << "::bigint], ARRAY[" << column("tax")
+           << "::bigint], ARRAY[" << (column("tax_included") == "t" ? "true" : "false") << "], ARRAY["
+           << column("total") << "::bigint], ARRAY['p8@example.com'], ARRAY['en'], ARRAY[" << literal(sample_address)
+           << "::jsonb], ARRAY[NULL::jsonb], ARRAY[clock_timestamp()], ARRAY['ord_' || gen_random_uuid()], ARRAY["
+           << literal(event) << "::jsonb], ARRAY[''], ARRAY[" << ones << "]::int[], ARRAY[" << counting
+           << "]::int[], ARRAY[" << names << "], ARRAY[" << products << "], ARRAY[" << titles << "], ARRAY[" << ones
+           << "]::bigint[], '" << line("unit_price") << "'::bigint[], '" << line("discount") << "'::bigint[], '"
+           << line("tax") << "'::bigint[], '" << line("weight_grams") << "'::bigint[], ARRAY[" << ones
+           << "]::bigint[]);\n";
+    files += " -f '" + (scripts / ("p8_" + std::to_string(n) + ".sql")).string() + "@1'";
+  }
+
+  const auto count = [&] { return std::stoll(query("orders", "SELECT count(*) FROM orders")); };
+  const auto settle = [&] {
+    until(shop.internal(), "/internal/orders/platform", 120,
+          [](const Reply& state) { return state.number("/outbox") == 0; });
+  };
+  const auto through_the_shop = [&] {
+    std::atomic<bool> stop = false;
+    std::atomic<int> done = 0, refused = 0;
+    TaskGroup group(shop.runtime(), "clients");
+    for (auto& customer : customers)
+      group.spawn(0, "client",
+                  [](const Caller& to, const auto& body, std::uint64_t seed, const std::atomic<bool>& end,
+                     std::atomic<int>& good, std::atomic<int>& bad) -> Task<> {
+                    std::mt19937_64 chance(seed);
+                    while (!end) {
+                      const auto reply =
+                          co_await to.send("POST", "/v1/orders", body(1 + static_cast<int>(chance() % 5), chance),
+                                           {{"Idempotency-Key", new_key()}});
+                      ++(reply.status == 201 ? good : bad);
+                    }
+                  }(customer, order_of, random(), stop, done, refused));
+    std::this_thread::sleep_for(warm);
+    const int before = done;
+    const auto begin = Clock::now();
+    std::this_thread::sleep_for(measured);
+    const double rate = (done - before) / seconds_since(begin);
+    stop = true;
+    while (group.running()) std::this_thread::sleep_for(5ms);
+    shop.runtime().wait(0, group.stop());
+    if (refused) throw std::runtime_error(std::to_string(refused) + " orders were refused.");
+    return rate;
+  };
+  const auto through_pgbench = [&] {
+    const auto run = [&](std::chrono::seconds time) {
+      return output_of("/usr/lib/postgresql/15/bin/pgbench -n -M prepared -c " + std::to_string(clients) + " -j 1 -T " +
+                       std::to_string(time.count()) + " -h '" + home(shop.home()).postgres_sockets() + "' -U orders" +
+                       files + " orders 2>&1");
+    };
+    run(warm);
+    const auto begin = Clock::now();
+    const auto before = count();
+    run(measured);
+    return static_cast<double>(count() - before) / seconds_since(begin);  // what was placed, not what was called
+  };
+  std::vector<double> ratios, shops, functions;
+  for (int round = 0; round < (options_.quick ? 1 : options_.rounds); ++round) {
+    double ours = 0, theirs = 0;
+    for (int turn = 0; turn < 2; ++turn) {  // who goes first alternates
+      if ((turn == 0) == (round % 2 == 0))
+        ours = through_the_shop();
+      else
+        theirs = through_pgbench();
+      settle();
+    }
+    say("  round " + std::to_string(round + 1) + ": shop " + fixed(ours, 0) + "/s, pgbench " + fixed(theirs, 0) + "/s");
+    shops.push_back(ours), functions.push_back(theirs), ratios.push_back(ours / theirs);
+  }
+  const auto [low, high] = std::minmax_element(ratios.begin(), ratios.end());
+  add("P8",
+      "placing orders of 1–5 lines over HTTPS, 16 clients, " + std::to_string(skus) + " SKUs (" +
+          fixed(median(shops), 0) + "/s), against pgbench calling the same function (" + fixed(median(functions), 0) +
+          "/s); load generators on the same cores",
+      fixed(median(ratios), 2) + "× (" + fixed(*low, 2) + "–" + fixed(*high, 2) + ")", "≥ 0.5×", median(ratios) >= 0.5);
+}
 
 }  // namespace
 

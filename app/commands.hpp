@@ -9,7 +9,8 @@ struct UpOptions {
   std::string home = ".acme";
   int port = 8443, internal_port = 8081, sandbox_port = 8090;
   std::string listen = "127.0.0.1";
-  bool split = false;  // a process for each service
+  bool split = false;                 // a process for each service
+  std::vector<std::string> services;  // these alone; none: all eight
   bool fresh = false, yes = false;
   bool import_demo = true;
 };

@@ -76,6 +76,7 @@ void PrivateShop::start() {
     command.push_back(std::to_string(port));
   }
   if (options_.split) command.push_back("--split");
+  for (auto& service : options_.services) command.insert(command.end(), {"--service", service});
   // Every caller of a test comes from one address; what the limits do is tested where they are.
   auto environment = options_.environment;
   for (auto* limit : {"USER", "ADDRESS", "LOGIN", "REGISTER"})
@@ -142,12 +143,12 @@ Caller PrivateShop::staff() const {
   return staff;
 }
 
-void PrivateShop::import(const std::string& csv) const {
+void PrivateShop::import(const std::string& csv, int seconds) const {
   auto admin = staff();
   const auto accepted = admin.post("/v1/products/import?currency=EUR", csv,
                                    {{"Content-Type", "text/csv"}, {"Idempotency-Key", new_key()}});
   expect(accepted, 202);
-  until(admin, "/v1/products/imports/" + accepted.text("/import_id"), 60,
+  until(admin, "/v1/products/imports/" + accepted.text("/import_id"), seconds,
         [](const Reply& import) { return import.text("/status") == "completed"; });
 }
 

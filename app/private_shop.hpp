@@ -19,6 +19,7 @@ struct PrivateShopOptions {
   std::map<std::string, std::string> environment = {};
   /// The sandbox's, as JSON: {"error_rate": 0.05, …}; "" switches none on.
   std::string faults = "";
+  std::vector<std::string> services = {};  // these alone; none: all eight
   std::string clock = R"({"parcel_step_ms": 50, "delayed_payment_ms": 50})";
 };
 
@@ -35,7 +36,7 @@ class PrivateShop {
   Caller internal() const;
   Caller sandbox() const;
   /// Imports a Shopify CSV and waits until it is done.
-  void import(const std::string& csv) const;
+  void import(const std::string& csv, int seconds = 60) const;
   /// The doctor's exit status; what it says goes to standard output.
   int doctor() const;
   /// The process that `acme up` started whose command line has these words: "serve", "serve orders", "postgres"; 0:

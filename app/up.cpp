@@ -108,11 +108,12 @@ class Up {
 
     supervisor_.add({.name = "The sandbox", .start = [this] { return start_child(child(sandbox_command())); }});
     if (options_.split)
-      for (auto& service : service_names)
+      for (auto& service : options_.services.empty() ? service_names : options_.services)
         supervisor_.add({.name = "Service " + service,
                          .start = [this, service] { return start_child(child(serve_command({service}))); }});
     else
-      supervisor_.add({.name = "The services", .start = [this] { return start_child(child(serve_command({}))); }});
+      supervisor_.add(
+          {.name = "The services", .start = [this] { return start_child(child(serve_command(options_.services))); }});
 
     Runtime runtime({.loops = 1, .blocking_threads = 1});
     if (!wait_ready(runtime)) return;
