@@ -189,13 +189,13 @@ Status next(Status now, const Facts& facts) {
 
 void apply(Payment& payment, PaymentNews news, std::int64_t sequence, const std::optional<std::string>& reason) {
   using enum PaymentNews;
-  payment.paid |= news == completed || news == refunded || news == partially_refunded;  // a refund follows a capture
+  payment.paid |= news == succeeded || news == refunded || news == partially_refunded;  // a refund follows a capture
   payment.over |= news == failed;
   if (sequence <= payment.sequence) return;
   payment.sequence = sequence;
   payment.failure = std::nullopt;
   switch (news) {
-    case completed:
+    case succeeded:
       payment.status = PaymentStatus::succeeded;
       break;
     case refunded:

@@ -150,7 +150,7 @@ struct Payment {
   std::optional<std::string> failure;
   bool operator==(const Payment&) const = default;
 };
-enum class PaymentNews { completed, declined, failed, refunded, partially_refunded };
+BOOST_DEFINE_ENUM_CLASS(PaymentNews, succeeded, declined, failed, refunded, partially_refunded)
 void apply(Payment& payment, PaymentNews news, std::int64_t sequence, const std::optional<std::string>& reason);
 
 struct Parcel {

@@ -72,47 +72,49 @@ static Task<> settle(Reaction& on, store::Order order, std::optional<std::string
   if (order.status != before) announce(tx, order, co_await lines_of(tx, order.id));
 }
 
-static Task<> on_payment(Reaction& on, PaymentEvent event, PaymentNews news) {
+static Task<> on_payment(Reaction& on, PaymentId payment_id, OrderId order_id, PaymentNews news,
+                         std::optional<std::string> reason) {
   auto& tx = on.tx();
-  auto order = co_await lock(tx, event.order_id);
+  auto order = co_await lock(tx, order_id);
   const Payment before{order.paid, order.payment_over, order.payment_sequence, order.payment_status,
                        order.payment_failure};
   auto payment = before;
-  apply(payment, news, on.event().sequence, event.reason);
-  store::note(
-      tx, order.id, event.payment_id.text(), on.event().sequence,
-      {on.event().time, on.event().topic, event.status.value_or(std::string{name(payment.status)}), event.reason});
+  apply(payment, news, on.event().sequence, reason);
+  store::note(tx, order.id, payment_id.text(), on.event().sequence,
+              {on.event().time, on.event().topic, std::string{name(news)}, reason});
   if (payment == before) co_return;
   order.paid = payment.paid;
   order.payment_over = payment.over;
   order.payment_sequence = payment.sequence;
   order.payment_status = payment.status;
   order.payment_failure = payment.failure;
-  co_await settle(on, std::move(order), event.reason);
+  co_await settle(on, std::move(order), std::move(reason));
 }
 
-Task<> on_payment_completed(Reaction& on, PaymentEvent event) {
-  return on_payment(on, std::move(event), PaymentNews::completed);
+Task<> on_payment_completed(Reaction& on, PaymentCompleted event) {
+  return on_payment(on, event.payment_id, event.order_id, PaymentNews::succeeded, {});
 }
-Task<> on_payment_failed(Reaction& on, PaymentEvent event) {
-  const auto news = event.final.value_or(false) ? PaymentNews::failed : PaymentNews::declined;
-  return on_payment(on, std::move(event), news);
+Task<> on_payment_failed(Reaction& on, PaymentFailed event) {
+  const auto news = event.final ? PaymentNews::failed : PaymentNews::declined;
+  return on_payment(on, event.payment_id, event.order_id, news, std::move(event.reason));
 }
-Task<> on_payment_refunded(Reaction& on, PaymentEvent event) {
+Task<> on_payment_refunded(Reaction& on, PaymentRefunded event) {
   const auto news = event.status == "partially_refunded" ? PaymentNews::partially_refunded : PaymentNews::refunded;
-  return on_payment(on, std::move(event), news);
+  return on_payment(on, event.payment_id, event.order_id, news, {});
 }
 
 Task<> on_shipment(Reaction& on, ShipmentEvent event) {
   auto& tx = on.tx();
   auto order = co_await lock(tx, event.order_id);
   std::vector<Parcel> parcels{{}};  // the first is this event's
+  json::Raw contents{json::text(event.lines)};
   for (auto& known : co_await store::find_parcels(tx, order.id)) {
     auto& parcel = known.id == event.shipment_id ? parcels.front() : parcels.emplace_back();
     parcel = {
         known.sequence, known.status, known.tracking_number, known.labelled, known.handed_over, known.delivered, {}};
     for (auto& line : json::parse<std::vector<ShippedLine>>(known.lines.text, json::event).value())
       parcel.lines[line.line] += line.quantity;
+    if (known.id == event.shipment_id && !parcel.lines.empty()) contents = known.lines;
   }
   auto& parcel = parcels.front();
   const auto before = parcel;
@@ -122,7 +124,7 @@ Task<> on_shipment(Reaction& on, ShipmentEvent event) {
   store::note(tx, order.id, event.shipment_id.text(), on.event().sequence,
               {on.event().time, on.event().topic, event.status, event.reason ? event.reason : event.tracking_number});
   if (parcel == before) co_return;
-  store::save(tx, order.id, event.shipment_id, event.carrier, parcel, {json::text(event.lines)});
+  store::save(tx, order.id, event.shipment_id, event.carrier, parcel, contents);
   if (parcel.handed_over && !before.handed_over) {
     if (order.status != Status::cancelled)
       store::take_stock(tx, order.id, parcel.lines);

@@ -32,18 +32,29 @@ BOOST_DESCRIBE_STRUCT(ProductDeleted, (), (product_id))
 struct InventoryImported {
   ImportId import_id;
   std::string sku;
-  Between<0, 1'000'000'000> quantity;
+  std::int64_t quantity = 0;
   std::string mode;
 };
 BOOST_DESCRIBE_STRUCT(InventoryImported, (), (import_id, sku, quantity, mode))
 
-struct PaymentEvent {
+struct PaymentCompleted {
   PaymentId payment_id;
   OrderId order_id;
-  std::optional<std::string> status, reason;
-  std::optional<bool> final;  // of payment.failed: no other try will come
 };
-BOOST_DESCRIBE_STRUCT(PaymentEvent, (), (payment_id, order_id, status, reason, final))
+BOOST_DESCRIBE_STRUCT(PaymentCompleted, (), (payment_id, order_id))
+struct PaymentFailed {
+  PaymentId payment_id;
+  OrderId order_id;
+  bool final = false;  // no other try will come
+  std::string reason;
+};
+BOOST_DESCRIBE_STRUCT(PaymentFailed, (), (payment_id, order_id, final, reason))
+struct PaymentRefunded {
+  PaymentId payment_id;
+  OrderId order_id;
+  std::string status;  // partially_refunded, or all of it
+};
+BOOST_DESCRIBE_STRUCT(PaymentRefunded, (), (payment_id, order_id, status))
 struct ShippedLine {
   int line = 0;
   std::string sku;
@@ -66,9 +77,9 @@ BOOST_DESCRIBE_STRUCT(UserMerged, (), (user_id, guest_id))
 Task<> on_product_updated(Reaction& on, ProductUpdated event);
 Task<> on_product_deleted(Reaction& on, ProductDeleted event);
 Task<> on_inventory_imported(Reaction& on, std::vector<events::Event<InventoryImported>> events);
-Task<> on_payment_completed(Reaction& on, PaymentEvent event);
-Task<> on_payment_failed(Reaction& on, PaymentEvent event);
-Task<> on_payment_refunded(Reaction& on, PaymentEvent event);
+Task<> on_payment_completed(Reaction& on, PaymentCompleted event);
+Task<> on_payment_failed(Reaction& on, PaymentFailed event);
+Task<> on_payment_refunded(Reaction& on, PaymentRefunded event);
 Task<> on_shipment(Reaction& on, ShipmentEvent event);
 Task<> on_user_merged(Reaction& on, UserMerged event);
 

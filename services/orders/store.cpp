@@ -486,7 +486,8 @@ static const pg::Statement<void(ShipmentId, OrderId, std::int64_t, std::string, 
   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
   ON CONFLICT (id) DO UPDATE
      SET sequence = excluded.sequence, tracking_number = excluded.tracking_number, status = excluded.status,
-         labelled = excluded.labelled, handed_over = excluded.handed_over, delivered = excluded.delivered
+         labelled = excluded.labelled, handed_over = excluded.handed_over, delivered = excluded.delivered,
+         lines = excluded.lines
 )sql"};
 
 void save(pg::Transaction& tx, OrderId order, ShipmentId id, const std::string& carrier, const Parcel& parcel,

@@ -29,9 +29,9 @@ struct Ordered : Shop {
   events::Envelope parcel(const std::string& status, std::int64_t sequence, int shipment = 1, int pieces = 2) {
     const auto key = testing::id<ShipmentId>(shipment).text();
     return said(sequence == 1 ? "shipment.created" : "shipment.updated", key, sequence,
-                R"({"shipment_id": ")" + key + R"(", "lines": [{"line": 1, "sku": "MUG", "quantity": )" +
-                    std::to_string(pieces) +
-                    R"(}], "carrier": "ups", "tracking_number": "1Z999", "at": "2026-11-23T18:00:00.000Z",
+                R"({"shipment_id": ")" + key + R"(", "lines": [)" +
+                    (pieces ? R"({"line": 1, "sku": "MUG", "quantity": )" + std::to_string(pieces) + "}" : "") +
+                    R"(], "carrier": "ups", "tracking_number": "1Z999", "at": "2026-11-23T18:00:00.000Z",
                     "status": ")" +
                     status + '"');
   }
@@ -195,6 +195,17 @@ TEST_CASE("two parcels: the stock leaves piece by piece, delivered is the order 
   CHECK(shop.status() == "delivered");
   CHECK(shop.stock() == "3 on hand, 0 held");
   CHECK(shop.faults() == "[]");
+}
+
+TEST_CASE("a cancellation of a shipment that was never made carries no lines; a later label brings them") {
+  Ordered shop;
+  shop.hear(shop.completed());
+  CHECK(shop.hear(shop.parcel("cancelled", 2, 1, 0)));
+  CHECK(shop.status() == "paid");
+  CHECK(shop.hear(shop.parcel("label_created", 3)));
+  CHECK(shop.hear(shop.parcel("delivered", 4)));
+  CHECK(shop.status() == "delivered");
+  CHECK(shop.stock() == "3 on hand, 0 held");
 }
 
 TEST_CASE("an event of an order that we do not know is parked") {
