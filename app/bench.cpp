@@ -369,8 +369,8 @@ void Bench::placing() {
       return query("orders", "SELECT array_agg(" + name +
                                  " ORDER BY line) FROM order_lines WHERE order_id = (SELECT id" + where + ")");
     };
-    const auto event =
-        query("events", "SELECT data FROM platform.log WHERE topic = 'order.created' AND key = '" + placed.text("/id") + "'");
+    const auto event = query(
+        "events", "SELECT data FROM platform.log WHERE topic = 'order.created' AND key = '" + placed.text("/id") + "'");
     std::string variables, names, ones, products, titles, counting;
     for (int i = 0; i < n; ++i) {
       const auto comma = i ? "," : "";

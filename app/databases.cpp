@@ -28,7 +28,9 @@ void prepare_databases(const Home& home) {
     auto options = admin;
     options.database = name;
     options.user = name;
-    for (auto& file : pg::migrate(options)) std::fprintf(stderr, "Migrated %s: %s\n", name.c_str(), file.c_str());
+    const auto files = pg::migrate(options);
+    if (!files.empty())
+      std::printf("Database %s: %zu migration%s applied.\n", name.c_str(), files.size(), files.size() == 1 ? "" : "s");
   }
 }
 

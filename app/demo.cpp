@@ -165,10 +165,10 @@ class Demo {
   void declined_order() {
     const auto order = place(R"("cart_id": ")" + cart_ + '"', "pm_card_visa_chargeDeclined");
     const auto id = order.text("/id");
-    const auto declined = until(customer_, "/v1/orders/" + id, 30s, "The decline",
-                                [](const Reply& reply) { return !reply.text("/payment/failure").empty(); });
-    const auto why = declined.text("/payment/failure");
-    story_.tell("The card is declined" + (why.empty() ? "." : ": " + why));
+    until(customer_, "/v1/orders/" + id, 30s, "The decline",
+          [](const Reply& reply) { return !reply.text("/payment/failure").empty(); });
+    const auto declined = expect(customer_.get("/v1/orders/" + id + "/payment"), "The payment");
+    story_.tell("Declined: " + declined.text("/failure/message"));
     expect(customer_.post("/v1/orders/" + id + "/payment", R"({"payment_method": "pm_card_visa"})",
                           {{"Idempotency-Key", key()}}),
            "Paying again");

@@ -17,6 +17,7 @@
 #include "app/shop.hpp"
 #include "app/supervisor.hpp"
 #include "platform/config/config.hpp"
+#include "platform/observe/log.hpp"
 #include "platform/runtime/process.hpp"
 #include "platform/security/certificate.hpp"
 #include "platform/security/crypto.hpp"
@@ -90,6 +91,7 @@ class Up {
       fs::create_directories(directory);
     fs::permissions(home_.secrets(), fs::perms::owner_all);
     lock(home_);
+    log::open(home_.log(), log::Level::info);
     require_free(options_.listen, options_.port, "--port");
     require_free("127.0.0.1", options_.internal_port, "--internal-port");
     for (int offset = 0; offset < 4; ++offset)
