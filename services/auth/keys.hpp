@@ -1,7 +1,7 @@
 #pragma once
 // The keys that sign access tokens: rows of the database, so that several auth processes agree; sealed, so that the
 // database alone signs nothing. A new key is published before it signs and an old one after it signed, so no verifier
-// meets a token whose key it cannot have (docs/decisions/0005-signing-keys.md).
+// meets a token whose key it cannot have (docs/decisions/0007-signing-keys.md).
 #include <memory>
 #include <mutex>
 #include <string>
