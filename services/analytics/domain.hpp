@@ -28,8 +28,7 @@ struct Region {
   std::string country;
 };
 BOOST_DESCRIBE_STRUCT(Region, (), (country))
-/// order.created, order.updated, order.cancelled.
-struct OrderEvent {
+struct OrderCancelled {
   OrderId order_id;
   std::string number;
   UserId customer_id;
@@ -37,32 +36,40 @@ struct OrderEvent {
   std::string status, currency;
   Totals totals;
   std::vector<OrderLine> lines;
-  std::optional<Region> shipping_address;
   Time placed_at{};
-  std::optional<std::string> locale;
 };
-BOOST_DESCRIBE_STRUCT(OrderEvent, (),
-                      (order_id, number, customer_id, guest, status, currency, totals, lines, shipping_address,
-                       placed_at, locale))
+BOOST_DESCRIBE_STRUCT(OrderCancelled, (),
+                      (order_id, number, customer_id, guest, status, currency, totals, lines, placed_at))
+/// order.created, order.updated.
+struct OrderEvent : OrderCancelled {
+  Region shipping_address;
+  std::string locale;
+};
+BOOST_DESCRIBE_STRUCT(OrderEvent, (OrderCancelled), (shipping_address, locale))
 
 struct Method {
-  std::optional<std::string> brand;
+  std::string brand;
 };
 BOOST_DESCRIBE_STRUCT(Method, (), (brand))
-/// payment.completed, payment.failed, payment.refunded.
 struct PaymentEvent {
   PaymentId payment_id;
   OrderId order_id;
   UserId customer_id;
   std::int64_t amount = 0;
   std::string currency, status;
-  std::optional<Time> captured_at;
-  std::optional<bool> final;
-  std::optional<std::string> reason;
   std::optional<Method> method;
 };
-BOOST_DESCRIBE_STRUCT(PaymentEvent, (),
-                      (payment_id, order_id, customer_id, amount, currency, status, captured_at, final, reason, method))
+BOOST_DESCRIBE_STRUCT(PaymentEvent, (), (payment_id, order_id, customer_id, amount, currency, status, method))
+/// payment.completed, payment.refunded.
+struct PaymentCaptured : PaymentEvent {
+  Time captured_at{};
+};
+BOOST_DESCRIBE_STRUCT(PaymentCaptured, (PaymentEvent), (captured_at))
+struct PaymentFailed : PaymentEvent {
+  bool final = false;
+  std::string reason;
+};
+BOOST_DESCRIBE_STRUCT(PaymentFailed, (PaymentEvent), (final, reason))
 
 struct ShippedLine {
   std::int64_t line = 0;
@@ -91,9 +98,7 @@ struct Variant {
 BOOST_DESCRIBE_STRUCT(Variant, (), (sku, prices))
 struct ProductUpdated {
   ProductId product_id;
-  std::string handle, title;
-  std::optional<std::string> vendor;
-  std::string status;
+  std::string handle, title, vendor, status;
   std::vector<Variant> variants;
 };
 BOOST_DESCRIBE_STRUCT(ProductUpdated, (), (product_id, handle, title, vendor, status, variants))
@@ -117,7 +122,7 @@ BOOST_DESCRIBE_STRUCT(InventoryChanged, (), (sku, level, available))
 
 struct UserRegistered {
   UserId user_id;
-  std::optional<bool> guest;
+  bool guest = false;
 };
 BOOST_DESCRIBE_STRUCT(UserRegistered, (), (user_id, guest))
 struct UserMerged {

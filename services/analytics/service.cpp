@@ -14,8 +14,11 @@ Service service(const config::Config&) {
   analytics.get("/v1/analytics/reconciliation", get_reconciliation).needs("analytics:read");
   analytics.get("/internal/analytics/audit", audit_warehouse).internal();
 
-  for (auto topic : {"order.created", "order.updated", "order.cancelled"}) analytics.on(topic, on_orders);
-  for (auto topic : {"payment.completed", "payment.failed", "payment.refunded"}) analytics.on(topic, on_payments);
+  for (auto topic : {"order.created", "order.updated"}) analytics.on(topic, on_orders);
+  analytics.on("order.cancelled", on_orders_cancelled);
+  analytics.on("payment.completed", on_payments_completed);
+  analytics.on("payment.refunded", on_payments_refunded);
+  analytics.on("payment.failed", on_payments_failed);
   for (auto topic : {"shipment.created", "shipment.updated"}) analytics.on(topic, on_others<ShipmentEvent>);
   analytics.on("product.updated", on_others<ProductUpdated>);
   analytics.on("product.deleted", on_others<ProductDeleted>);

@@ -170,15 +170,15 @@ static const pg::Statement<AuditRow(OrderId, std::int64_t)> audit_sql{"analytics
 namespace {
 
 /// Within a batch only the newest version of an aggregate matters, and PostgreSQL wants each row once a statement.
-template <typename E, typename Key>
-std::vector<const events::Event<E>*> newest(const Batch<E>& events, Key key) {
-  std::map<Uuid, const events::Event<E>*> found;
-  for (auto& event : events) {
-    auto& slot = found[key(event.data)];
-    if (!slot || slot->envelope.sequence < event.envelope.sequence) slot = &event;
+template <typename Fact, typename Key>
+std::vector<const Fact*> newest(const std::vector<Fact>& facts, Key key) {
+  std::map<Uuid, const Fact*> found;
+  for (auto& fact : facts) {
+    auto& slot = found[key(fact)];
+    if (!slot || slot->sequence < fact.sequence) slot = &fact;
   }
-  std::vector<const events::Event<E>*> out;
-  for (auto& [id, event] : found) out.push_back(event);
+  std::vector<const Fact*> out;
+  for (auto& [id, fact] : found) out.push_back(fact);
   return out;
 }
 
@@ -203,7 +203,7 @@ class PostgresWarehouse : public Warehouse {
     co_await db_.run(keep_sql, id, topic, key, sequence, time, data);
   }
 
-  Task<> count_orders(const Batch<OrderEvent>& events) override {
+  Task<> count_orders(std::vector<OrderFact> orders) override {
     std::vector<OrderId> id, line_order;
     std::vector<UserId> customer;
     std::vector<ProductId> product;
@@ -211,10 +211,10 @@ class PostgresWarehouse : public Warehouse {
     std::vector<std::int64_t> sequence, total, tax, shipping, discount, units, line, quantity, revenue;
     std::vector<bool> guest;
     std::vector<Time> placed_at;
-    for (auto* event : newest(events, [](const OrderEvent& order) { return order.order_id.uuid(); })) {
-      auto& order = event->data;
+    for (auto* fact : newest(orders, [](const OrderFact& of) { return of.order.order_id.uuid(); })) {
+      auto& order = fact->order;
       id.push_back(order.order_id);
-      sequence.push_back(event->envelope.sequence);
+      sequence.push_back(fact->sequence);
       number.push_back(order.number);
       customer.push_back(order.customer_id);
       guest.push_back(order.guest);
@@ -224,7 +224,7 @@ class PostgresWarehouse : public Warehouse {
       tax.push_back(order.totals.tax);
       shipping.push_back(order.totals.shipping);
       discount.push_back(order.totals.discount);
-      country.push_back(order.shipping_address ? order.shipping_address->country : "");
+      country.push_back(fact->country);
       placed_at.push_back(order.placed_at);
       units.push_back(0);
       for (auto& of : order.lines) {
@@ -243,43 +243,32 @@ class PostgresWarehouse : public Warehouse {
     co_await db_.run(count_lines_sql, line_order, line, product, sku, title, quantity, revenue);
   }
 
-  Task<> count_payments(const Batch<PaymentEvent>& events) override {
-    // A completion carries what was captured and must not be hidden by a later version in the same batch.
-    std::map<Uuid, const events::Event<PaymentEvent>*> completed;
-    std::vector<PaymentId> refund_of;
-    std::vector<OrderId> refund_order;
-    std::vector<std::string> refund_currency;
-    std::vector<std::int64_t> refund_sequence, refund_amount;
-    std::vector<Time> refund_at;
-    for (auto& event : events) {
-      if (event.envelope.topic == "payment.completed") completed[event.data.payment_id.uuid()] = &event;
-      if (event.envelope.topic != "payment.refunded") continue;
-      refund_of.push_back(event.data.payment_id);
-      refund_sequence.push_back(event.envelope.sequence);
-      refund_order.push_back(event.data.order_id);
-      refund_currency.push_back(event.data.currency);
-      refund_amount.push_back(event.data.amount);
-      refund_at.push_back(event.envelope.time);
-    }
-    std::vector<PaymentId> id;
-    std::vector<OrderId> order;
-    std::vector<std::int64_t> sequence;
-    std::vector<std::string> status, currency;
+  Task<> count_payments(std::vector<PaymentFact> payments) override {
+    std::vector<PaymentId> id, refund_of;
+    std::vector<OrderId> order, refund_order;
+    std::vector<std::int64_t> sequence, refund_sequence, refund_amount;
+    std::vector<std::string> status, currency, refund_currency;
     std::vector<std::optional<std::int64_t>> captured;
     std::vector<std::optional<Time>> captured_at;
-    for (auto* event : newest(events, [](const PaymentEvent& payment) { return payment.payment_id.uuid(); })) {
-      auto& payment = event->data;
+    std::vector<Time> refund_at;
+    for (auto* fact : newest(payments, [](const PaymentFact& of) { return of.payment.payment_id.uuid(); })) {
+      auto& payment = fact->payment;
       id.push_back(payment.payment_id);
       order.push_back(payment.order_id);
-      sequence.push_back(event->envelope.sequence);
+      sequence.push_back(fact->sequence);
       status.push_back(payment.status);
       currency.push_back(payment.currency);
-      captured.emplace_back();
-      captured_at.emplace_back();
-      if (const auto done = completed.find(payment.payment_id.uuid()); done != completed.end()) {
-        captured.back() = done->second->data.amount;
-        captured_at.back() = done->second->data.captured_at.value_or(done->second->envelope.time);
-      }
+      captured.push_back(fact->captured_at ? std::optional{payment.amount} : std::nullopt);
+      captured_at.push_back(fact->captured_at);
+    }
+    for (auto& fact : payments) {
+      if (!fact.refunded_at) continue;
+      refund_of.push_back(fact.payment.payment_id);
+      refund_sequence.push_back(fact.sequence);
+      refund_order.push_back(fact.payment.order_id);
+      refund_currency.push_back(fact.payment.currency);
+      refund_amount.push_back(fact.payment.amount);
+      refund_at.push_back(*fact.refunded_at);
     }
     co_await db_.run(count_payments_sql, id, order, sequence, status, currency, captured, captured_at);
     if (!refund_of.empty())

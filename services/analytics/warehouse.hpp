@@ -55,8 +55,18 @@ struct AuditRow {
 };
 BOOST_DESCRIBE_STRUCT(AuditRow, (), (order_id, status, currency, total, captured, refunded))
 
-template <typename E>
-using Batch = std::vector<events::Event<E>>;
+/// A version of an order.
+struct OrderFact {
+  std::int64_t sequence = 0;
+  OrderCancelled order;
+  std::string country;  // "" when the event does not say it
+};
+/// A version of a payment; `captured_at` with payment.completed alone, `refunded_at` with payment.refunded.
+struct PaymentFact {
+  std::int64_t sequence = 0;
+  PaymentEvent payment;
+  std::optional<Time> captured_at, refunded_at;
+};
 
 class Warehouse {
  public:
@@ -64,8 +74,8 @@ class Warehouse {
   /// Raw events; one that is kept already stays as it is.
   virtual Task<> keep(std::vector<events::Envelope> events) = 0;
   /// The newest version of each order and payment; what a payment captured, whatever came after it.
-  virtual Task<> count_orders(const Batch<OrderEvent>& events) = 0;
-  virtual Task<> count_payments(const Batch<PaymentEvent>& events) = 0;
+  virtual Task<> count_orders(std::vector<OrderFact> orders) = 0;
+  virtual Task<> count_payments(std::vector<PaymentFact> payments) = 0;
 
   virtual Task<std::vector<SalesRow>> sales(SalesQuery query) = 0;
   /// By revenue, the highest first. `by_interval` splits each product by the query's interval.

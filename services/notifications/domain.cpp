@@ -6,8 +6,7 @@ namespace acme::notifications {
 
 Kind kind_of_failure(bool final) { return final ? Kind::payment_failed : Kind::payment_declined; }
 
-std::optional<Kind> kind_of_shipment(std::string_view status, std::string_view carrier) {
-  if (carrier == "none") return std::nullopt;  // nothing travels
+std::optional<Kind> kind_of_shipment(std::string_view status) {
   if (status == "in_transit" || status == "out_for_delivery") return Kind::shipped;
   if (status == "delivered") return Kind::delivered;
   return std::nullopt;

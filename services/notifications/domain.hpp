@@ -59,7 +59,7 @@ BOOST_DESCRIBE_STRUCT(Detail, (), (amount, currency, reason, brand, last4, carri
 /// payment.failed: a decline that may be tried again, or the end.
 Kind kind_of_failure(bool final);
 /// The message that a shipment's status demands, if any: handed over → shipped, delivered → delivered.
-std::optional<Kind> kind_of_shipment(std::string_view status, std::string_view carrier);
+std::optional<Kind> kind_of_shipment(std::string_view status);
 
 /// An address that SES may get: one @, no blanks, control bytes or list separators.
 bool is_address(std::string_view text);

@@ -32,11 +32,10 @@ Task<> demand(Reaction& on, const events::Envelope& event, Kind kind, OrderId or
   if (co_await note(on.tx(), std::move(wanted), on.now())) enqueue_send(on.tx(), id);
 }
 
-Detail detail(const PaymentHeard& payment) {
+Detail detail(const PaymentCompleted& payment) {
   Detail out;
   out.amount = payment.amount;
   out.currency = payment.currency;
-  out.reason = payment.reason;
   if (payment.method) {
     out.brand = payment.method->brand;
     out.last4 = payment.method->last4;
@@ -60,27 +59,29 @@ Task<> on_order_updated(Reaction& on, std::vector<events::Event<OrderHeard>> ord
   for (auto& [envelope, order] : orders) co_await learn_order(on, envelope.sequence, std::move(order));
 }
 
-Task<> on_payment_completed(Reaction& on, std::vector<events::Event<PaymentHeard>> payments) {
+Task<> on_payment_completed(Reaction& on, std::vector<events::Event<PaymentCompleted>> payments) {
   sort_by_order(payments);
   for (auto& [envelope, payment] : payments)
     co_await demand(on, envelope, Kind::payment_received, payment.order_id, payment.payment_id.text(), detail(payment));
 }
 
 // A decline may happen again and is told each time; the end is told once.
-Task<> on_payment_failed(Reaction& on, std::vector<events::Event<PaymentHeard>> payments) {
+Task<> on_payment_failed(Reaction& on, std::vector<events::Event<PaymentFailed>> payments) {
   sort_by_order(payments);
   for (auto& [envelope, payment] : payments) {
-    const Kind kind = kind_of_failure(payment.final.value_or(false));
+    const Kind kind = kind_of_failure(payment.final);
     std::string fact = payment.payment_id.text();
     if (kind == Kind::payment_declined) fact += " " + std::to_string(envelope.sequence);
-    co_await demand(on, envelope, kind, payment.order_id, std::move(fact), detail(payment));
+    auto why = detail(payment);
+    why.reason = payment.reason;
+    co_await demand(on, envelope, kind, payment.order_id, std::move(fact), std::move(why));
   }
 }
 
 Task<> on_shipment(Reaction& on, std::vector<events::Event<ShipmentHeard>> shipments) {
   sort_by_order(shipments);
   for (auto& [envelope, shipment] : shipments) {
-    const auto kind = kind_of_shipment(shipment.status, shipment.carrier);
+    const auto kind = kind_of_shipment(shipment.status);
     if (!kind) continue;
     Detail detail;
     detail.carrier = shipment.carrier;

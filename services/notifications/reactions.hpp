@@ -23,21 +23,24 @@ Task<> on_order_created(Reaction& on, std::vector<events::Event<OrderHeard>> ord
 Task<> on_order_updated(Reaction& on, std::vector<events::Event<OrderHeard>> orders);
 
 struct Method {
-  std::optional<std::string> brand, last4;
+  std::string brand, last4;
 };
 BOOST_DESCRIBE_STRUCT(Method, (), (brand, last4))
-struct PaymentHeard {
+struct PaymentCompleted {
   PaymentId payment_id;
   OrderId order_id;
   std::int64_t amount = 0;
   std::string currency;
-  std::optional<bool> final;
-  std::optional<std::string> reason;
   std::optional<Method> method;
 };
-BOOST_DESCRIBE_STRUCT(PaymentHeard, (), (payment_id, order_id, amount, currency, final, reason, method))
-Task<> on_payment_completed(Reaction& on, std::vector<events::Event<PaymentHeard>> payments);
-Task<> on_payment_failed(Reaction& on, std::vector<events::Event<PaymentHeard>> payments);
+BOOST_DESCRIBE_STRUCT(PaymentCompleted, (), (payment_id, order_id, amount, currency, method))
+struct PaymentFailed : PaymentCompleted {
+  bool final = false;
+  std::string reason;
+};
+BOOST_DESCRIBE_STRUCT(PaymentFailed, (PaymentCompleted), (final, reason))
+Task<> on_payment_completed(Reaction& on, std::vector<events::Event<PaymentCompleted>> payments);
+Task<> on_payment_failed(Reaction& on, std::vector<events::Event<PaymentFailed>> payments);
 
 struct ShippedLine {
   std::int64_t line = 0;

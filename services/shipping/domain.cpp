@@ -26,14 +26,7 @@ Effects become_and_say(Shipment& shipment, Status status, Time at, std::optional
 
 bool complete(const Shipment& shipment) { return shipment.paid && shipment.consignee && !shipment.lines.empty(); }
 
-/// Nothing of it travels: there is no label to buy, and it counts as delivered.
-bool intangible(const Shipment& shipment) { return std::ranges::none_of(shipment.lines, &Line::requires_shipping); }
-
 Effects start(Shipment& shipment, Time now) {
-  if (intangible(shipment)) {
-    shipment.carrier = "none";
-    return become_and_say(shipment, Status::delivered, now);
-  }
   become(shipment, Status::ready, now);
   return {.buy = true};
 }

@@ -38,10 +38,9 @@ struct Line {
   std::string sku;
   std::int64_t quantity = 0;
   std::int64_t weight_grams = 0;  // of one piece
-  bool requires_shipping = true;
   bool operator==(const Line&) const = default;
 };
-BOOST_DESCRIBE_STRUCT(Line, (), (line, sku, quantity, weight_grams, requires_shipping))
+BOOST_DESCRIBE_STRUCT(Line, (), (line, sku, quantity, weight_grams))
 
 /// One order has one shipment; its labels follow one another (`attempt`), at most one is alive.
 struct Shipment {

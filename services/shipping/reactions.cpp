@@ -13,26 +13,27 @@ void sort_by_order(std::vector<events::Event<E>>& events) {
   });
 }
 
+Task<> hear(Reaction& on, const events::Envelope& event, const OrderCancelled& order, std::optional<Consignee> to) {
+  on.tx().traceparent = event.traceparent;
+  OrderFacts facts{
+      event.sequence, named<Stage>(order.status).value_or(Stage::open), order.customer_id, std::move(to), {}};
+  for (auto& line : order.lines) facts.lines.push_back({line.line, line.sku, line.quantity, line.weight_grams});
+  const auto changed =
+      co_await open_store(on.tx())->decide(order.order_id, on.new_id<ShipmentId>(), on.now(),
+                                           [&](Shipment& shipment) { return hear_order(shipment, facts, on.now()); });
+  carry_out(on.tx(), changed);
+}
+
 }  // namespace
 
 Task<> on_order(Reaction& on, std::vector<events::Event<OrderHeard>> orders) {
   sort_by_order(orders);
-  const auto store = open_store(on.tx());
-  for (auto& [envelope, order] : orders) {
-    on.tx().traceparent = envelope.traceparent;
-    OrderFacts facts{envelope.sequence,
-                     named<Stage>(order.status).value_or(Stage::open),
-                     order.customer_id,
-                     std::move(order.shipping_address),
-                     {}};
-    for (auto& line : order.lines)
-      facts.lines.push_back({line.line, std::move(line.sku), line.quantity, line.weight_grams.value_or(0),
-                             line.requires_shipping.value_or(true)});
-    const auto changed =
-        co_await store->decide(order.order_id, on.new_id<ShipmentId>(), on.now(),
-                               [&](Shipment& shipment) { return hear_order(shipment, facts, on.now()); });
-    carry_out(on.tx(), changed);
-  }
+  for (auto& [envelope, order] : orders) co_await hear(on, envelope, order, order.shipping_address);
+}
+
+Task<> on_order_cancelled(Reaction& on, std::vector<events::Event<OrderCancelled>> orders) {
+  sort_by_order(orders);
+  for (auto& [envelope, order] : orders) co_await hear(on, envelope, order, {});
 }
 
 Task<> on_payment_completed(Reaction& on, std::vector<events::Event<PaymentHeard>> payments) {

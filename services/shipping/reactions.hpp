@@ -7,30 +7,33 @@ namespace acme::shipping {
 struct OrderedLine {
   std::int64_t line = 0;
   std::string sku;
-  std::int64_t quantity = 0;
-  std::optional<std::int64_t> weight_grams;
-  std::optional<bool> requires_shipping;
+  std::int64_t quantity = 0, weight_grams = 0;
 };
-BOOST_DESCRIBE_STRUCT(OrderedLine, (), (line, sku, quantity, weight_grams, requires_shipping))
+BOOST_DESCRIBE_STRUCT(OrderedLine, (), (line, sku, quantity, weight_grams))
 
-/// order.created, order.updated, order.cancelled (which carries no address). No amount is named, so none is stored.
-struct OrderHeard {
+/// No amount is named in any of these, so none is stored.
+struct OrderCancelled {
   OrderId order_id;
   UserId customer_id;
   std::string status;
-  std::optional<Consignee> shipping_address;
   std::vector<OrderedLine> lines;
 };
-BOOST_DESCRIBE_STRUCT(OrderHeard, (), (order_id, customer_id, status, shipping_address, lines))
+BOOST_DESCRIBE_STRUCT(OrderCancelled, (), (order_id, customer_id, status, lines))
+/// order.created and order.updated.
+struct OrderHeard : OrderCancelled {
+  Consignee shipping_address;
+};
+BOOST_DESCRIBE_STRUCT(OrderHeard, (OrderCancelled), (shipping_address))
 
 struct PaymentHeard {
   OrderId order_id;
 };
 BOOST_DESCRIBE_STRUCT(PaymentHeard, (), (order_id))
 
-// In batches, so that both topics lock shipments in the order of their orders' ids: none waits for the other in a
+// In batches, so that all topics lock shipments in the order of their orders' ids: none waits for the other in a
 // circle.
 Task<> on_order(Reaction& on, std::vector<events::Event<OrderHeard>> orders);
+Task<> on_order_cancelled(Reaction& on, std::vector<events::Event<OrderCancelled>> orders);
 Task<> on_payment_completed(Reaction& on, std::vector<events::Event<PaymentHeard>> payments);
 
 /// shipment.created and shipment.updated: the shipment's whole state.

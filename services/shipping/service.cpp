@@ -43,7 +43,7 @@ Service service(const config::Config& config) {
 
   shipping.on("order.created", on_order);
   shipping.on("order.updated", on_order);
-  shipping.on("order.cancelled", on_order);
+  shipping.on("order.cancelled", on_order_cancelled);
   shipping.on("payment.completed", on_payment_completed);
 
   shipping.job(buy_label_job, buy_label);

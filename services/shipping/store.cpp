@@ -119,9 +119,7 @@ static const pg::Statement<LabelImage(std::string)> label_sql{"shipping.label", 
 
 static const pg::Statement<AuditRow(OrderId, std::int64_t)> audit_sql{"shipping.audit", R"sql(
   SELECT order_id, id AS shipment_id, status, stage, paid, sequence, tracking_number, reason,
-         CASE WHEN carrier = 'none' THEN 1  -- nothing of it travels: covered without a label
-              ELSE (SELECT count(*) FROM labels WHERE labels.shipment_id = shipments.id AND state = 'bought')
-              END AS labels_alive,
+         (SELECT count(*) FROM labels WHERE labels.shipment_id = shipments.id AND state = 'bought') AS labels_alive,
          updated_at, lines
     FROM shipments
    WHERE order_id > $1

@@ -47,7 +47,8 @@ struct Report : testing::Room {
         R"({"payment_id": )" + quoted(id.text()) + R"(, "order_id": )" + quoted(testing::id<OrderId>(n).text()) +
             R"(, "customer_id": )" + quoted(testing::id<UserId>(1).text()) + R"(, "amount": )" +
             std::to_string(amount) + R"(, "currency": ")" + currency + R"(", "status": "succeeded", "captured_at": )" +
-            quoted(captured) + R"(, "method": {"brand": "visa", "last4": "4242"}})");
+            quoted(captured) +
+            R"(, "method": {"brand": "visa", "last4": "4242"}, "final": true, "reason": "expired"})");
   }
   std::string sales(std::string query = "?from=2030-01-01&to=2030-01-04") {
     return get("/v1/analytics/sales" + query).body;
@@ -165,7 +166,8 @@ TEST_CASE("every topic is heard and kept once") {
        R"({"shipment_id": ")" + shipment + R"(", "order_id": ")" + order +
            R"(", "lines": [], "carrier": "ups", "status": "delivered", "at": "2030-01-02T00:00:00Z"})"},
       {"product.updated",
-       R"({"product_id": ")" + product + R"(", "handle": "mug", "title": "Mug", "status": "active", "variants": []})"},
+       R"({"product_id": ")" + product +
+           R"(", "handle": "mug", "title": "Mug", "vendor": "Acme", "status": "active", "variants": []})"},
       {"product.deleted", R"({"product_id": ")" + product + R"(", "skus": ["MUG"]})"},
       {"inventory.imported",
        R"({"import_id": ")" + testing::id<ImportId>(1).text() + R"(", "sku": "MUG", "quantity": 5, "mode": "open"})"},

@@ -15,7 +15,7 @@ OrderFacts order(std::int64_t sequence, Stage stage = Stage::open) {
   facts.stage = stage;
   if (stage != Stage::cancelled)
     facts.consignee = Consignee{"Ann", {}, "1 Rue de Rivoli", {}, "Paris", {}, "75001", "FR", {}};
-  facts.lines = {{1, "MUG", 2, 300, true}};
+  facts.lines = {{1, "MUG", 2, 300}};
   return facts;
 }
 Shipment ready_one() {
@@ -166,17 +166,6 @@ TEST_CASE("a label voided at the carrier by others cancels the shipment") {
   auto shipment = labelled();
   CHECK(said(tracked(shipment, {seen(cancelled, 1), seen(label_created, 0)})) == "cancelled");
   CHECK(shipment.label == LabelState::none);
-}
-
-TEST_CASE("an order of which nothing travels is delivered at once, without a label") {
-  Shipment shipment;
-  auto facts = order(1);
-  facts.lines = {{1, "GIFT-CARD", 1, 0, false}};
-  hear_order(shipment, facts, noon);
-  const auto effects = hear_payment(shipment, noon);
-  CHECK(said(effects) == "delivered");
-  CHECK_FALSE(effects.buy);
-  CHECK(shipment.carrier == "none");
 }
 
 TEST_CASE("staff cancels what has not left and buys again what was refused or voided") {
