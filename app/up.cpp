@@ -192,6 +192,7 @@ class Up {
              "log.file=" + home_.log(),
              "auth.issuer=" + url(),
              "payments.public_url=" + url(),
+             "orders.return_origins=" + url(),
              "payments.stripe_url=" + provider(1),
              "payments.public_url=" + url(),
              "shipping.ups_url=" + provider(2),
