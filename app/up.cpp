@@ -194,7 +194,6 @@ class Up {
              "payments.public_url=" + url(),
              "orders.return_origins=" + url(),
              "payments.stripe_url=" + provider(1),
-             "payments.public_url=" + url(),
              "shipping.ups_url=" + provider(2),
              // The sandbox's parcels travel in seconds, and it forgives questions.
              std::string{"shipping.track_first_ms=1000"},
