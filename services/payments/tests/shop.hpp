@@ -67,12 +67,12 @@ struct Shop {
     return count;
   }
   /// Jobs and webhooks until nothing is due any more, repetitions included.
-  void settle(Duration within = Duration{60'000}) {
-    for (Duration passed{0}; passed < within; passed += Duration{2'000}) {
+  void settle(Duration within = Duration{60'000}, Duration step = Duration{2'000}) {
+    for (Duration passed{0}; passed < within; passed += step) {
       const int ran = room.run_jobs();
       stripe.tick();
       if (ran + deliver() == 0 && waiting() == 0) break;
-      world.advance(Duration{2'000});
+      world.advance(step);
     }
   }
   /// Jobs that wait for their repetition or their turn, but for the clock of pay_by.
