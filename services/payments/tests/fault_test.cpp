@@ -177,9 +177,10 @@ TEST_CASE(
       CHECK(completed[id] == (status == "succeeded" ? 1 : 0));
       CHECK(failed[id] == (status == "failed" ? 1 : 0));
       CHECK(shop.field("alarm") == "");
-      CHECK(shop.room.sql("SELECT coalesce(sum(ledger.amount), 0) FROM ledger JOIN payments ON payments.id = payment_id "
-                          "WHERE order_id = $1",
-                          shop.order) == std::to_string(received[id]));
+      CHECK(
+          shop.room.sql("SELECT coalesce(sum(ledger.amount), 0) FROM ledger JOIN payments ON payments.id = payment_id "
+                        "WHERE order_id = $1",
+                        shop.order) == std::to_string(received[id]));
       paid += status == "succeeded";
     }
     CHECK(paid >= 15);
