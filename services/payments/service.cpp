@@ -22,9 +22,9 @@ Settings::Settings(const Section& section, std::string stripe_secret_key, std::s
   stripe.version = section.stripe_version;
   stripe.limits.account_per_s = section.account_per_s.value_or(!real ? 0 : live ? 100 : 25);
   stripe.limits.endpoint_per_s = section.endpoint_per_s.value_or(real ? 25 : 0);
-  terms.time_to_pay = std::chrono::minutes{section.pay_within_min};
-  terms.grace = std::chrono::minutes{section.grace_min};
-  terms.give_up_after = std::chrono::hours{section.give_up_after_h};
+  terms.time_to_pay = std::chrono::minutes{section.pay_by_minutes};
+  terms.grace = std::chrono::minutes{section.grace_minutes};
+  terms.give_up_after = std::chrono::hours{section.give_up_after_hours};
 }
 
 Service service(Settings settings) {

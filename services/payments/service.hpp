@@ -15,13 +15,13 @@ struct Section {
   std::optional<int> account_per_s, endpoint_per_s;
   std::string public_url = "https://localhost:8443";  // buyers return to <public_url>/orders/<id>
   std::vector<std::string> return_origins;            // further origins that a return_url may name
-  int pay_within_min = 30, grace_min = 10, give_up_after_h = 24;
+  int pay_by_minutes = 30, grace_minutes = 10, give_up_after_hours = 24;
   int wait_ms = 3'000;  // of GET …/payment for a payment that does not exist yet
   int sweep_after_s = 300;
 };
 BOOST_DESCRIBE_STRUCT(Section, (),
                       (stripe_url, stripe_version, stripe_timeout_s, account_per_s, endpoint_per_s, public_url,
-                       return_origins, pay_within_min, grace_min, give_up_after_h, wait_ms, sweep_after_s))
+                       return_origins, pay_by_minutes, grace_minutes, give_up_after_hours, wait_ms, sweep_after_s))
 
 struct Settings {
   stripe::Options stripe;

@@ -73,7 +73,7 @@ TEST_CASE("a key that is too old is not repeated: the list knows whether the Pay
   for (bool made : {true, false}) {
     CAPTURE(made);
     Section section;
-    section.give_up_after_h = 48;
+    section.give_up_after_hours = 48;
     Shop shop{section};
     if (made) {
       shop.lose_answers(true);
@@ -106,7 +106,7 @@ TEST_CASE("a stored 500 is not repeated for ever: after three the PaymentIntent 
 TEST_CASE(
     "whatever Stripe and the network do, each order ends once: paid and charged once, or failed and not charged") {
   Section section;
-  section.pay_within_min = 600;
+  section.pay_by_minutes = 600;
   for (std::int64_t seed : {1, 2, 3}) {
     CAPTURE(seed);
     Shop shop{section};
