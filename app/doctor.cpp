@@ -120,6 +120,7 @@ class Doctor {
       if (!reply.ok()) throw std::runtime_error("The audit of " + service + " does not answer: " + reply.problem());
       page(reply);
       after = reply.text("/next");
+      if (after.empty()) after = reply.text("/next_after");
     } while (!after.empty());
   }
   template <typename T>
