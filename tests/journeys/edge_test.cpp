@@ -85,6 +85,7 @@ TEST_CASE("while PostgreSQL is gone the shop says 503, and goes on by itself whe
   const auto customer = shop.customer();
   const pid_t postgres = shop.pid("postgres");
   REQUIRE(postgres);
+  REQUIRE(kill(shop.up(), SIGSTOP) == 0);  // the supervisor would have it back before we could look
   REQUIRE(kill(postgres, SIGKILL) == 0);
   bool refused = false;
   const auto key = new_key();
@@ -94,6 +95,7 @@ TEST_CASE("while PostgreSQL is gone the shop says 503, and goes on by itself whe
     CHECK_MESSAGE((reply.status == 503 || reply.status == 504), reply.problem());
     if (reply.status == 503) {
       refused = true;
+      kill(shop.up(), SIGCONT);
       CHECK(reply.headers.has("Retry-After"));
     }
     std::this_thread::sleep_for(5ms);  // between two tries of a client
