@@ -10,6 +10,7 @@
 
 #include "platform/postgres/migrate.hpp"
 #include "platform/runtime/process.hpp"
+#include "platform/testing/room.hpp"
 
 namespace acme::testing {
 
@@ -108,6 +109,7 @@ Runtime& runtime() {
 }
 
 void shut_down() {
+  close_idle();
   run.runtime.reset();
   if (run.postgres) end_child(std::exchange(run.postgres, 0), SIGINT, 10'000);
   if (!run.directory.empty()) fs::remove_all(run.directory);

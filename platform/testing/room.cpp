@@ -53,6 +53,12 @@ struct Leave {
   }
 };
 
+/// Connections of rooms that were left: they keep their prepared statements for the next room.
+std::map<std::string, std::vector<std::unique_ptr<pg::Connection>>>& idle() {
+  static std::map<std::string, std::vector<std::unique_ptr<pg::Connection>>> connections;
+  return connections;
+}
+
 /// Everything in one transaction that is never committed: statements and transactions become savepoints.
 class RollingBack final : public RoomDatabase, public pg::Session {
  public:
@@ -142,11 +148,6 @@ class RollingBack final : public RoomDatabase, public pg::Session {
     std::vector<std::pair<const pg::StatementInfo*, std::vector<pg::Value>>> later_;
   };
 
-  /// Their connections keep their prepared statements from room to room.
-  static std::map<std::string, std::vector<std::unique_ptr<pg::Connection>>>& idle() {
-    static std::map<std::string, std::vector<std::unique_ptr<pg::Connection>>> connections;
-    return connections;
-  }
   Task<> open(pg::Options options) {
     auto& kept = idle()[key_];
     if (!kept.empty()) {
@@ -269,6 +270,13 @@ const pg::Statement<OutboxRow(std::int64_t)> outbox_sql{"platform.test_outbox", 
 
 std::unique_ptr<RoomDatabase> rolling_back(const std::string& service) {
   return std::make_unique<RollingBack>(service);
+}
+void close_idle() {
+  if (idle().empty()) return;
+  runtime().wait(0, []() -> Task<> {
+    idle().clear();
+    co_return;
+  }());
 }
 std::unique_ptr<RoomDatabase> committing(const std::string& service) { return std::make_unique<Committing>(service); }
 

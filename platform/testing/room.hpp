@@ -15,6 +15,8 @@ class RoomDatabase : public pg::Database {
   virtual Task<pg::Rows> describe(const pg::StatementInfo& statement) = 0;
 };
 std::unique_ptr<RoomDatabase> rolling_back(const std::string& service);
+/// Before the runtime goes.
+void close_idle();
 std::unique_ptr<RoomDatabase> committing(const std::string& service);
 
 /// One line for each statement named `<service>.…` that does not prepare or has other types than its signature says.
