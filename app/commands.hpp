@@ -13,6 +13,7 @@ struct UpOptions {
   std::vector<std::string> services;  // these alone; none: all eight
   bool fresh = false, yes = false;
   bool import_demo = true;
+  std::vector<std::string> settings = {};  // key=value, over everything else
 };
 int up(const UpOptions& options);
 

@@ -34,6 +34,7 @@ int main(int argc, char** argv) {
   up_command->add_flag("--split", up.split, "A process for each service instead of one for all");
   up_command->add_option("--service", up.services, "Only this one (may be repeated); the others are not started")
       ->take_all();
+  up_command->add_option("--set", up.settings, "key=value, over file and environment")->take_all();
   up_command->add_flag("--fresh", up.fresh, "Delete all data first (asks)");
   up_command->add_flag("--yes", up.yes, "Do not ask");
   up_command->add_flag("!--no-demo", up.import_demo, "Do not import the demo catalogue on the first run");

@@ -78,10 +78,10 @@ void PrivateShop::start() {
   if (options_.split) command.push_back("--split");
   for (auto& service : options_.services) command.insert(command.end(), {"--service", service});
   // Every caller of a test comes from one address; what the limits do is tested where they are.
-  auto environment = options_.environment;
-  for (auto* limit : {"USER", "ADDRESS", "LOGIN", "REGISTER"})
-    environment.try_emplace("ACME_LIMITS__" + std::string{limit} + "_PER_MINUTE", "65000");
-  up_ = start_child({.command = command, .environment = environment, .output = home_ + "/../up.txt"});
+  for (auto* limit : {"user", "address", "login", "register"})
+    command.insert(command.end(), {"--set", "limits." + std::string{limit} + "_per_minute=65000"});
+  for (auto& setting : options_.settings) command.insert(command.end(), {"--set", setting});
+  up_ = start_child({.command = command, .output = home_ + "/../up.txt"});
   wait_ready();
 }
 
@@ -191,7 +191,7 @@ Reply until(const Caller& caller, const std::string& target, int seconds,
     }
     if (std::chrono::steady_clock::now() > give_up)
       throw std::runtime_error(target + " did not become what was waited for within " + std::to_string(seconds) +
-                               " s: " + std::to_string(reply.status) + " " + reply.body);
+                               " s: " + std::to_string(reply.status) + " " + reply.body.substr(0, 1000));
     std::this_thread::sleep_for(20ms);
   }
 }

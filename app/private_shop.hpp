@@ -15,8 +15,8 @@ namespace acme::app {
 
 struct PrivateShopOptions {
   bool split = false;
-  /// Settings as the environment gives them: {"ACME_EVENTS__DISORDER", "true"}.
-  std::map<std::string, std::string> environment = {};
+  /// As `acme up --set` takes them: "events.disorder=true".
+  std::vector<std::string> settings = {};
   /// The sandbox's, as JSON: {"error_rate": 0.05, …}; "" switches none on.
   std::string faults = "";
   std::vector<std::string> services = {};  // these alone; none: all eight

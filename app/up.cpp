@@ -96,6 +96,9 @@ class Up {
     require_free("127.0.0.1", options_.internal_port, "--internal-port");
     for (int offset = 0; offset < 4; ++offset)
       require_free("127.0.0.1", options_.sandbox_port + offset, "--sandbox-port");
+    if (!fs::exists(home_.secrets() + "/admin_password") && pg::Cluster{home_.cluster()}.exists())
+      stop("The data of an earlier shop lies in " + home_.postgres_data() + ", but its secrets in " +
+           home_.secrets() + " are gone. Put them back, or delete the data too: ./acme up --fresh");
     make_secrets();
 
     const bool first = !pg::Cluster{home_.cluster()}.exists();
@@ -201,10 +204,9 @@ class Up {
              std::string{"shipping.ask_every_ms=1000"},
              "notifications.ses_url=" + provider(3),
              "notifications.shop_url=" + url(),
-         }) {
-      command.push_back("--set");
-      command.push_back(setting);
-    }
+         })
+      command.insert(command.end(), {"--set", setting});
+    for (auto& setting : options_.settings) command.insert(command.end(), {"--set", setting});
     return command;
   }
   std::string url() const {

@@ -29,23 +29,22 @@ const pg::Statement<void(std::string, std::string)> cancel_sql{"platform.cancel_
    WHERE kind = $1 AND key = $2 AND lease IS NULL AND state = 'waiting'
 )sql"};
 
+// By ctid: a join by key may be planned as a scan of the whole table, once that is large.
 const pg::Statement<Claimed(std::vector<std::string>, std::vector<int>, Time, std::int64_t)> claim_sql{
     "platform.claim_jobs", R"sql(
-  WITH due AS (
-    SELECT job.kind, job.key, job.run_at
-      FROM unnest($1, $2) AS wanted (kind, free),
-           LATERAL (SELECT kind, key, run_at
-                      FROM platform.jobs
-                     WHERE kind = wanted.kind AND state = 'waiting' AND lease IS NULL AND run_at <= $3
-                     ORDER BY run_at
-                     LIMIT wanted.free
-                       FOR UPDATE SKIP LOCKED) AS job
-  ), claimed AS (
-    UPDATE platform.jobs AS job
+  WITH claimed AS (
+    UPDATE platform.jobs
        SET lease = $4, attempts = attempts + 1
-      FROM due
-     WHERE job.kind = due.kind AND job.key = due.key
-    RETURNING job.kind, job.key, payload, attempts, traceparent, due.run_at
+     WHERE ctid = ANY (ARRAY(
+             SELECT job.ctid
+               FROM unnest($1, $2) AS wanted (kind, free),
+                    LATERAL (SELECT ctid
+                               FROM platform.jobs
+                              WHERE kind = wanted.kind AND state = 'waiting' AND lease IS NULL AND run_at <= $3
+                              ORDER BY run_at
+                              LIMIT wanted.free
+                                FOR UPDATE SKIP LOCKED) AS job))
+    RETURNING kind, key, payload, attempts, traceparent, run_at
   )
   SELECT kind, key, payload, attempts, traceparent
     FROM claimed

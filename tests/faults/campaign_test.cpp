@@ -61,7 +61,7 @@ class Client {
         }
         if (reply.status == 201) {
           acknowledged.push_back(reply.text("/id"));
-          co_await sleep(Duration{static_cast<int>(random_() % 400)});  // a customer thinks
+          co_await sleep(Duration{static_cast<int>(random_() % 2000)});  // a customer thinks
           break;
         }
         if (reply.status >= 400 && reply.status < 500 && reply.status != 429 && reply.status != 409) {
@@ -87,7 +87,7 @@ void run(const Campaign& campaign) {
   std::mt19937_64 random(campaign.seed);
   PrivateShop shop(
       {.split = campaign.split,
-       .environment = {{"ACME_EVENTS__DISORDER", "true"}},
+       .settings = {"events.disorder=true"},
        .faults = R"({"error_rate": 0.05, "lost_answer_rate": 0.05, "duplicate_rate": 0.05, "reorder_rate": 0.05,
                            "drop_rate": 0.05, "seed": )" +
                  std::to_string(campaign.seed % 1000) + "}"});
