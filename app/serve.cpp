@@ -17,12 +17,14 @@
 #include "platform/events/postgres_log.hpp"
 #include "platform/host.hpp"
 #include "platform/http/internal.hpp"
+#include "platform/http/router.hpp"
 #include "platform/http/server.hpp"
 #include "platform/observe/log.hpp"
 #include "platform/security/verifier.hpp"
 #include "platform/state.hpp"
 #include "services/auth/service.hpp"
 #include "services/gateway/edge.hpp"
+#include "services/gateway/service.hpp"
 
 namespace acme::app {
 namespace {
@@ -87,6 +89,10 @@ class Process {
       for (auto& [name, transport] : transports_)
         backends.push_back(
             {name, local(name) ? local(name)->service().routes : make_service(name, config).routes, transport});
+      gateway_ = std::make_unique<Service>(gateway::service(config));
+      own_ = std::make_unique<http::Router>(*gateway_, http::RouterPieces{.verifier = &verifier_});
+      backends.push_back(
+          {"gateway", gateway_->routes, http::direct_transport(own_->handler(), settings.server.concurrency)});
       edge_ = std::make_unique<gateway::Edge>(config, std::move(backends), verifier_);
     }
   }
@@ -201,6 +207,8 @@ class Process {
   events::testing::Disorder disorder_;
   std::vector<std::unique_ptr<ServiceHost>> hosts_;
   std::map<std::string, std::shared_ptr<http::Transport>> transports_;
+  std::unique_ptr<Service> gateway_;
+  std::unique_ptr<http::Router> own_;  // what the gateway answers itself
   std::unique_ptr<gateway::Edge> edge_;
   std::vector<std::unique_ptr<http::Server>> servers_;
   Readiness readiness_;

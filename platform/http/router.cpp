@@ -294,6 +294,11 @@ std::optional<Problem> fault_of(const Request& request, const Route& route) {
   return std::nullopt;
 }
 
+/// What a streaming route reads of a request without a body.
+struct NoBody : BodyReader {
+  Task<std::string> next() override { co_return ""; }
+};
+
 /// Validators, caching and 304, the same for every service.
 void finish(const Request& request, const Route& route, Response& response) {
   const bool reads = request.method == "GET" || request.method == "HEAD";
@@ -338,6 +343,7 @@ Task<Response> Router::State::answer(Request& request, const PathTree::Match& ma
   auto allowed = co_await authenticate(pieces.verifier, request, route);
   if (!allowed) co_return render(allowed.error(), request.request_id);
   if (const auto fault = fault_of(request, route)) co_return render(*fault, request.request_id);
+  if (route.is_streaming && !request.stream) request.stream = std::make_shared<NoBody>();
   std::vector<std::string> values;
   values.reserve(match.count);
   for (std::size_t i = 0; i < match.count; ++i) {

@@ -340,7 +340,7 @@ http::Response Room::request(std::string method, std::string target, std::string
   request.deadline = in(Duration{15'000});
   if (!as.subject.empty()) request.principal = std::make_shared<http::Principal>(as);
   const auto plan = state_->router.plan(request);
-  if (plan.stream)
+  if (plan.stream && !body.empty())
     request.stream = std::make_shared<Pieces>(std::move(body));
   else
     request.body = std::move(body);
