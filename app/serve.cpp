@@ -23,6 +23,7 @@
 #include "platform/security/verifier.hpp"
 #include "platform/state.hpp"
 #include "services/auth/service.hpp"
+#include "services/gateway/domain.hpp"
 #include "services/gateway/edge.hpp"
 #include "services/gateway/service.hpp"
 
@@ -122,6 +123,7 @@ class Process {
                                       .key_file = settings_.server.key,
                                       .max_connections = settings_.server.max_connections,
                                       .max_connections_per_address = settings_.server.max_connections_per_address,
+                                      .error_headers = gateway::security_headers(),
                                       .plan = [this](const http::Request& head) { return edge_->plan(head); }},
                                      edge_->handler()));
     }

@@ -39,6 +39,8 @@ constexpr Duration tick{50};
 constexpr Duration drain_idle{500};
 // A piece of a large body, so that the write deadline is about progress.
 constexpr std::size_t write_piece = 256 * 1024;
+// What is left of a body that no handler read, when the connection is worth more.
+constexpr std::size_t skipped_body = 64 * 1024;
 
 class Connection;
 
@@ -137,7 +139,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
       if (*head)
         again = co_await serve(std::move(**head));
       else
-        co_await send_alone(render(head->error(), new_request_id()));
+        co_await send(own(head->error(), new_request_id()), false, false);
       if (!again) break;
     }
     co_await close_politely();
@@ -244,14 +246,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
     expects_continue_ = head.expects_continue && !body_done_ && buffer_.data().empty();
     chunks_ = {};
     std::optional<Response> refused;
-    if (framing_.length && *framing_.length > limit_)
-      refused = too_large(request.request_id);
-    else if (plan.stream && !body_done_)
+    if (plan.stream && !body_done_)
       request.stream = make_stream();
+    else if (framing_.length && *framing_.length > limit_)
+      refused = failed(too_large(), request.request_id);
     else if (!body_done_)
       refused = co_await read_body(request);
     if (refused) {
-      refused->headers.set("X-Request-Id", request.request_id);
       co_await send(*refused, is_head, false);
       co_return false;
     }
@@ -260,10 +261,24 @@ class Connection : public std::enable_shared_from_this<Connection> {
     auto stream = request.stream;
     Response response = co_await handle(std::move(request), id, trace);
     if (response.status == 0) co_return false;
-    const bool keep = head.keep_alive && body_done_ && !server_->draining;
-    // Bytes that no one read would be taken for the next request.
-    if (!co_await send(response, is_head, keep)) co_return false;
-    co_return keep&& body_done_ && !server_->draining;
+    // Bytes that no one read would be taken for the next request: a few are skipped, for many it is cheaper to close.
+    const bool skips =
+        !body_done_ && framing_.length && *framing_.length <= std::min(limit_, skipped_body) && !expects_continue_;
+    const bool keep = head.keep_alive && (body_done_ || skips) && !server_->draining;
+    if (!co_await send(response, is_head, keep) || !keep) co_return false;
+    if (skips) co_await skip_body();
+    co_return body_done_ && !server_->draining;
+  }
+
+  /// What the server answers by itself.
+  Response own(const Problem& problem, const std::string& id) const { return own(render(problem, id), id); }
+  Response own(Response response, const std::string& id) const {
+    for (auto& [name, value] : server_->options.error_headers) response.headers.set(name, value);
+    response.headers.set("X-Request-Id", id);
+    return response;
+  }
+  Response failed(const BodyError& error, const std::string& id) const {
+    return own(http::failed(std::make_exception_ptr(error), id, ""), id);
   }
 
   Task<Response> handle(Request request, const std::string& id, const std::string& trace) {
@@ -284,17 +299,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
       failure = std::make_exception_ptr(DeadlinePassed("the request's deadline passed"));
     }
     if (response) co_return std::move(*response);
-    co_return failed(failure, id, trace);
+    co_return own(http::failed(failure, id, trace), id);
   }
 
   std::shared_ptr<BodyReader> make_stream();
 
-  Response too_large(const std::string& id) const {
-    return render(Problem{.status = 413,
-                          .code = "content_too_large",
-                          .detail = "The body may have at most " + std::to_string(limit_) + " bytes."},
-                  id);
-  }
+  BodyError too_large() const { return {413, "The body may have at most " + std::to_string(limit_) + " bytes."}; }
 
   Task<> say_continue() {
     if (!std::exchange(expects_continue_, false)) co_return;
@@ -316,9 +326,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
       buffer_.used(have);
       while (have < length) {
         if (have == body.size()) body.resize(std::min(length, std::max<std::size_t>(2 * have, 16 * 1024)));
-        if (late_) co_return late_body(request.request_id);
+        if (late_) co_return failed(late_body(), request.request_id);
         const auto [error, count] = co_await wire_.read_some({body.data() + have, body.size() - have});
-        if (error && late_) co_return late_body(request.request_id);
+        if (error && late_) co_return failed(late_body(), request.request_id);
         if (error) throw PeerGone{};
         have += count;
       }
@@ -336,16 +346,25 @@ class Connection : public std::enable_shared_from_this<Connection> {
       fault = error;
     }
     if (!fault) co_return std::nullopt;
-    co_return failed(std::make_exception_ptr(*fault), request.request_id, request.traceparent);
+    co_return failed(*fault, request.request_id);
   }
 
-  Response late_body(const std::string& id) const {
-    return render(Problem{.status = 408, .code = "request_timeout", .detail = "The body took too long."}, id);
+  static BodyError late_body() { return {408, "The body took too long."}; }
+
+  /// What is left of a small body that no handler wanted.
+  Task<> skip_body() {
+    phase_ = Phase::reading;
+    wait_until(server_->options.body_timeout);
+    try {
+      while (!body_done_) co_await next_piece();
+    } catch (const BodyError&) {  // it stays undone
+    }
   }
 
   /// The next piece of the body as it comes; "" at its end.
   Task<std::string> next_piece() {
     if (body_done_) co_return "";
+    if (framing_.length && *framing_.length > limit_) throw too_large();
     co_await say_continue();
     if (framing_.length) {
       if (buffer_.data().empty()) co_await fill_body();
@@ -377,11 +396,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   }
   Task<> fill_body() {
     if (co_await fill(16 * 1024)) co_return;
-    if (late_) throw BodyError(408, "The body took too long.");
+    if (late_) throw late_body();
     throw PeerGone{};
   }
-
-  Task<> send_alone(const Response& response) { co_await send(response, false, false); }
 
   std::string head_of(const Response& response, bool is_head, bool keep, bool& chunked) {
     std::string out;

@@ -16,6 +16,7 @@ struct ServerOptions {
   Duration header_timeout{10'000}, body_timeout{30'000}, idle_timeout{75'000}, write_timeout{30'000};
   int max_connections = 10'000, max_connections_per_address = 1'000;
   bool trust_identity = false;  // internal sockets: X-Request-Id, traceparent, X-Acme-Client-Address are believed
+  Headers error_headers = {};   // what the answers carry that no handler made
   /// What the route of a request allows, asked before the body is read: its limit in bytes, whether it is streamed.
   struct BodyPlan {
     std::size_t limit = 64 * 1024;

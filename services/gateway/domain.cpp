@@ -129,13 +129,19 @@ void strip_response(http::Headers& headers) {
   });
 }
 
+const http::Headers& security_headers() {
+  static const http::Headers headers{{"Strict-Transport-Security", "max-age=63072000; includeSubDomains"},
+                                     {"X-Content-Type-Options", "nosniff"},
+                                     {"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
+                                     {"Referrer-Policy", "no-referrer"},
+                                     {"Cross-Origin-Resource-Policy", "same-site"},
+                                     {"Cache-Control", "no-store"}};
+  return headers;
+}
+
 void add_security_headers(http::Headers& headers) {
-  headers.set("Strict-Transport-Security", "max-age=63072000; includeSubDomains");
-  headers.set("X-Content-Type-Options", "nosniff");
-  headers.set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
-  headers.set("Referrer-Policy", "no-referrer");
-  headers.set("Cross-Origin-Resource-Policy", "same-site");
-  if (!headers.has("Cache-Control")) headers.set("Cache-Control", "no-store");
+  for (auto& [name, value] : security_headers())
+    if (name != "Cache-Control" || !headers.has(name)) headers.set(name, value);
 }
 
 std::string joined_openapi(const std::vector<std::pair<std::string, std::string_view>>& documents) {

@@ -30,7 +30,8 @@ std::string household(std::string_view address);
 void strip_request(http::Headers& headers);
 void strip_response(http::Headers& headers);
 
-/// What every answer carries.
+/// What every answer carries, the HTTP layer's own errors too.
+const http::Headers& security_headers();
 void add_security_headers(http::Headers& headers);
 
 /// The OpenAPI document of all services, joined from `contracts/openapi/`; components are named "<service>.<name>".

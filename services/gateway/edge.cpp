@@ -169,14 +169,25 @@ Task<http::Response> Edge::State::answer(http::Request& request, std::string& us
   }
   if (request.principal) user = request.principal->subject;
 
+  // Only now the body, for those who may send one.
+  const auto read_body = [](http::Request& of) -> Task<> {
+    while (true) {
+      auto piece = co_await of.stream->next();
+      if (piece.empty()) break;
+      of.body += piece;
+    }
+    of.stream = nullptr;
+  };
+  const bool reads = request.stream && target && !target->route.is_streaming;
   const bool is_webhook = target && target->route.limit_class == "webhook";
   if (is_webhook) {
+    if (refusal) co_return problem(*refusal, request);
+    if (reads) co_await read_body(request);
     if (!webhooks.enter()) co_return problem(overloaded("Too many webhooks at once. Send it again."), request);
     struct Leave {
       AtOnce& webhooks;
       ~Leave() { webhooks.leave(); }
     } leave{webhooks};
-    if (refusal) co_return problem(*refusal, request);
     co_return co_await backends[target->backend].transport->call(std::move(request));
   }
 
@@ -199,6 +210,7 @@ Task<http::Response> Edge::State::answer(http::Request& request, std::string& us
   } else if (!target->route.needs_scope.empty() && !request.principal->has_scope(target->route.needs_scope)) {
     response = problem(forbidden("This needs the right " + target->route.needs_scope + "."), request);
   } else {
+    if (reads) co_await read_body(request);
     response = co_await backends[target->backend].transport->call(std::move(request));
   }
   const auto name = "\"" + std::string{limit.name} + "\"";
@@ -219,9 +231,9 @@ http::Handler Edge::handler() const {
 http::ServerOptions::BodyPlan Edge::plan(const http::Request& head) const {
   const auto match = state_->paths.find(head.path());
   const int index = match ? http::for_method(*match, head.method) : -1;
-  if (index < 0) return {};
+  if (index < 0) return {.stream = true};
   const auto& route = state_->targets[static_cast<std::size_t>(index)].route;
-  return {.limit = route.body_bytes, .stream = route.is_streaming, .deadline = route.timeout};
+  return {.limit = route.body_bytes, .stream = true, .deadline = route.timeout};
 }
 
 Task<http::Response> Edge::handle(http::Request request) const {

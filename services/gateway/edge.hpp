@@ -26,6 +26,7 @@ class Edge {
        World& world = real_world());
   ~Edge();
   Task<http::Response> handle(http::Request request) const;
+  /// Every body waits until its sender's token and limits were looked at.
   http::ServerOptions::BodyPlan plan(const http::Request& head) const;
   /// `handle` as a value; the edge outlives it.
   http::Handler handler() const;

@@ -12,6 +12,8 @@
 #include "platform/http/router.hpp"
 #include "platform/runtime/runtime.hpp"
 #include "platform/testing/testing.hpp"
+#include "platform/tests/raw_client.hpp"
+#include "services/gateway/domain.hpp"
 #include "services/gateway/service.hpp"
 
 namespace acme::gateway {
@@ -97,6 +99,14 @@ struct Door {
     claims.iat = unix_seconds(world.now());
     claims.exp = claims.iat + 3600;
     return "Bearer " + sign_access_token(claims, key());
+  }
+  /// The door as the world sees it.
+  std::unique_ptr<http::Server> listen() {
+    http::ServerOptions options;
+    options.header_timeout = options.body_timeout = Duration{300};
+    options.error_headers = security_headers();
+    options.plan = [this](const http::Request& head) { return edge->plan(head); };
+    return http::serve(runtime, options, edge->handler());
   }
   http::Response ask(std::string method, std::string target, http::Headers headers = {}, std::string body = "",
                      std::string address = "198.51.100.1") {
@@ -298,15 +308,70 @@ TEST_CASE("one document says what all services answer to") {
   CHECK(door.ask("GET", "/openapi.json", {{"If-None-Match", header(response, "ETag")}}).status == 304);
 }
 
-TEST_CASE("the plan of a route is known before its body is read") {
+TEST_CASE("whoever may not send a body is told so before it is read (ASVS 2.4.1)") {
   Door door;
-  http::Request head;
-  head.method = "POST";
-  head.target = "/v1/webhooks/stripe";
-  CHECK(door.edge->plan(head).limit == 64 * 1024);
-  head.target = "/internal/shop/audit";
-  head.method = "GET";
-  CHECK_FALSE(door.edge->plan(head).stream);
+  const auto server = door.listen();
+  const std::string post = "POST /v1/things HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\n";
+  const auto known = "Authorization: " + door.token("ann") + "\r\n";
+  struct {
+    const char* what;
+    std::string head;
+    int status;
+  } table[] = {
+      {"nobody, 10 MB", post + "Content-Length: 10000000\r\n\r\n", 401},
+      {"nobody, without end", post + "Transfer-Encoding: chunked\r\n\r\n", 401},
+      {"nobody, asking first", post + "Content-Length: 10000000\r\nExpect: 100-continue\r\n\r\n", 401},
+      {"a customer, 10 MB", post + known + "Content-Length: 10000000\r\n\r\n", 413},
+      {"no such route", "POST /v1/nothing HTTP/1.1\r\nHost: shop\r\nContent-Length: 10000000\r\n\r\n", 404},
+  };
+  for (auto& row : table) {
+    CAPTURE(row.what);
+    testing::RawClient client{server->port()};
+    client.send(row.head);  // and not a byte of the body
+    const auto answer = client.read_answer();
+    CHECK(testing::status_of(answer) == row.status);
+    CHECK(answer.find("Connection: close\r\n") != std::string::npos);
+    client.send(std::string(1'000'000, ' '));
+    CHECK(client.closed());
+  }
+  CHECK(door.memory.calls == 0);
+
+  testing::RawClient client{server->port()};
+  client.send(post + "Content-Length: 2\r\n\r\n").send("{}");
+  CHECK(testing::status_of(client.read_answer()) == 401);
+  client.send(post + known + "Content-Length: 2\r\n\r\n").send("{}");  // the same connection goes on
+  CHECK(testing::status_of(client.read_answer()) == 204);
+  CHECK(door.memory.calls == 1);
+}
+
+TEST_CASE("the errors of HTTP itself are problems with the security headers, too (ASVS 3.4.1, 3.4.4)") {
+  Door door;
+  const auto server = door.listen();
+  struct {
+    std::string message;
+    int status;
+  } table[] = {
+      {"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400},
+      {"GET / HTTP/1.1\r\n\r\n", 400},
+      {"GET / HTTP/3.0\r\nHost: a\r\n\r\n", 505},
+      {"GET /" + std::string(9'000, 'x') + " HTTP/1.1\r\nHost: a\r\n\r\n", 414},
+      {"GET / HTTP/1.1\r\nHost: a\r\nX: " + std::string(20'000, 'x') + "\r\n\r\n", 431},
+      {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501},
+      {"GET / HTTP/1.1\r\nHost:", 408},
+      {"POST /v1/webhooks/stripe HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n", 408},
+      {"POST /v1/webhooks/stripe HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\n\r\n", 413},
+      {"POST /v1/webhooks/stripe HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x1\r\n", 400},
+  };
+  for (auto& row : table) {
+    CAPTURE(row.message.substr(0, 60));
+    testing::RawClient client{server->port()};
+    client.send(row.message);
+    const auto answer = client.read_answer();
+    CHECK(testing::status_of(answer) == row.status);
+    for (auto* field : {"Content-Type: application/problem+json", "Strict-Transport-Security: max-age=63072000",
+                        "X-Content-Type-Options: nosniff", "Cache-Control: no-store", "X-Request-Id: "})
+      CHECK_MESSAGE(answer.find(field) != std::string::npos, field);
+  }
 }
 
 TEST_CASE("a hop that is no network is told at start") {
