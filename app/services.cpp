@@ -22,6 +22,7 @@ pg::Options ProcessSettings::database(const std::string& name) const {
   options.database = options.user = name;
   options.application = "acme " + name;
   options.transactions = postgres.transactions;
+  if (name == "catalog") options.plan_cache_mode = "auto";  // a search is planned for its filters
   return options;
 }
 

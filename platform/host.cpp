@@ -68,9 +68,9 @@ struct ServiceHost::State {
       service.every("platform.forget", std::chrono::hours{1}, forget);
       options.database.application = "acme " + service.name;
       // Set before the first commit, read by every loop.
-      options.database.announced = [this] {
-        if (relay) relay->wake();
-        if (runner) runner->wake();
+      options.database.announced = [this](pg::News news) {
+        if (news == pg::News::events && relay) relay->wake();
+        if (news == pg::News::jobs && runner) runner->wake();
       };
       database = pg::open(runtime, options.database);
       if (options.works) {

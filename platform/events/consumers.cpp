@@ -81,9 +81,8 @@ struct Consumers::State {
         // While a dependency is down, one event at a time tries whether it is back.
         const int limit = outage > Duration{0} ? 1 : self->options.batch;
         auto batch = co_await self->log.read(name, *position, limit);
-        if (batch.empty()) {
-          waiting = true;
-        } else {
+        waiting = std::ssize(batch) < limit;  // there was no more
+        if (!batch.empty()) {
           const Busy counted{self->busy};
           const auto last = batch.back().position;
           const auto count = static_cast<double>(batch.size());

@@ -23,6 +23,7 @@ void publish(pg::Transaction& tx, Envelope event) {
   else
     tx.later(publish_as_sql, event.id, std::move(event.topic), std::move(event.key), event.sequence,
              std::move(event.traceparent), json::Raw{std::move(event.data)});
+  tx.announce(pg::News::events);
 }
 
 }  // namespace acme::events

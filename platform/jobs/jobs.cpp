@@ -46,12 +46,20 @@ const pg::Statement<Claimed(std::vector<std::string>, std::vector<int>, Time, st
                                 FOR UPDATE SKIP LOCKED) AS job))
     RETURNING kind, key, payload, attempts, traceparent, run_at
   )
-  SELECT kind, key, payload, attempts, traceparent
+  SELECT kind, key, payload, attempts, traceparent, run_at
     FROM claimed
+   UNION ALL
+  SELECT '', '', '{}', 0, '', min(next.run_at)
+    FROM unnest($1) AS wanted (kind),
+         LATERAL (SELECT run_at
+                    FROM platform.jobs
+                   WHERE kind = wanted.kind AND state = 'waiting' AND lease IS NULL AND run_at > $3
+                   ORDER BY run_at
+                   LIMIT 1) AS next
    ORDER BY run_at
 )sql"};
 
-// Only its owner ends a job; who lost the lease gets 0.
+// Only its owner ends a job: 1 when it is gone, 2 when it is to run once more; who lost the lease gets 0.
 const pg::Statement<std::int64_t(std::string, std::string, std::int64_t)> done_sql{"platform.finish_job", R"sql(
   WITH gone AS (
     DELETE FROM platform.jobs
@@ -63,7 +71,7 @@ const pg::Statement<std::int64_t(std::string, std::string, std::int64_t)> done_s
      WHERE kind = $1 AND key = $2 AND lease = $3 AND again
     RETURNING 1
   )
-  SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM anew)
+  SELECT (SELECT count(*) FROM gone) + 2 * (SELECT count(*) FROM anew)
 )sql"};
 const pg::Statement<void(std::string, std::string, std::int64_t, Time, int, std::string)> retry_sql{
     "platform.retry_job", R"sql(
@@ -101,11 +109,11 @@ class Attempt final : public Job {
   int attempt() const override { return job_.attempts; }
   pg::Session& db() override { return pieces_.database.session(); }
   Task<> finish(pg::Transaction& tx) override {
-    if ((co_await tx.one(done_sql, job_.kind, job_.key, lease_)).value_or(0) == 0)
-      throw std::runtime_error("the job was taken over by another process");
-    finished_ = true;  // believed only when the attempt then ends well
+    finished_ = (co_await tx.one(done_sql, job_.kind, job_.key, lease_)).value_or(0);
+    if (finished_ == 0) throw std::runtime_error("the job was taken over by another process");
   }
-  bool finished() const { return finished_; }
+  /// As done_sql says; believed only when the attempt then ends well.
+  std::int64_t finished() const { return finished_; }
 
  private:
   Pieces pieces_;
@@ -113,7 +121,7 @@ class Attempt final : public Job {
   const std::int64_t lease_;
   const Deadline deadline_;
   mutable TracedDatabase database_;
-  bool finished_ = false;
+  std::int64_t finished_ = 0;
 };
 
 }  // namespace
@@ -121,16 +129,22 @@ class Attempt final : public Job {
 void enqueue(pg::Transaction& tx, std::string kind, std::string key, std::string payload, Time run_at) {
   tx.later(enqueue_sql, std::move(kind), std::move(key), json::Raw{std::move(payload)},
            run_at == Time{} ? std::nullopt : std::optional{run_at}, tx.traceparent);
+  tx.announce(pg::News::jobs);
 }
 void cancel(pg::Transaction& tx, std::string kind, std::string key) {
   tx.later(cancel_sql, std::move(kind), std::move(key));
 }
 
-Task<std::vector<Claimed>> claim(Pieces pieces, std::vector<std::string> kinds, std::vector<int> free,
-                                 std::int64_t lease) {
-  // Awaited here: the session is the loop's on which this runs, not the caller's.
-  co_return co_await pieces.database.session().all(claim_sql, std::move(kinds), std::move(free), pieces.world.now(),
-                                                   lease);
+Task<Due> claim(Pieces pieces, std::vector<std::string> kinds, std::vector<int> free, std::int64_t lease) {
+  Due due;
+  for (auto& row : co_await pieces.database.session().all(claim_sql, std::move(kinds), std::move(free),
+                                                          pieces.world.now(), lease)) {
+    if (row.kind.empty())
+      due.next = row.run_at;
+    else
+      due.jobs.push_back(std::move(row));
+  }
+  co_return due;
 }
 
 void Budget::ran() { tokens_ = std::min(10.0, tokens_ + 0.1); }
@@ -140,7 +154,7 @@ bool Budget::repeat() {
   return true;
 }
 
-Task<> attempt(Pieces pieces, const JobKind& kind, Claimed job, std::int64_t lease, Budget& budget) {
+Task<bool> attempt(Pieces pieces, const JobKind& kind, Claimed job, std::int64_t lease, Budget& budget) {
   const auto begin = std::chrono::steady_clock::now();
   Attempt work{pieces, job, lease, in(kind.policy.timeout)};
   if (job.attempts == 1) budget.ran();
@@ -207,8 +221,14 @@ Task<> attempt(Pieces pieces, const JobKind& kind, Claimed job, std::int64_t lea
         [&](pg::Session& db) { return db.run(retry_sql, job.kind, job.key, lease, due, attempts, retry->reason); });
   } else {
     outcomes(pieces, job.kind, "done").add();
-    if (!work.finished()) co_await record([&](pg::Session& db) { return db.one(done_sql, job.kind, job.key, lease); });
+    auto finished = work.finished();
+    if (!finished)
+      co_await record([&](pg::Session& db) -> Task<> {
+        finished = (co_await db.one(done_sql, job.kind, job.key, lease)).value_or(0);
+      });
+    co_return finished == 1;
   }
+  co_return dead != nullptr;
 }
 
 Task<> run_once(Pieces pieces, const Periodic& periodic) {

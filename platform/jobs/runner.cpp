@@ -45,15 +45,6 @@ const pg::Statement<void(std::string, std::string, std::int64_t, Time)> release_
      SET lease = NULL, attempts = attempts - 1, run_at = $4
    WHERE kind = $1 AND key = $2 AND lease = $3
 )sql"};
-const pg::Statement<std::optional<Time>(std::vector<std::string>)> next_sql{"platform.next_job", R"sql(
-  SELECT min(next.run_at)
-    FROM unnest($1) AS wanted (kind),
-         LATERAL (SELECT run_at
-                    FROM platform.jobs
-                   WHERE kind = wanted.kind AND state = 'waiting' AND lease IS NULL
-                   ORDER BY run_at
-                   LIMIT 1) AS next
-)sql"};
 
 constexpr Duration idle{2'000};
 
@@ -109,16 +100,18 @@ struct Runner::State : std::enable_shared_from_this<State> {
       std::pair<std::string, std::string> name;
       ~Leave() {
         state->at_work.erase(name);
-        --state->kinds.at(name.first).running;
+        auto& kind = state->kinds.at(name.first);
         --state->running;
-        state->signal.set();
+        if (kind.running-- >= kind.job->policy.concurrency || !over) state->signal.set();
       }
+      bool over = false;
     } leave{self, {job.kind, job.key}};
     auto& kind = self->kinds.at(job.kind);
-    co_await acme::jobs::attempt(self->pieces, *kind.job, std::move(job), lease, kind.budget);
+    leave.over = co_await acme::jobs::attempt(self->pieces, *kind.job, std::move(job), lease, kind.budget);
   }
 
-  Task<bool> claim_some() {
+  /// When to look again, if nobody wakes us: whoever leaves a kind that was at its bound does.
+  Task<std::optional<Time>> claim_some() {
     std::vector<std::string> names;
     std::vector<int> free;
     for (auto& [name, kind] : kinds)
@@ -126,9 +119,9 @@ struct Runner::State : std::enable_shared_from_this<State> {
         names.push_back(name);
         free.push_back(kind.job->policy.concurrency - kind.running);
       }
-    if (names.empty()) co_return false;
-    auto claimed = co_await jobs::claim(pieces, std::move(names), std::move(free), lease);
-    for (auto& job : claimed) {
+    if (names.empty()) co_return std::nullopt;
+    const auto due = co_await jobs::claim(pieces, std::move(names), std::move(free), lease);
+    for (auto& job : due.jobs) {
       if (!at_work.insert({job.kind, job.key}).second) {
         co_await pieces.database.session().run(release_sql, job.kind, job.key, lease,
                                                pieces.world.now() + Duration{1'000});
@@ -138,11 +131,9 @@ struct Runner::State : std::enable_shared_from_this<State> {
       ++running;
       group->spawn(loop, "job " + job.kind, work(shared_from_this(), job, lease));
     }
-    co_return !claimed.empty();
+    co_return due.next;
   }
   static Task<> run(std::shared_ptr<State> self) {
-    std::vector<std::string> names;
-    for (auto& [name, kind] : self->kinds) names.push_back(name);
     Deadline free_due{};
     Duration pause{0};
     while (!self->draining) {
@@ -152,14 +143,9 @@ struct Runner::State : std::enable_shared_from_this<State> {
           co_await self->free_leases();
           free_due = in(idle);
         }
-        pause = Duration{5};  // between two looks: commits come in crowds
-        if (!co_await self->claim_some()) {
-          pause = idle;
-          if (const auto next = co_await self->pieces.database.session().one(next_sql, names); next && *next)
-            pause = std::clamp(std::chrono::ceil<Duration>(**next - self->pieces.world.now()), Duration{5}, idle);
-          for (auto& [name, kind] : self->kinds)
-            if (kind.running >= kind.job->policy.concurrency && pause < idle) pause = std::max(pause, Duration{50});
-        }
+        pause = idle;
+        if (const auto next = co_await self->claim_some())
+          pause = std::clamp(std::chrono::ceil<Duration>(*next - self->pieces.world.now()), Duration{5}, idle);
       } catch (const std::exception& error) {
         if (is_cancellation(std::current_exception())) throw;
         log::warning("the job runner pauses", {{"service", self->pieces.service.name}, {"reason", error.what()}});

@@ -16,8 +16,13 @@ struct Claimed {
   json::Raw payload;
   int attempts;  // with this one
   std::string traceparent;
+  std::optional<Time> run_at = {};
 };
-BOOST_DESCRIBE_STRUCT(Claimed, (), (kind, key, payload, attempts, traceparent))
+BOOST_DESCRIBE_STRUCT(Claimed, (), (kind, key, payload, attempts, traceparent, run_at))
+struct Due {
+  std::vector<Claimed> jobs;
+  std::optional<Time> next;  // when another one of these kinds falls due
+};
 
 /// What attempts work with.
 struct Pieces {
@@ -27,8 +32,8 @@ struct Pieces {
 };
 
 /// The due jobs of these kinds, at most `free` of each, leased to `lease`; the longest due first.
-Task<std::vector<Claimed>> claim(Pieces pieces, std::vector<std::string> kinds, std::vector<int> free,
-                                 std::int64_t lease);
+Task<Due> claim(Pieces pieces, std::vector<std::string> kinds, std::vector<int> free,
+                std::int64_t lease);
 
 /// Jobs that ran into trouble pay for their repetition, so that a provider that is down sees few of them.
 class Budget {
@@ -40,8 +45,9 @@ class Budget {
   double tokens_ = 10;
 };
 
-/// One attempt, to its recorded end. Throws pg::Unavailable when the outcome could not be recorded.
-Task<> attempt(Pieces pieces, const JobKind& kind, Claimed job, std::int64_t lease, Budget& budget);
+/// One attempt, to its recorded end; true when the job will not run again. Throws pg::Unavailable when the outcome could
+/// not be recorded.
+Task<bool> attempt(Pieces pieces, const JobKind& kind, Claimed job, std::int64_t lease, Budget& budget);
 
 /// Runs a periodic once, whoever else might.
 Task<> run_once(Pieces pieces, const Periodic& periodic);

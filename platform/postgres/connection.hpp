@@ -21,8 +21,11 @@ struct Options {
   Duration connect_timeout{3'000};
   Duration statement_timeout{2'000}, lock_timeout{500};  // of a loop's connection
   Duration transaction_timeout{30'000};                  // the last line: a transaction's deadline comes first
-  /// Called after each commit and `Session::announce`, from any loop: outbox or jobs may have grown.
-  std::function<void()> announced;
+  /// Plans are made once a connection: planning anew costs more than most of our statements take. "auto" for a service
+  /// whose best plan depends on the values.
+  std::string plan_cache_mode = "force_generic_plan";
+  /// Called from any loop once outbox or jobs may have grown.
+  std::function<void(News)> announced;
 };
 
 /// The connections that a database may open at most.

@@ -1,6 +1,7 @@
 #include "platform/postgres/database.hpp"
 
 #include <list>
+#include <set>
 #include <unordered_map>
 
 #include "platform/observe/log.hpp"
@@ -98,8 +99,8 @@ class LoopSession final : public Session {
       }
     }
   }
-  void announce() override {
-    if (options_.announced) options_.announced();
+  void announce(News news) override {
+    if (options_.announced) options_.announced(news);
   }
 
  private:
@@ -261,7 +262,7 @@ class PooledLease final : public Database::Lease, public Transaction {
   void send(const StatementInfo& statement, std::vector<Value> params) override {
     connection_->send(statement, std::move(params));
   }
-  void announce() override {}
+  void announce(News news) override { news_.insert(news); }
 
   Task<> commit() override {
     connection_->send("COMMIT");
@@ -270,7 +271,8 @@ class PooledLease final : public Database::Lease, public Transaction {
       throw Error("a statement failed before COMMIT, so PostgreSQL rolled back", "25P02", "");
     const auto announced = pool_->options().announced;
     pool_->give_back(std::move(connection_));
-    if (announced) announced();
+    if (!announced) co_return;
+    for (const auto news : news_) announced(news);
   }
   Task<> rollback() override {
     connection_->send("ROLLBACK");
@@ -282,6 +284,7 @@ class PooledLease final : public Database::Lease, public Transaction {
   std::shared_ptr<Pool> pool_;
   std::unique_ptr<Connection> connection_;
   const Deadline deadline_;
+  std::set<News> news_;
 };
 
 class PooledDatabase final : public Database {

@@ -241,6 +241,8 @@ T decode(const Rows& rows, std::size_t row) {
   return out;
 }
 
+enum class News { events, jobs };
+
 /// Where statements run: the loop's pipelined connection (each statement alone, committed) or a transaction.
 class Session {
  public:
@@ -261,9 +263,9 @@ class Session {
     return count(execute(statement, std::vector<Value>{encode(params)...}));
   }
   virtual Task<Rows> execute(const StatementInfo& statement, std::vector<Value> params) = 0;
-  /// Says that a committed statement of this session left rows in outbox or jobs: the relay looks at once instead of at
-  /// its next poll. A transaction says it by itself.
-  virtual void announce() = 0;
+  /// Says that a statement left rows in outbox or jobs: once they are committed, relay or runner look at once instead of
+  /// at their next poll. `events::publish` and `jobs::enqueue` say it by themselves.
+  virtual void announce(News news) = 0;
 
  private:
   template <typename Row>

@@ -68,7 +68,7 @@ class RollingBack final : public RoomDatabase, public pg::Session {
   ~RollingBack() override { runtime().wait(0, close()); }
 
   pg::Session& session() override { return *this; }
-  void announce() override {}
+  void announce(pg::News) override {}
   Task<pg::Rows> execute(const pg::StatementInfo& statement, std::vector<pg::Value> params) override {
     co_await statements_.take();
     const Leave leave{&statements_};
@@ -121,7 +121,7 @@ class RollingBack final : public RoomDatabase, public pg::Session {
     void send(const pg::StatementInfo& statement, std::vector<pg::Value> params) override {
       later_.emplace_back(&statement, std::move(params));
     }
-    void announce() override {}
+    void announce(pg::News) override {}
     Task<> commit() override {
       co_await room_.statements_.take();
       const Leave leave{&room_.statements_};
@@ -382,7 +382,7 @@ int Room::run_jobs(int limit) {
   while (found && ran < limit) {
     found = false;
     for (auto& kind : state_->service.jobs) {
-      for (auto& job : await(jobs::claim(pieces, {kind.kind}, {1}, 0))) {
+      for (auto& job : await(jobs::claim(pieces, {kind.kind}, {1}, 0)).jobs) {
         jobs::Budget budget;
         await(jobs::attempt(pieces, kind, std::move(job), 0, budget));
         found = true;

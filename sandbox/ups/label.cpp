@@ -3,7 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <string_view>
-#include <unordered_map>
+#include <vector>
 
 namespace acme::sandbox {
 namespace {
@@ -84,24 +84,24 @@ std::string compressed(const std::vector<std::uint8_t>& pixels) {
     waiting |= code << bits;
     for (bits += size; bits >= 8; bits -= 8, waiting >>= 8) bytes += static_cast<char>(waiting & 0xff);
   };
-  std::unordered_map<std::uint32_t, std::uint32_t> known;  // (code, pixel) → code
+  std::vector<std::uint16_t> known(4096 * 4);  // (code, pixel) → code; 0: none yet
   put(clear);
   std::uint32_t at = pixels[0];
   for (std::size_t i = 1; i < pixels.size(); ++i) {
-    const std::uint32_t step = at << 8 | pixels[i];
-    if (const auto found = known.find(step); found != known.end()) {
-      at = found->second;
+    const std::uint32_t step = at << 2 | pixels[i];
+    if (known[step] != 0) {
+      at = known[step];
       continue;
     }
     put(at);
     if (next == 4096) {
       put(clear);
-      known.clear();
+      known.assign(known.size(), 0);
       next = end + 1;
       size = 3;
     } else {
       if (next == 1U << size) ++size;
-      known[step] = next++;
+      known[step] = static_cast<std::uint16_t>(next++);
     }
     at = pixels[i];
   }

@@ -299,6 +299,7 @@ void announce(pg::Transaction& tx, std::string topic, Announcements events) {
   if (events.keys.empty()) return;
   tx.later(announce_sql, std::move(topic), std::move(events.keys), std::move(events.sequences), std::move(events.data),
            tx.traceparent);
+  tx.announce(pg::News::events);
 }
 
 static const pg::Statement<std::string(Texts)> available_sql{"catalog.available", R"sql(

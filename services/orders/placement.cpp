@@ -83,7 +83,7 @@ Task<> Placement::run(Queue& queue, pg::Database& database) {
   try {
     auto& session = database.session();
     const auto answers = co_await store::place(session, drafts);
-    session.announce();
+    session.announce(pg::News::events);
     for (std::size_t i = 0; i < batch.orders.size(); ++i) {
       auto& order = *batch.orders[i];
       order.answer = answers.at(i);

@@ -346,7 +346,7 @@ static const pg::Statement<void()> announce_stock_sql{"orders.announce_stock", R
 
 Task<std::int64_t> announce_stock(pg::Session& db) {
   const auto said = co_await db.run(announce_stock_sql);
-  if (said) db.announce();
+  if (said) db.announce(pg::News::events);
   co_return said;
 }
 

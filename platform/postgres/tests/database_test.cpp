@@ -108,13 +108,15 @@ TEST_CASE("a transaction keeps all or nothing") {
   CHECK(fresh.sql("SELECT string_agg(topic, ' ' ORDER BY topic) FROM platform.positions") == "a0 b0");
 }
 
-TEST_CASE("each commit is announced, and nothing that was rolled back") {
+TEST_CASE("news are announced once they are committed, and not when they were rolled back") {
   std::atomic<int> announced = 0;
-  Fresh fresh{[&](pg::Options& options) { options.announced = [&] { ++announced; }; }};
+  Fresh fresh{[&](pg::Options& options) { options.announced = [&](pg::News) { ++announced; }; }};
   for (const bool fail : {false, true, false}) try {
       on_loop([&] {
         return fresh.db->transaction([fail](pg::Transaction& tx) -> Task<> {
           co_await tx.one(count_sql);
+          tx.announce(pg::News::events);
+          tx.announce(pg::News::events);
           if (fail) throw std::runtime_error("no");
         });
       });
