@@ -427,6 +427,7 @@ class Service {
   std::vector<JobKind> jobs;
   std::vector<Periodic> periodic;
   std::vector<Background> backgrounds;
+  Duration linger{0};  // its consumers wait so long for more events: fewer, larger batches where nobody is in a hurry
   std::vector<std::string> publishes;  // its topics, compared with contracts/events
   Parts parts;
 };

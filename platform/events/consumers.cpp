@@ -113,6 +113,7 @@ struct Consumers::State {
         co_await sleep(outage);
       } else if (waiting) {
         co_await self->log.grown(name, *position, self->options.poll);
+        if (self->pieces.service.linger > Duration{0}) co_await sleep(self->pieces.service.linger);
       }
     }
   }

@@ -131,7 +131,8 @@ namespace {
 
 class PostgresStore : public ShipmentStore {
  public:
-  explicit PostgresStore(pg::Session& db) : db_(db) {}
+  explicit PostgresStore(pg::Session& db) : db_(db), tx_(nullptr) {}
+  explicit PostgresStore(pg::Transaction& tx) : db_(tx), tx_(&tx) {}
 
   Task<Changed> decide(OrderId order, ShipmentId fresh, Time now, Change change) override {
     auto row = co_await db_.one(lock_order_sql, order);
@@ -148,14 +149,14 @@ class PostgresStore : public ShipmentStore {
   }
 
   Task<> label_called(const Shipment& shipment, Time now) override {
-    co_await db_.run(label_called_sql, reference(shipment), shipment.id, now);
+    co_await write(label_called_sql, reference(shipment), shipment.id, now);
   }
   Task<> label_bought(std::string reference, ShipmentId shipment, Label label, Time now) override {
-    co_await db_.run(label_bought_sql, reference, shipment, label.carrier_shipment, label.tracking_number, label.format,
+    co_await write(label_bought_sql, reference, shipment, label.carrier_shipment, label.tracking_number, label.format,
                      pg::Bytes{std::move(label.image)}, now);
   }
   Task<> label_ended(std::string reference, std::string state, std::string reason, Time now) override {
-    co_await db_.run(label_ended_sql, reference, state, reason, now);
+    co_await write(label_ended_sql, reference, state, reason, now);
   }
 
   Task<> activities_seen(ShipmentId shipment, std::vector<Activity> activities) override {
@@ -168,7 +169,7 @@ class PostgresStore : public ShipmentStore {
       description.push_back(activity.description);
       place.push_back(activity.place);
     }
-    co_await db_.run(activities_seen_sql, shipment, at, code, status, description, place);
+    co_await write(activities_seen_sql, shipment, at, code, status, description, place);
   }
   Task<std::vector<Activity>> activities(ShipmentId shipment) override { return db_.all(activities_sql, shipment); }
 
@@ -202,18 +203,29 @@ class PostgresStore : public ShipmentStore {
     ++next.version;
     std::optional<json::Raw> consignee;
     if (next.consignee) consignee = json::Raw{json::text(*next.consignee)};
-    co_await db_.run(save_sql, next.id, next.customer_id, next.sequence, next.status, next.carrier, next.reason,
+    co_await write(save_sql, next.id, next.customer_id, next.sequence, next.status, next.carrier, next.reason,
                      next.order_sequence, next.stage, next.paid, next.cancel_asked, next.attempt, next.label,
                      next.called_at, next.asks, next.carrier_shipment, next.tracking_number, next.status_at, next.polls,
                      now, consignee, json::Raw{json::text(next.lines)});
     co_return out;
   }
 
+  /// In a transaction without a round trip of its own.
+  template <typename... Params>
+  Task<> write(const pg::Statement<void(Params...)>& statement, std::type_identity_t<Params>... params) {
+    if (tx_)
+      tx_->later(statement, std::move(params)...);
+    else
+      co_await db_.run(statement, std::move(params)...);
+  }
+
   pg::Session& db_;
+  pg::Transaction* const tx_;
 };
 
 }  // namespace
 
 std::unique_ptr<ShipmentStore> open_store(pg::Session& db) { return std::make_unique<PostgresStore>(db); }
+std::unique_ptr<ShipmentStore> open_store(pg::Transaction& tx) { return std::make_unique<PostgresStore>(tx); }
 
 }  // namespace acme::shipping

@@ -63,5 +63,6 @@ class ShipmentStore {
 
 /// On this session or transaction, until it ends.
 std::unique_ptr<ShipmentStore> open_store(pg::Session& db);
+std::unique_ptr<ShipmentStore> open_store(pg::Transaction& tx);
 
 }  // namespace acme::shipping
