@@ -34,10 +34,11 @@ Task<jobs::Outcome> send(Job& job, SendWork given) {
   if (!work || (work->state != State::waiting && work->state != State::sending)) co_return jobs::Done{};
   if (work->state == State::sending) {
     // A call of ours is without an answer: this process, or the one before it, does not know what became of it.
-    if (work->sends >= 2)
+    if (work->sends >= settings.most_sends)
       co_return co_await end(job, work->id, State::dead,
                              "The provider's answers were lost: it is not known whether it left.");
-    const auto rest = work->updated_at + Duration{settings.repeat_after_ms} - job.now();
+    const Duration pause{settings.repeat_after_ms << std::min<std::int64_t>(work->sends - 1, 10)};
+    const auto rest = work->updated_at + pause - job.now();
     if (rest > Duration{0}) co_return jobs::Retry{"its answer was lost", std::chrono::ceil<Duration>(rest), false};
   }
   if (!work->snapshot) co_return jobs::Retry{"its order is not known yet", Duration{1'000}, false};
@@ -66,7 +67,7 @@ Task<jobs::Outcome> send(Job& job, SendWork given) {
   }
   if (auto* unknown = std::get_if<Unknown>(&answer)) {
     log::warning("mail without an answer", {{"notification", work->id.text()}, {"reason", unknown->reason}});
-    co_return jobs::Retry{unknown->reason, Duration{settings.repeat_after_ms}, false};
+    co_return jobs::Retry{unknown->reason, Duration{1}, false};  // which then waits
   }
   metrics::counter("acme_notifications_total", "Notifications by how they ended.", {{"state", "sent"}}).add();
   co_await job.database().transaction(

@@ -87,7 +87,7 @@ void run(const Campaign& campaign) {
   std::mt19937_64 random(campaign.seed);
   PrivateShop shop(
       {.split = campaign.split,
-       .settings = {"events.disorder=true"},
+       .settings = {"events.disorder=true", "notifications.repeat_after_ms=1000"},
        .faults = R"({"error_rate": 0.05, "lost_answer_rate": 0.05, "duplicate_rate": 0.05, "reorder_rate": 0.05,
                            "drop_rate": 0.05, "seed": )" +
                  std::to_string(campaign.seed % 1000) + "}"});
