@@ -111,7 +111,7 @@ TEST_CASE("a purchase goes from the merchant's file to the report, in one proces
 TEST_CASE("the same in eight processes, with events repeated and reordered and a world that fails now and then") {
   PrivateShop shop(
       {.split = true,
-       .settings = {"events.disorder=true"},
+       .settings = {"events.disorder=true", "notifications.repeat_after_ms=1000"},
        .faults = R"({"error_rate": 0.05, "lost_answer_rate": 0.05, "duplicate_rate": 0.05, "reorder_rate": 0.05,
                            "drop_rate": 0.05, "latency_ms": 5, "seed": 7})"});
   journey(shop);
