@@ -66,13 +66,16 @@ struct UserOptions {
 };
 int create_user(const UserOptions& options);
 
-struct EventsOptions {
+/// What the services could not do: parked events, dead jobs.
+struct UndoneOptions {
   std::string home = ".acme";
-  std::string service, topic;  // "" for all
-  int rate = 50;               // a second
+  std::string service, what;  // a topic or a kind of job; "" for all
+  int rate = 50;              // a second
 };
-int parked(const EventsOptions& options);
-int redrive(const EventsOptions& options);
+int parked_events(const UndoneOptions& options);
+int redrive_events(const UndoneOptions& options);
+int dead_jobs(const UndoneOptions& options);
+int retry_jobs(const UndoneOptions& options);
 
 int show_config(const ServeOptions& options);
 

@@ -8,6 +8,7 @@
 
 #include "app/commands.hpp"
 #include "app/services.hpp"
+#include "platform/observe/log.hpp"
 #include "platform/postgres/database.hpp"
 #include "platform/postgres/migrate.hpp"
 #include "platform/runtime/runtime.hpp"
@@ -52,6 +53,7 @@ bool ensure_administrator(const Home& home) {
 }
 
 int create_user(const UserOptions& options) {
+  log::open("", log::Level::error);  // what the operator wants to know is printed
   try {
     std::string password;
     if (isatty(0)) {

@@ -285,7 +285,7 @@ class Doctor {
              "acme events parked --service " + service + "; mend the cause; acme events redrive.");
       if (const auto dead = reply.number("/dead_jobs"))
         find("jobs that gave up", service + ": " + std::to_string(dead),
-             "Read platform.jobs of that database: last_error says why.");
+             "acme jobs dead --service " + service + " says why; mend it; acme jobs retry.");
     }
   }
 

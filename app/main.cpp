@@ -90,16 +90,22 @@ int main(int argc, char** argv) {
   create_command->add_option("--role", user.roles, "customer support catalog fulfilment finance admin")->take_all();
   create_command->add_flag_callback("--admin", [&] { user.roles.push_back("admin"); }, "The role admin");
 
-  app::EventsOptions events;
+  app::UndoneOptions undone;
   auto* events_command = cli.add_subcommand("events", "Events that could not be handled")->require_subcommand(1);
   auto* parked_command = events_command->add_subcommand("parked", "List them");
   auto* redrive_command = events_command->add_subcommand("redrive", "Handle them again");
-  for (auto* command : {parked_command, redrive_command}) {
-    home_option(command, events.home);
-    command->add_option("--service", events.service, "Of this service alone");
-    command->add_option("--topic", events.topic, "Of this topic alone");
+  auto* jobs_command = cli.add_subcommand("jobs", "Jobs that gave up")->require_subcommand(1);
+  auto* dead_command = jobs_command->add_subcommand("dead", "List them, with what they last said");
+  auto* retry_command = jobs_command->add_subcommand("retry", "Let them try again");
+  for (auto& [command, flag] : {std::pair{parked_command, "--topic"},
+                                {redrive_command, "--topic"},
+                                {dead_command, "--kind"},
+                                {retry_command, "--kind"}}) {
+    home_option(command, undone.home);
+    command->add_option("--service", undone.service, "Of this service alone");
+    command->add_option(flag, undone.what, "Of this one alone");
   }
-  redrive_command->add_option("--rate", events.rate, "At most so many a second")
+  redrive_command->add_option("--rate", undone.rate, "At most so many a second")
       ->capture_default_str()
       ->check(CLI::Range(1, 10000));
 
@@ -128,8 +134,10 @@ int main(int argc, char** argv) {
   if (*test_command) return app::test(test);
   if (*migrate_command) return app::migrate(home);
   if (*create_command) return app::create_user(user);
-  if (*parked_command) return app::parked(events);
-  if (*redrive_command) return app::redrive(events);
+  if (*parked_command) return app::parked_events(undone);
+  if (*redrive_command) return app::redrive_events(undone);
+  if (*dead_command) return app::dead_jobs(undone);
+  if (*retry_command) return app::retry_jobs(undone);
   if (*config_command) return app::show_config(config);
   return app::bench(bench);
 }
