@@ -115,9 +115,7 @@ void PrivateShop::wait_ready() const {
   }
 }
 
-Caller PrivateShop::caller() const {
-  return Caller(runtime_, "https://localhost:" + std::to_string(port_), app::home(home_).ca());
-}
+Caller PrivateShop::caller() const { return Caller(runtime_, url(), app::home(home_).ca()); }
 Caller PrivateShop::internal() const { return Caller(runtime_, "http://localhost:" + std::to_string(internal_port_)); }
 Caller PrivateShop::sandbox() const { return Caller(runtime_, "http://localhost:" + std::to_string(sandbox_port_)); }
 

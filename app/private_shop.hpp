@@ -44,6 +44,7 @@ class PrivateShop {
   pid_t pid(const std::string& words) const;
   pid_t up() const { return up_; }
   const std::string& home() const { return home_; }
+  std::string url() const { return "https://localhost:" + std::to_string(port_); }
   std::string output() const;  // what `acme up` said
   Runtime& runtime() const { return runtime_; }
   void wait_ready() const;

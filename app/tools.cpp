@@ -101,10 +101,9 @@ int retry_jobs(const UndoneOptions& options) {
   Runtime runtime({.loops = 1, .blocking_threads = 1});
   return each_service(options, [&](const std::string& name, const ProcessSettings& settings) {
     const auto database = pg::open(runtime, settings.database(name));
-    const auto revived =
-        runtime.wait(0, [](pg::Database& db, std::optional<std::string> kind) -> Task<std::int64_t> {
-          co_return co_await db.session().run(revive_sql, kind);
-        }(*database, given(options.what)));
+    const auto revived = runtime.wait(0, [](pg::Database& db, std::optional<std::string> kind) -> Task<std::int64_t> {
+      co_return co_await db.session().run(revive_sql, kind);
+    }(*database, given(options.what)));
     if (revived) std::printf("%s: %lld jobs try again.\n", name.c_str(), static_cast<long long>(revived));
   });
 }

@@ -97,8 +97,8 @@ class Up {
     for (int offset = 0; offset < 4; ++offset)
       require_free("127.0.0.1", options_.sandbox_port + offset, "--sandbox-port");
     if (!fs::exists(home_.secrets() + "/admin_password") && pg::Cluster{home_.cluster()}.exists())
-      stop("The data of an earlier shop lies in " + home_.postgres_data() + ", but its secrets in " +
-           home_.secrets() + " are gone. Put them back, or delete the data too: ./acme up --fresh");
+      stop("The data of an earlier shop lies in " + home_.postgres_data() + ", but its secrets in " + home_.secrets() +
+           " are gone. Put them back, or delete the data too: ./acme up --fresh");
     make_secrets();
 
     const bool first = !pg::Cluster{home_.cluster()}.exists();

@@ -132,8 +132,9 @@ class LockedWriter final : public Log::Writer {
       traceparents.push_back(std::move(event.traceparent));
       data.push_back({std::move(event.data)});
     }
-    connection_.send(append_sql, {pg::encode(service_), pg::encode(ids), pg::encode(topics), pg::encode(keys),
-                                  pg::encode(sequences), pg::encode(times), pg::encode(traceparents), pg::encode(data)});
+    connection_.send(
+        append_sql, {pg::encode(service_), pg::encode(ids), pg::encode(topics), pg::encode(keys), pg::encode(sequences),
+                     pg::encode(times), pg::encode(traceparents), pg::encode(data)});
     const auto rows = co_await connection_.sync(in(Duration{30'000}));
     std::vector<Head> now;
     for (std::size_t i = 0; i < rows.size(); ++i) now.push_back(pg::decode<Head>(rows, i));

@@ -64,12 +64,12 @@ void Cluster::create() {
   own(options_.data);
   own(options_.sockets);
   if (!exists())
-    run_child({.command = {programs() + "/initdb", "--pgdata", options_.data, "--username", "acme", "--encoding",
-                           "UTF8", "--locale", "C.UTF-8", "--auth", "peer",
-                           options_.durable ? "--no-instructions" : "--no-sync"},
-               .user = owner(),
-               .directory = "/"},
-              "Making the PostgreSQL cluster in " + options_.data);
+    run_child(
+        {.command = {programs() + "/initdb", "--pgdata", options_.data, "--username", "acme", "--encoding", "UTF8",
+                     "--locale", "C.UTF-8", "--auth", "peer", options_.durable ? "--no-instructions" : "--no-sync"},
+         .user = owner(),
+         .directory = "/"},
+        "Making the PostgreSQL cluster in " + options_.data);
 
   std::ofstream hba(options_.data + "/pg_hba.conf");
   hba << "local all all peer map=acme\n";

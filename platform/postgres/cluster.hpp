@@ -16,7 +16,7 @@ struct ClusterOptions {
   std::string log;                 // file
   std::vector<std::string> roles;  // besides the superuser `acme`
   std::map<std::string, std::string> settings;  // over ours in postgresql.conf
-  bool durable = true;             // false: initdb does not wait for the disk (tests)
+  bool durable = true;                          // false: initdb does not wait for the disk (tests)
 };
 
 class Cluster {

@@ -75,8 +75,8 @@ struct Connection::State : std::enable_shared_from_this<State> {
     if (!options.user.empty()) add("user", options.user);
     add("application_name", options.application);
     add("client_encoding", "UTF8");
-    add("options", "-c timezone=UTC -c datestyle=ISO -c search_path=public,platform -c plan_cache_mode=" + options.plan_cache_mode + " " +
-                       settings);
+    add("options", "-c timezone=UTC -c datestyle=ISO -c search_path=public,platform -c plan_cache_mode=" +
+                       options.plan_cache_mode + " " + settings);
   }
   ~State() {
     if (connection) PQfinish(connection);

@@ -263,8 +263,8 @@ class Session {
     return count(execute(statement, std::vector<Value>{encode(params)...}));
   }
   virtual Task<Rows> execute(const StatementInfo& statement, std::vector<Value> params) = 0;
-  /// Says that a statement left rows in outbox or jobs: once they are committed, relay or runner look at once instead of
-  /// at their next poll. `events::publish` and `jobs::enqueue` say it by themselves.
+  /// Says that a statement left rows in outbox or jobs: once they are committed, relay or runner look at once instead
+  /// of at their next poll. `events::publish` and `jobs::enqueue` say it by themselves.
   virtual void announce(News news) = 0;
 
  private:

@@ -153,7 +153,7 @@ class PostgresStore : public ShipmentStore {
   }
   Task<> label_bought(std::string reference, ShipmentId shipment, Label label, Time now) override {
     co_await write(label_bought_sql, reference, shipment, label.carrier_shipment, label.tracking_number, label.format,
-                     pg::Bytes{std::move(label.image)}, now);
+                   pg::Bytes{std::move(label.image)}, now);
   }
   Task<> label_ended(std::string reference, std::string state, std::string reason, Time now) override {
     co_await write(label_ended_sql, reference, state, reason, now);
@@ -204,9 +204,9 @@ class PostgresStore : public ShipmentStore {
     std::optional<json::Raw> consignee;
     if (next.consignee) consignee = json::Raw{json::text(*next.consignee)};
     co_await write(save_sql, next.id, next.customer_id, next.sequence, next.status, next.carrier, next.reason,
-                     next.order_sequence, next.stage, next.paid, next.cancel_asked, next.attempt, next.label,
-                     next.called_at, next.asks, next.carrier_shipment, next.tracking_number, next.status_at, next.polls,
-                     now, consignee, json::Raw{json::text(next.lines)});
+                   next.order_sequence, next.stage, next.paid, next.cancel_asked, next.attempt, next.label,
+                   next.called_at, next.asks, next.carrier_shipment, next.tracking_number, next.status_at, next.polls,
+                   now, consignee, json::Raw{json::text(next.lines)});
     co_return out;
   }
 
