@@ -3,6 +3,7 @@
 // contract. `service.cpp` of each service is the list; platform/host.cpp runs it.
 #include <any>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <typeindex>
@@ -427,7 +428,8 @@ class Service {
   std::vector<JobKind> jobs;
   std::vector<Periodic> periodic;
   std::vector<Background> backgrounds;
-  Duration linger{0};  // its consumers wait so long for more events: fewer, larger batches where nobody is in a hurry
+  /// By topic: its consumer waits so long for more events. Fewer, larger batches where nobody is in a hurry.
+  std::map<std::string, Duration> linger;
   std::vector<std::string> publishes;  // its topics, compared with contracts/events
   Parts parts;
 };

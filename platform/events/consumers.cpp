@@ -66,6 +66,8 @@ struct Consumers::State {
     const auto latency =
         metrics::histogram("acme_event_consume_seconds", "From the event's row to its committed effect", labels);
     const auto paused = metrics::gauge("acme_events_paused", "1 while a dependency is down", labels);
+    const auto patience = self->pieces.service.linger.find(name);
+    const auto linger = patience == self->pieces.service.linger.end() ? Duration{0} : patience->second;
     std::optional<std::int64_t> position;
     Duration outage{0};
     struct Busy {
@@ -113,7 +115,7 @@ struct Consumers::State {
         co_await sleep(outage);
       } else if (waiting) {
         co_await self->log.grown(name, *position, self->options.poll);
-        if (self->pieces.service.linger > Duration{0}) co_await sleep(self->pieces.service.linger);
+        if (linger > Duration{0}) co_await sleep(linger);
       }
     }
   }

@@ -46,6 +46,7 @@ Service service(Settings settings) {
 
   payments.on("order.created", on_order_created);
   payments.on("order.updated", on_order_updated);
+  payments.linger["order.updated"] = Duration{100};  // news of our own doings, mostly
   payments.on("order.cancelled", on_order_cancelled);
 
   payments.job("create_intent", create_intent, at_stripe(8));

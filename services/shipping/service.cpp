@@ -43,6 +43,7 @@ Service service(const config::Config& config) {
 
   shipping.on("order.created", on_order);
   shipping.on("order.updated", on_order);
+  shipping.linger["order.updated"] = Duration{100};  // news of our own doings, mostly
   shipping.on("order.cancelled", on_order_cancelled);
   shipping.on("payment.completed", on_payment_completed);
 

@@ -150,7 +150,7 @@ TEST_CASE("of two transactions that lock each other one runs again, and both com
     while (group.running() > 0) co_await sleep(Duration{5});
   });
   CHECK(done == 2);
-  CHECK(ran == 3);
+  CHECK(ran >= 3);  // more when the victim has its first row again before the other one woke
   CHECK(fresh.sql("SELECT sum(position) FROM platform.positions") == "4");
 }
 
