@@ -55,13 +55,16 @@ static int free_ports(int count) {
   throw std::runtime_error("No free ports.");
 }
 
-PrivateShop::PrivateShop(PrivateShopOptions options) : options_(std::move(options)) {
+PrivateShop::PrivateShop(PrivateShopOptions options, int ports)
+    : options_(std::move(options)), port_(ports), internal_port_(ports + 1), sandbox_port_(ports + 2) {
   char name[] = "/tmp/acme-shop-XXXXXX";
   if (!mkdtemp(name)) throw std::runtime_error("Cannot write to /tmp.");
   home_ = std::string{name} + "/home";
   fs::create_directories(home_);
-  const int ports = free_ports(6);
-  port_ = ports, internal_port_ = ports + 1, sandbox_port_ = ports + 2;
+}
+
+// Delegates, so that the destructor also clears away a shop that did not get ready.
+PrivateShop::PrivateShop(PrivateShopOptions options) : PrivateShop(std::move(options), free_ports(6)) {
   start();
   expect(sandbox().put("/clock", options_.clock), 200);
   if (!options_.faults.empty()) expect(sandbox().put("/faults", options_.faults), 200);
@@ -91,7 +94,7 @@ void PrivateShop::restart() {
 }
 
 PrivateShop::~PrivateShop() {
-  end_child(up_, SIGINT, 40'000);
+  if (up_) end_child(up_, SIGINT, 40'000);
   const auto data = app::home(home_).postgres_data();
   std::error_code ignored;
   if (data.starts_with("/var/lib/acme/")) fs::remove_all(fs::path(data).parent_path(), ignored);

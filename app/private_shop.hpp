@@ -52,10 +52,11 @@ class PrivateShop {
   void restart();
 
  private:
+  PrivateShop(PrivateShopOptions options, int ports);
   void start();
   std::string home_;
   PrivateShopOptions options_;
-  int port_ = 0, internal_port_ = 0, sandbox_port_ = 0;
+  int port_, internal_port_, sandbox_port_;
   pid_t up_ = 0;
   mutable Runtime runtime_{{.loops = 1, .blocking_threads = 1}};
 };
