@@ -1,5 +1,6 @@
 // acme test: runs every room's test program against one PostgreSQL cluster of its own, and sums up.
 #include <signal.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,7 +26,7 @@ struct Tally {
 };
 
 struct Run {
-  std::string room;
+  std::string name;
   pid_t pid = 0;
   fs::path output;
   std::chrono::steady_clock::time_point begin;
@@ -52,6 +53,15 @@ Tally read_tally(const std::string& output, int status) {
   return tally;
 }
 
+/// The search for leaks stops the program's threads by ptrace, which some containers forbid.
+bool can_trace() {
+  const pid_t child = fork();
+  if (child == 0) _exit(ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) == 0 ? 0 : 1);
+  int status = 1;
+  waitpid(child, &status, 0);
+  return status == 0;
+}
+
 class Tests {
  public:
   explicit Tests(const TestOptions& options) : options_(options) {}
@@ -75,7 +85,9 @@ class Tests {
       fs::remove_all(directory_);
       return 2;
     }
-    run_programs("", rooms());
+    run_programs("", options_.programs);
+    const auto sanitized = fs::path(options_.programs).parent_path() / "asan";
+    if (options_.all && sanitized != options_.programs) run_programs("asan ", sanitized);
     end_child(postgres, SIGINT, 10'000);
     if (total_.failed == 0)
       fs::remove_all(directory_);
@@ -88,9 +100,9 @@ class Tests {
   }
 
  private:
-  std::vector<std::string> rooms() const {
+  std::vector<std::string> rooms(const fs::path& programs) const {
     std::set<std::string> found;
-    for (auto& entry : fs::directory_iterator(options_.programs)) {
+    for (auto& entry : fs::directory_iterator(programs)) {
       const auto file = entry.path().filename().string();
       if (file.starts_with("tests_") && (fs::status(entry).permissions() & fs::perms::owner_exec) != fs::perms::none)
         found.insert(file.substr(6));
@@ -104,38 +116,47 @@ class Tests {
   /// What is about time-outs and kills runs alone; the others two at a time.
   static bool alone(const std::string& room) { return room == "faults" || room == "journeys"; }
 
-  void run_programs(const std::string& label, std::vector<std::string> rooms) {
-    std::sort(rooms.begin(), rooms.end(),
+  void run_programs(const std::string& label, const fs::path& programs) {
+    auto order = rooms(programs);
+    std::sort(order.begin(), order.end(),
               [](auto& a, auto& b) { return std::pair{alone(a), a} < std::pair{alone(b), b}; });
     std::vector<Run> running;
-    for (auto& room : rooms) {
-      while (running.size() >= (alone(room) ? 1u : 2u) || (alone(room) && !running.empty())) collect(label, running);
-      running.push_back(start(label, room));
+    for (auto& room : order) {
+      while (running.size() >= (alone(room) ? 1u : 2u) || (alone(room) && !running.empty())) collect(running);
+      running.push_back(start(label + room, programs / ("tests_" + room)));
     }
-    while (!running.empty()) collect(label, running);
+    while (!running.empty()) collect(running);
   }
 
-  Run start(const std::string& label, const std::string& room) {
-    Run run{room, 0, directory_ / (label + room + ".txt"), std::chrono::steady_clock::now()};
-    std::vector<std::string> command{options_.programs + "/tests_" + room};
+  Run start(const std::string& name, const fs::path& program) {
+    Run run{name, 0, directory_ / (name + ".txt"), std::chrono::steady_clock::now()};
+    std::vector<std::string> command{program};
     std::map<std::string, std::string> environment{{"ACME_TEST_CLUSTER", directory_.string() + "/s"}};
     if (options_.all) environment["ACME_TEST_ALL"] = "1";
+    // A sanitizer's report ends its process and gets a file: what a test starts writes to a log that nobody reads.
+    const auto sanitizer = "halt_on_error=1:external_symbolizer_path=/usr/lib/llvm-19/bin/llvm-symbolizer:log_path='" +
+                           report(name).string() + "'";
+    environment["ASAN_OPTIONS"] = sanitizer + (can_trace() ? "" : ":detect_leaks=0");
+    environment["UBSAN_OPTIONS"] = "print_stacktrace=1";
     run.pid = start_child(
         {.command = command, .environment = environment, .output = run.output, .directory = ACME_SOURCE_DIR});
     return run;
   }
 
   /// Waits until one of them ends, and tells how.
-  void collect(const std::string& label, std::vector<Run>& running) {
+  void collect(std::vector<Run>& running) {
     for (;;) {
       for (auto run = running.begin(); run != running.end(); ++run) {
         const int status = wait_child(run->pid, 20);
         if (status == -1) continue;
         const auto output = contents(run->output);
-        const auto tally = read_tally(output, status);
+        const auto found = reports(run->name);
+        auto tally = read_tally(output, status);
+        if (!found.empty() && tally.failed == 0) tally.failed = 1;
         const std::chrono::duration<double> took = std::chrono::steady_clock::now() - run->begin;
-        std::printf("%-22s %4d passed, %d failed  %6.1f s\n", (label + run->room).c_str(), tally.passed, tally.failed,
+        std::printf("%-22s %4d passed, %d failed  %6.1f s\n", run->name.c_str(), tally.passed, tally.failed,
                     took.count());
+        std::printf("%s", found.c_str());
         if (tally.failed) {
           std::printf("%s\n", output.size() > 12'000 ? output.substr(output.size() - 12'000).c_str() : output.c_str());
           if (WIFSIGNALED(status))
@@ -151,6 +172,16 @@ class Tests {
         return;
       }
     }
+  }
+
+  fs::path report(const std::string& name) const { return directory_ / (name + ".report"); }
+
+  /// What the sanitizers found in the room's processes.
+  std::string reports(const std::string& name) const {
+    std::string text;
+    for (auto& entry : fs::directory_iterator(directory_))
+      if (entry.path().stem() == report(name).filename()) text += contents(entry.path()).substr(0, 12'000) + "\n";
+    return text;
   }
 
   /// Lines that a test prints for people begin with "figure: ".
