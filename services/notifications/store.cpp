@@ -176,10 +176,9 @@ static const pg::Statement<AuditRow(OrderId, std::int64_t)> audit_sql{"notificat
   WITH page AS (
     SELECT DISTINCT order_id FROM notifications WHERE order_id > $1 ORDER BY order_id LIMIT $2
   )
-  SELECT order_id, kind, channel, state, reason, sends
+  SELECT DISTINCT ON (order_id, coalesce(resend_of, id)) order_id, kind, channel, state, reason, sends
     FROM page JOIN notifications USING (order_id)
-   WHERE resend_of IS NULL
-   ORDER BY order_id, id
+   ORDER BY order_id, coalesce(resend_of, id), id DESC
 )sql"};
 
 Task<std::vector<AuditRow>> audit(pg::Session& db, OrderId after, std::int64_t limit) {

@@ -92,7 +92,7 @@ struct AuditRow {
   std::int64_t sends = 0;
 };
 BOOST_DESCRIBE_STRUCT(AuditRow, (), (order_id, kind, channel, state, reason, sends))
-/// The records of the next `limit` orders, resends apart.
+/// The records of the next `limit` orders; of one that was sent again, the last.
 Task<std::vector<AuditRow>> audit(pg::Session& db, OrderId after, std::int64_t limit);
 
 }  // namespace acme::notifications

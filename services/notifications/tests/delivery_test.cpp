@@ -342,6 +342,22 @@ TEST_CASE("the audit has one record for each event that demands a message") {
   CHECK(at(second, "/next").empty());
 }
 
+TEST_CASE("a mail that could not be sent is settled for the audit once it was sent again") {
+  Post post;
+  post.hear_order();
+  post.room->sql("UPDATE notifications SET state = 'dead', reason = 'lost'");
+  const auto audited = [&](std::string what) { return at(post.room->get("/internal/notifications/audit").body, what); };
+  CHECK(audited("/data/0/state") == "dead");
+  post.room->sign_in(testing::id<UserId>(9).text(), {"support"}, {"notifications:read", "notifications:write"});
+  const auto id = at(post.room->get("/v1/notifications/search?state=dead").body, "/data/0/id");
+  post.world.advance(Duration{1});
+  CHECK(post.room->post("/v1/notifications/" + id + "/resend", "{}").status == 202);
+  CHECK(audited("/data/0/state") == "waiting");
+  post.room->run_jobs();
+  CHECK(audited("/data/0/state") == "sent");
+  CHECK(audited("/data/1/state").empty());
+}
+
 TEST_CASE("events that lack what a mail needs are parked, not lost and not sent") {
   Post post;
   CHECK_FALSE(post.room->hear("order.created", R"({"order_id": "ord_nonsense"})"));
