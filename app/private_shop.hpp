@@ -39,6 +39,9 @@ class PrivateShop {
   void import(const std::string& csv, int seconds = 60) const;
   /// The doctor's exit status; what it says goes to standard output.
   int doctor() const;
+  /// The same once nothing is in flight: asks for at most `seconds`, and does what the doctor says about a mail whose
+  /// answers were lost twice.
+  int settled(int seconds) const;
   /// The process that `acme up` started whose command line has these words: "serve", "serve orders", "postgres"; 0:
   /// none.
   pid_t pid(const std::string& words) const;

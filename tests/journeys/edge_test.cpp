@@ -33,14 +33,18 @@ std::string order_for(const std::string& items) {
 }
 const std::string one_mug = R"([{"sku": "MUG", "quantity": 1}])";
 
-/// Sends `count` orders at once; the answers.
+/// Sends `count` orders at once, each repeated with its key while the shop has too much to do; the definite answers.
 std::vector<Reply> at_once(const PrivateShop& shop, const std::vector<Caller>& callers, int count,
                            const std::string& body, const std::string& key = "") {
   std::vector<Reply> replies(static_cast<std::size_t>(count));
   TaskGroup group(shop.runtime(), "at once");
   for (std::size_t i = 0; i < replies.size(); ++i)
     group.spawn(0, "order", [](const Caller& to, std::string text, std::string with, Reply& out) -> Task<> {
-      out = co_await to.send("POST", "/v1/orders", std::move(text), {{"Idempotency-Key", std::move(with)}});
+      for (;;) {
+        out = co_await to.send("POST", "/v1/orders", text, {{"Idempotency-Key", with}});
+        if (out.status < 500 && out.text("/type") != "urn:acme:problem:idempotency_conflict") break;
+        co_await sleep(Duration{100});
+      }
     }(callers[i % callers.size()], body, key.empty() ? new_key() : key, replies[i]));
   while (group.running()) std::this_thread::sleep_for(5ms);
   shop.runtime().wait(0, group.stop());

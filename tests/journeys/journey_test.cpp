@@ -2,15 +2,12 @@
 #include <doctest/doctest.h>
 
 #include <set>
-#include <thread>
 
 #include "app/private_shop.hpp"
 #include "platform/world.hpp"
 
 namespace acme::app {
 namespace {
-
-using namespace std::chrono_literals;
 
 const char* catalogue =
     "Handle,Title,Body (HTML),Vendor,Type,Tags,Published,Option1 Name,Option1 Value,Variant SKU,Variant Grams,"
@@ -91,14 +88,7 @@ void journey(PrivateShop& shop) {
   CHECK(sales.number("/data/0/revenue") == total);
   CHECK(sales.number("/data/0/units") == 4);
 
-  // A mail whose answer was lost is settled by a second look.
-  int findings = shop.doctor();
-  for (const auto give_up = std::chrono::steady_clock::now() + 60s;
-       findings && std::chrono::steady_clock::now() < give_up;) {
-    std::this_thread::sleep_for(1s);
-    findings = shop.doctor();
-  }
-  CHECK(findings == 0);
+  CHECK(shop.settled(60) == 0);
 }
 
 }  // namespace
