@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdio>
 #include <latch>
+#include <mutex>
 #include <thread>
 
 #include "platform/http/router.hpp"
@@ -28,6 +29,7 @@ const security::SigningKey& key() {
 
 struct Seen {
   std::atomic<int> calls = 0;
+  std::mutex mutex;  // over the next three
   std::string headers, subject, address;
   std::latch begun{1};
   Signal go;
@@ -36,6 +38,7 @@ Seen* seen = nullptr;
 
 Task<Result<NoContent>> note(Call& call) {
   ++seen->calls;
+  const std::lock_guard lock(seen->mutex);
   seen->headers.clear();
   for (auto& [name, value] : call.request().headers) seen->headers += name + "=" + value + " ";
   seen->subject = call.principal() ? call.principal()->subject : "";
