@@ -78,7 +78,8 @@ class Call : public Context {
   virtual void answer_header(std::string name, std::string value) = 0;
   /// The Idempotency-Key of the request, scoped by caller and route; "" without one.
   virtual const std::string& idempotency_key() const = 0;
-  /// SHA-256 of method, target and body: the same key with another hash is 422 idempotency_mismatch.
+  /// SHA-256 of method, target and body (a streamed one: when it was read): the same key with another hash is 422
+  /// idempotency_mismatch.
   virtual const std::string& request_hash() const = 0;
 
   bool staff_for(std::string_view scope) const { return principal() && principal()->has_scope(scope); }

@@ -184,6 +184,18 @@ struct Router::State {
 
 namespace {
 
+/// A streamed body that is hashed as it passes, for its Idempotency-Key.
+struct HashedBody : BodyReader {
+  explicit HashedBody(std::shared_ptr<BodyReader> b) : body(std::move(b)) {}
+  Task<std::string> next() override {
+    auto piece = co_await body->next();
+    sha.add(piece);
+    co_return piece;
+  }
+  std::shared_ptr<BodyReader> body;
+  security::Sha256 sha;
+};
+
 class RequestCall : public Call {
  public:
   RequestCall(const RouterPieces& pieces, World& world, const Parts& parts, Request& request, const Route& route)
@@ -206,28 +218,40 @@ class RequestCall : public Call {
   pg::Session& db() override { return database().session(); }
   void answer_header(std::string name, std::string value) override { answer_.set(name, std::move(value)); }
   const std::string& idempotency_key() const override { return scoped_key_; }
-  const std::string& request_hash() const override { return hash_; }
+  const std::string& request_hash() const override {
+    if (hash_.empty() && streamed_)
+      hash_ = hash_of(streamed_->sha.digest());
+    else if (hash_.empty())
+      hash_ = hash_of(request_.body);
+    return hash_;
+  }
 
   void use_key(std::string_view key) {
     key_ = key;
     scope_ = (principal() ? principal()->subject : "anonymous") + " " + route_.method + " " + route_.path;
     scoped_key_ = scope_ + " " + key_;
-    hash_ = security::hex(security::sha256(request_.method + "\n" + request_.target + "\n" + request_.body));
+    if (request_.stream)
+      request_.stream = streamed_ = std::make_shared<HashedBody>(std::move(request_.stream));
+    else
+      request_hash();  // the handler takes the body
   }
   const Headers& answer_headers() const { return answer_; }
 
  private:
+  std::string hash_of(std::string_view body) const {
+    return security::hex(security::sha256(request_.method + "\n" + request_.target + "\n" + std::string{body}));
+  }
   Task<std::optional<Response>> claim(pg::Transaction& tx) override {
     if (key_.empty()) co_return std::nullopt;
     // A moment is left to say that the first answer did not come.
-    co_return co_await idempotency::claim(tx, {scope_, key_, hash_}, deadline() - Duration{300});
+    co_return co_await idempotency::claim(tx, {scope_, key_, request_hash()}, deadline() - Duration{300});
   }
   Task<> keep(pg::Transaction& tx, const Response& answer) override {
     if (key_.empty()) co_return;
     // The headers that the handler asked for are part of the first answer.
     Response whole = answer;
     for (auto& [name, value] : answer_) whole.headers.set(name, value);
-    co_await idempotency::keep(tx, {scope_, key_, hash_}, whole);
+    co_await idempotency::keep(tx, {scope_, key_, request_hash()}, whole);
   }
 
   const RouterPieces& pieces_;
@@ -236,7 +260,9 @@ class RequestCall : public Call {
   Request& request_;
   const Route& route_;
   Headers answer_;
-  std::string key_, scope_, scoped_key_, hash_;
+  std::string key_, scope_, scoped_key_;
+  mutable std::string hash_;
+  std::shared_ptr<HashedBody> streamed_;
 };
 
 /// Who asks: a principal that rides in the request, or the bearer token's. Nothing on an open route without a token.

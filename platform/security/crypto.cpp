@@ -32,16 +32,7 @@ void must(bool done, const char* what) {
   if (!done) throw std::runtime_error(std::string{"OpenSSL: "} + what);
 }
 
-/// OpenSSL 3 looks an algorithm up by name under a lock each time, unless it was fetched: once per thread.
-struct Sha256 {
-  EVP_MD* algorithm = EVP_MD_fetch(nullptr, "SHA256", nullptr);
-  EVP_MD_CTX* context = EVP_MD_CTX_new();
-  Sha256() { must(algorithm && context, "SHA-256"); }
-  ~Sha256() {
-    EVP_MD_CTX_free(context);
-    EVP_MD_free(algorithm);
-  }
-};
+// OpenSSL 3 looks an algorithm up by name under a lock each time, unless it was fetched: once per thread.
 struct Hmac {
   EVP_MAC* algorithm = EVP_MAC_fetch(nullptr, "HMAC", nullptr);
   EVP_MAC_CTX* context = EVP_MAC_CTX_new(algorithm);
@@ -62,15 +53,37 @@ unsigned char* bytes(std::string& text) { return reinterpret_cast<unsigned char*
 
 }  // namespace
 
-std::string sha256(std::string_view data) {
-  thread_local const Sha256 sha;
+struct Sha256::State {
+  EVP_MD* algorithm = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  EVP_MD_CTX* context = EVP_MD_CTX_new();
+  State() {
+    must(algorithm && context, "SHA-256");
+    begin();
+  }
+  ~State() {
+    EVP_MD_CTX_free(context);
+    EVP_MD_free(algorithm);
+  }
+  void begin() { must(EVP_DigestInit_ex2(context, algorithm, nullptr), "SHA-256"); }
+};
+
+Sha256::Sha256() : state_(std::make_unique<State>()) {}
+Sha256::~Sha256() = default;
+void Sha256::add(std::string_view piece) {
+  must(EVP_DigestUpdate(state_->context, piece.data(), piece.size()), "SHA-256");
+}
+std::string Sha256::digest() {
   std::string out(32, '\0');
   unsigned length = 0;
-  must(EVP_DigestInit_ex2(sha.context, sha.algorithm, nullptr) &&
-           EVP_DigestUpdate(sha.context, data.data(), data.size()) &&
-           EVP_DigestFinal_ex(sha.context, bytes(out), &length),
-       "SHA-256");
+  must(EVP_DigestFinal_ex(state_->context, bytes(out), &length), "SHA-256");
+  state_->begin();
   return out;
+}
+
+std::string sha256(std::string_view data) {
+  thread_local Sha256 sha;
+  sha.add(data);
+  return sha.digest();
 }
 
 std::string hmac_sha256(std::string_view key, std::string_view message) {

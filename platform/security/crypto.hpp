@@ -1,5 +1,6 @@
 #pragma once
 // OpenSSL and libargon2, kept in *.cpp.
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -10,6 +11,18 @@
 namespace acme::security {
 
 std::string sha256(std::string_view data);                                // 32 raw bytes
+/// The same of what comes in pieces.
+class Sha256 {
+ public:
+  Sha256();
+  ~Sha256();
+  void add(std::string_view piece);
+  std::string digest();  // of what was added since the last one
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
 std::string hmac_sha256(std::string_view key, std::string_view message);  // 32 raw bytes
 std::string hex(std::string_view bytes);
 std::string base64(std::string_view bytes);

@@ -63,7 +63,7 @@ Task<Result<std::int64_t>> receive(Call& call, ImportId id) {
       size += std::ssize(piece);
       if (size > limit)
         co_return refuse(
-            {413, "too_large",
+            {413, "content_too_large",
              "The file is larger than " + std::to_string(limit / 1024 / 1024) + " MiB; import it in parts."});
       co_await spool(call.db(), id, start, std::exchange(piece, {}));
     }
@@ -83,16 +83,16 @@ Task<Result<http::Response>> import_products(Call& call, Query<ImportQuery> quer
     co_await drop_import(call.db(), id);
     co_return refuse(std::move(size.error()));
   }
-  co_await call.database().transaction(
-      [&](pg::Transaction& tx) -> Task<> {
-        tx.traceparent = call.traceparent();
-        co_await end_upload(tx, id, *size);
-        jobs::enqueue(tx, "catalog.import", id.text(), ImportJob{id}, call.now());
-      },
-      call.deadline());
-  auto response = render(accepted(ImportAccepted{id, "running"}));
-  response.headers.set("Location", "/v1/products/imports/" + id.text());
-  co_return response;
+  bool mine = false;
+  auto answer = co_await call.once([&](pg::Transaction& tx) -> Task<Result<Answer<ImportAccepted>>> {
+    mine = true;
+    co_await end_upload(tx, id, *size);
+    jobs::enqueue(tx, "catalog.import", id.text(), ImportJob{id}, call.now());
+    call.answer_header("Location", "/v1/products/imports/" + id.text());
+    co_return accepted(ImportAccepted{id, "running"});
+  });
+  if (!mine) co_await drop_import(call.db(), id);  // its key has had its answer
+  co_return answer;
 }
 
 Task<Result<ImportView>> show_import(Call& call, ImportId id) {

@@ -31,6 +31,7 @@ Service service(const config::Config& config) {
   catalog.del("/v1/products/{product}", delete_product).needs("catalog:write");
   catalog.post("/v1/products/import", import_products)
       .needs("catalog:write")
+      .idempotent()
       .streaming()
       .raw()
       .takes("text/csv")

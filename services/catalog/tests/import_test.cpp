@@ -74,6 +74,24 @@ TEST_CASE("importing the same file again changes nothing twice") {
   CHECK(shop.sql("SELECT max(version) FROM products") == "1");
 }
 
+TEST_CASE("an upload that is repeated with its key is the same import; another file needs another key") {
+  Shop shop;
+  const auto upload = [&](const std::string& csv, const std::string& key) {
+    return shop.post("/v1/products/import", csv, {{"Content-Type", "text/csv"}, {"Idempotency-Key", key}});
+  };
+  const auto file = data("quirks.csv");
+  const auto first = upload(file, "k"), again = upload(file, "k");
+  CHECK(first.status == 202);
+  CHECK(again.status == 202);
+  CHECK(again.body == first.body);
+  CHECK(again.headers.get("Location") == first.headers.get("Location"));
+  CHECK(again.headers.get("Idempotent-Replayed") == "true");
+  CHECK(upload(file + "\n", "k").status == 422);
+  CHECK(shop.sql("SELECT count(*) FROM imports") == "1");
+  CHECK(upload(file, "another").status == 202);
+  CHECK(shop.sql("SELECT count(*) FROM imports") == "2");
+}
+
 TEST_CASE("quantities are handed on, once a row, with the import's mode") {
   Shop shop;
   shop.import(head + "mug,Mug,Size,S,MUG-S,10,5\nmug,,,L,MUG-L,12,\n");
