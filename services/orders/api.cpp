@@ -1,11 +1,12 @@
 #include "services/orders/api.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <charconv>
 
 #include "commerce/countries.hpp"
+#include "platform/idempotency.hpp"
 #include "services/orders/events.hpp"
+#include "services/orders/followers.hpp"
 #include "services/orders/offers.hpp"
 #include "services/orders/placement.hpp"
 #include "services/orders/settings.hpp"
@@ -596,13 +597,6 @@ Task<Result<OrderView>> get_order(Call& call, OrderId id) {
 
 // Server-sent events (WHATWG HTML §9.2): `id` is the order's version, `data` the order as GET shows it.
 
-static std::atomic<int> followers{0};
-struct Follower {
-  Follower() { ++followers; }
-  Follower(const Follower&) = delete;
-  ~Follower() { --followers; }
-};
-
 struct Following {
   pg::Database* database;
   OrderId id;
@@ -610,12 +604,15 @@ struct Following {
   std::int64_t seen = 0;
   Deadline ends{};
   Duration poll{};
-  std::shared_ptr<Follower> counted;
+  std::shared_ptr<Signal> changed;
 };
 
 static Task<> follow(Following order, http::BodyWriter& to) {
   auto spoke = std::chrono::steady_clock::now();
-  while (std::chrono::steady_clock::now() < order.ends) {
+  // The wake comes from within the transaction that changes the order: from then on a few looks, ever further apart.
+  Duration pause = order.poll;
+  for (Duration left;
+       (left = std::chrono::ceil<Duration>(order.ends - std::chrono::steady_clock::now())).count() > 0;) {
     auto& db = order.database->session();
     const auto version = co_await store::order_version(db, order.id, order.whose);
     if (!version) co_return;
@@ -626,12 +623,13 @@ static Task<> follow(Following order, http::BodyWriter& to) {
       co_await to.write("id: " + std::to_string(now->version) + "\nevent: order\ndata: " + json::text(views.front()) +
                         "\n\n");
       order.seen = now->version;
+      pause = order.poll;
       spoke = std::chrono::steady_clock::now();
     } else if (std::chrono::steady_clock::now() - spoke > std::chrono::seconds{15}) {
       co_await to.write(": still here\n\n");  // or a proxy believes that nobody is
       spoke = std::chrono::steady_clock::now();
     }
-    co_await sleep(order.poll);
+    pause = co_await order.changed->wait(std::min(pause, left)) ? Duration{1} : std::min(pause * 2, order.poll);
   }
 }
 
@@ -639,7 +637,8 @@ Task<Result<http::Response>> follow_order(Call& call, OrderId id) {
   const auto& settings = call.get<Settings>();
   const auto whose = scope(call, "orders:read");
   if (!co_await store::order_version(call.db(), id, whose)) co_return refuse(not_found("order", id.text()));
-  if (followers >= settings.live_followers) co_return refuse(overloaded("Too many follow their orders right now.", 5));
+  auto changed = call.get<Followers>().follow(id, settings.live_followers);
+  if (!changed) co_return refuse(overloaded("Too many follow their orders right now.", 5));
   // As long as the token holds, ten minutes at most: a browser comes back by itself, with the last id.
   const auto token = std::chrono::floor<Duration>(call.caller().expires - call.now());
   Following following{&call.database(),
@@ -648,7 +647,7 @@ Task<Result<http::Response>> follow_order(Call& call, OrderId id) {
                       0,
                       in(std::clamp(token, Duration{0}, Duration{600'000})),
                       Duration{settings.live_poll_ms},
-                      std::make_shared<Follower>()};
+                      std::move(changed)};
   if (const auto last = call.request().headers.get("Last-Event-ID"))
     std::from_chars(last->data(), last->data() + last->size(), following.seen);
   http::Response response;

@@ -2,6 +2,7 @@
 
 #include "platform/observe/log.hpp"
 #include "services/orders/events.hpp"
+#include "services/orders/followers.hpp"
 #include "services/orders/offers.hpp"
 #include "services/orders/store.hpp"
 
@@ -69,6 +70,7 @@ static Task<> settle(Reaction& on, store::Order order, std::optional<std::string
     store::release_stock(tx, order.id);
   }
   store::save(tx, order, on.now());
+  on.get<Followers>().wake(order.id);
   if (order.status != before) announce(tx, order, co_await lines_of(tx, order.id));
 }
 

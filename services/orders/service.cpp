@@ -1,6 +1,7 @@
 #include "services/orders/service.hpp"
 
 #include "services/orders/api.hpp"
+#include "services/orders/followers.hpp"
 #include "services/orders/offers.hpp"
 #include "services/orders/placement.hpp"
 #include "services/orders/reactions.hpp"
@@ -24,6 +25,7 @@ Service service(const Settings& settings) {
   orders.provide(std::make_shared<Offers>(static_cast<std::size_t>(std::max(settings.offers_cached, 1))));
   orders.provide(std::make_shared<OrderNumbers>());
   orders.provide(std::make_shared<Placement>());
+  orders.provide(std::make_shared<Followers>());
 
   orders.post("/v1/carts", open_cart);
   orders.get("/v1/carts/{cart}", get_cart);

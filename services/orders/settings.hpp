@@ -28,7 +28,7 @@ struct Settings {
       "https://localhost:8443"};  // where a buyer may be sent back to after paying
   int offers_cached = 100'000;
   int cart_days = 30;
-  int live_poll_ms = 500;      // how soon a follower of an order hears of a change
+  int live_poll_ms = 2'000;    // how soon a follower of an order hears of a change that another process made
   int live_followers = 1'000;  // in this process, past it 503
 };
 BOOST_DESCRIBE_STRUCT(Settings, (),

@@ -15,7 +15,9 @@ using testing::at;
 
 /// A shop whose doors all open at once.
 struct Crowd : Shop {
-  Crowd() : Shop(Mode::commits), doors(service(Settings{})), router(doors, {&world, &database(), nullptr}) {}
+  explicit Crowd(const Settings& settings = {}) : Crowd(service(settings)) {}
+  explicit Crowd(const Service& orders)
+      : Shop(orders, Mode::commits), doors(orders), router(doors, {&world, &database(), nullptr}) {}
 
   /// All requests at the same time, spread over the loops; their answers in the same order.
   std::vector<http::Response> rush(std::vector<http::Request> requests) {
@@ -260,8 +262,10 @@ class Browser : public http::BodyWriter {
   std::size_t missing_;
 };
 
-TEST_CASE("whoever follows an order hears of each change while it happens") {
-  Crowd shop;
+TEST_CASE("whoever follows an order hears of each change while it happens, not at the next poll") {
+  Settings settings;
+  settings.live_poll_ms = 3'600'000;
+  Crowd shop{settings};
   shop.sells("MUG", 1190, 50, 1);
   const auto id = shop.ordered();
   auto request = shop.wants("", "");

@@ -10,9 +10,8 @@ inline const auto ann = testing::id<UserId>(1), bob = testing::id<UserId>(2);
 
 /// A shop in Germany that sells by mail: 4.90 EUR for a parcel, tax included.
 struct Shop : testing::Room {
-  explicit Shop(Mode mode = Mode::rolls_back, Settings settings = {}) : Room(service(settings), mode) {
-    sign_in(ann.text());
-  }
+  explicit Shop(Mode mode = Mode::rolls_back, Settings settings = {}) : Shop(service(settings), mode) {}
+  Shop(const Service& orders, Mode mode) : Room(orders, mode) { sign_in(ann.text()); }
 
   /// The catalogue says that a product with one variant is sold at this price, `version` being the product's.
   void offers(const std::string& sku, std::int64_t price, int product = 1, std::int64_t version = 1,
