@@ -517,6 +517,16 @@ static Task<store::Draft> draft_of(Call& call, const PlaceOrder& request, const 
   co_return draft;
 }
 
+/// The order's turn did not come in time. Because its key is with a request of another process that still runs?
+static Task<Result<http::Response>> too_late(Call& call) {
+  const auto look = [&](pg::Transaction& tx) -> Task<Result<http::Response>> {
+    const idempotency::Key key{"orders.place", call.idempotency_key(), call.request_hash()};
+    if (auto answer = co_await idempotency::claim(tx, key, in(Duration{100}))) co_return std::move(*answer);
+    co_return refuse(overloaded("Too many order at once. Try again in a moment."));
+  };
+  co_return co_await call.database().transaction(look, call.deadline());
+}
+
 static Task<Result<http::Response>> try_to_place(Call& call, const PlaceOrder& request) {
   if (request.return_url && !within(*request.return_url, call.get<Settings>().return_origins))
     co_return refuse(invalid("/return_url", "must lead to this shop"));
@@ -536,7 +546,9 @@ static Task<Result<http::Response>> try_to_place(Call& call, const PlaceOrder& r
     http::Response response{201, {}, draft.body, {}};
     for (auto& field : json::parse<Fields>(draft.headers, json::event).value())
       response.headers.set(field.at(0), field.at(1));
-    const auto answer = co_await call.get<Placement>().place(call.database(), std::move(draft), call.deadline());
+    // A moment is left to say that it did not come to it: longer than a batch that has left waits for a lock.
+    const auto answer =
+        co_await call.get<Placement>().place(call.database(), std::move(draft), call.deadline() - Duration{1'000});
     switch (answer.outcome) {
       case store::Outcome::placed:
         co_return response;
@@ -544,6 +556,14 @@ static Task<Result<http::Response>> try_to_place(Call& call, const PlaceOrder& r
         co_return replay(answer.answer_status.value(), answer.answer_headers.value(), answer.answer_body.value());
       case store::Outcome::mismatch:
         co_return refuse(key_mismatch());
+      case store::Outcome::late:
+        co_return co_await too_late(call);
+      case store::Outcome::conflict: {
+        auto problem = conflict("idempotency_conflict",
+                                "A request with this Idempotency-Key is still running. Repeat yours in a moment.");
+        problem.retry_after = 1;
+        co_return refuse(std::move(problem));
+      }
       case store::Outcome::out_of_stock:
         co_return refuse(out_of_stock(answer));
       case store::Outcome::offer_changed:

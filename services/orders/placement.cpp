@@ -6,12 +6,15 @@
 namespace acme::orders {
 
 static constexpr std::size_t largest_batch = 64, longest_queue = 1024, most_loops = 256;
+// Who comes again later has it no worse than who waits longer, and the places are free for others.
+static constexpr Duration patience{3'000};
 
 struct Placement::Waiting {
   store::Draft draft;
   Signal signal;  // look again: an answer, or your turn to lead
   std::optional<store::Placed> answer;
   std::exception_ptr failure;
+  bool sent = false;                             // on its way in a batch
   bool alone = false;                            // its batch failed: who was to blame?
   bool gone = false;                             // nobody waits any more
   std::vector<std::shared_ptr<Waiting>> equals;  // the same key and request, in the same batch
@@ -42,10 +45,9 @@ struct Placement::Batch {
     queue.wake_next();
   }
   void finish(const std::shared_ptr<Waiting>& order) {
-    if (order->answer || order->failure)
-      order->signal.set();
-    else if (!order->gone)
-      queue.waiting.push_front(order);
+    if (!order->answer && !order->failure && !order->gone) queue.waiting.push_front(order);
+    order->sent = false;
+    order->signal.set();
   }
   void collect() {
     auto& waiting = queue.waiting;
@@ -54,6 +56,7 @@ struct Placement::Batch {
       auto next = std::move(waiting.front());
       waiting.pop_front();
       if (next->gone) continue;
+      next->sent = true;
       const auto same = std::ranges::find(orders, next->draft.key, [](auto& order) { return order->draft.key; });
       if (same == orders.end())
         orders.push_back(std::move(next));
@@ -121,19 +124,36 @@ Task<store::Placed> Placement::place(pg::Database& database, store::Draft draft,
   auto& queue = *queues_.at(static_cast<std::size_t>(Runtime::current_loop() + 1));
   if (queue.waiting.size() >= longest_queue) throw Overloaded("too many orders wait to be placed");
   struct Place {
+    Placement& placement;
     Queue& queue;
     std::shared_ptr<Waiting> self;
+    Place(Placement& p, Queue& q, store::Draft d) : placement(p), queue(q), self(std::make_shared<Waiting>()) {
+      self->draft = std::move(d);
+      const std::lock_guard lock{placement.mutex_};
+      ++placement.keys_[self->draft.key];
+    }
+    bool is_only() {
+      const std::lock_guard lock{placement.mutex_};
+      return placement.keys_.at(self->draft.key) == 1;
+    }
     ~Place() {
+      {
+        const std::lock_guard lock{placement.mutex_};
+        if (const auto at = placement.keys_.find(self->draft.key); --at->second == 0) placement.keys_.erase(at);
+      }
       self->gone = true;
       queue.wake_next();
     }
-  } place{queue, std::make_shared<Waiting>()};
+  } place{*this, queue, std::move(draft)};
   auto& self = *place.self;
-  self.draft = std::move(draft);
   queue.waiting.push_back(place.self);
+  const auto turn_by = std::min(deadline, in(patience));
   while (!self.answer && !self.failure) {
-    const auto left = std::chrono::ceil<Duration>(deadline - std::chrono::steady_clock::now());
-    if (left <= Duration{0}) throw DeadlinePassed("the order's turn did not come in time");
+    const auto now = std::chrono::steady_clock::now();
+    if (!self.sent && now >= turn_by)
+      co_return {.outcome = place.is_only() ? store::Outcome::late : store::Outcome::conflict};
+    if (now >= deadline) throw DeadlinePassed("the order's outcome did not come in time");
+    const auto left = std::chrono::ceil<Duration>((self.sent ? deadline : turn_by) - now);
     if (queue.running)
       co_await self.signal.wait(left);
     else

@@ -193,7 +193,9 @@ struct Draft {
   std::string body, headers;  // the answer: headers as [["Name", "value"], …]
 };
 
-BOOST_DEFINE_ENUM_CLASS(Outcome, placed, replayed, mismatch, offer_changed, cart_changed, out_of_stock, again)
+// The last two are not PostgreSQL's: placement.hpp.
+BOOST_DEFINE_ENUM_CLASS(Outcome, placed, replayed, mismatch, offer_changed, cart_changed, out_of_stock, again, late,
+                        conflict)
 struct Placed {
   int place = 0;  // in the batch, from 1
   Outcome outcome{};

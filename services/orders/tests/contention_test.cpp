@@ -222,6 +222,52 @@ TEST_CASE("stock that somebody locks for longer than a lock may take is waited f
   CHECK(shop.stock() == "50 on hand, 1 held");
 }
 
+TEST_CASE("a key whose first request still runs when the second one's time is over: 409, and no second order") {
+  Crowd shop;
+  shop.sells("MUG", 1190, 50, 1);
+  const auto body = Shop::wish(Shop::items("MUG", 1));
+  std::jthread first;
+  {
+    const Held row{shop, "MUG"};
+    std::promise<void> asked;
+    first = std::jthread([&] {
+      auto request = shop.wants(body, "k");
+      asked.set_value();
+      CHECK(testing::runtime().wait(1, shop.router.handle(std::move(request))).status == 201);
+    });
+    asked.get_future().wait();
+    std::vector<std::future<http::Response>> answers;
+    for (const int loop : {1, 0})
+      answers.push_back(std::async(std::launch::async, [&, loop] {
+        auto again = shop.wants(body, "k");
+        again.deadline = in(Duration{3'000});
+        return testing::runtime().wait(loop, shop.router.handle(std::move(again)));
+      }));
+    for (auto& each : answers) {
+      const auto answer = each.get();
+      CHECK(answer.status == 409);
+      CHECK(at(answer.body, "/type") == "urn:acme:problem:idempotency_conflict");
+      CHECK(answer.headers.has("Retry-After"));
+    }
+  }
+  first.join();
+  CHECK(shop.stock() == "50 on hand, 1 held");
+}
+
+TEST_CASE("an order whose turn does not come within seconds is turned away, and nothing happened") {
+  Crowd shop;
+  shop.sells("MUG", 1190, 50, 1);
+  {
+    const Held row{shop, "MUG"};
+    const auto answer =
+        testing::runtime().wait(1, shop.router.handle(shop.wants(Shop::wish(Shop::items("MUG", 1)), "k")));
+    CHECK(answer.status == 503);
+    CHECK(answer.headers.has("Retry-After"));
+  }
+  CHECK(shop.stock() == "50 on hand, 0 held");
+  CHECK(shop.sql("SELECT count(*) FROM platform.idempotency") == "0");
+}
+
 TEST_CASE("an order that PostgreSQL refuses does not spoil those of its batch") {
   Crowd shop;
   shop.sells("MUG", 1190, 500, 1);
