@@ -219,8 +219,9 @@ class Doctor {
     }
     std::vector<std::string> due{"order_confirmation"};
     if (payment && payment->captured > 0) due.push_back("payment_received");
-    if (order.status == "shipped" || order.status == "delivered") due.push_back("shipped");
-    if (order.status == "delivered") due.push_back("delivered");
+    const bool has_parcel = !order.lines.empty();
+    if (has_parcel && (order.status == "shipped" || order.status == "delivered")) due.push_back("shipped");
+    if (has_parcel && order.status == "delivered") due.push_back("delivered");
     for (auto& kind : due) {
       if (told[kind] > 1)
         find("a message recorded more than once", object + ": " + kind, "Report it: this is a defect.");

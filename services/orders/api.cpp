@@ -698,7 +698,7 @@ Task<Result<Audit>> audit(Call& call, Query<AuditQuery> query) {
                                                          order.updated_at,
                                                          {}});
     for (; line != lines.end() && line->order_id == order.id; ++line)
-      audited.lines.push_back({line->line.line, line->line.sku, line->line.quantity});
+      if (line->line.requires_shipping) audited.lines.push_back({line->line.line, line->line.sku, line->line.quantity});
   }
   if (query->after) co_return audit;
   for (auto& [status, count] : co_await store::count_orders(call.db())) audit.orders[status] = count;

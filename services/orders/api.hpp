@@ -230,7 +230,7 @@ struct AuditedOrder {
   std::string currency;
   std::int64_t total = 0;
   Time placed_at{}, updated_at{};
-  std::vector<AuditLine> lines;
+  std::vector<AuditLine> lines;  // that a parcel is to carry
 };
 BOOST_DESCRIBE_STRUCT(AuditedOrder, (),
                       (order_id, number, status, payment_status, currency, total, placed_at, updated_at, lines))

@@ -105,7 +105,8 @@ Quote quote(const Tables& tables, const std::string& currency, const std::vector
               price->second,
               0,
               0,
-              offer->weight_grams};
+              offer->weight_grams,
+              offer->requires_shipping};
     std::int64_t amount = 0, weight = 0;
     if (__builtin_mul_overflow(quantity, line.unit_price, &amount) || amount > largest_total ||
         __builtin_mul_overflow(quantity, line.weight_grams, &weight) || weight > largest_total) {

@@ -85,9 +85,12 @@ struct Line {
   ProductId product_id;
   std::string title;
   std::int64_t quantity = 0, unit_price = 0, discount = 0, tax = 0, weight_grams = 0;  // weight of one piece
+  bool requires_shipping = true;
   std::int64_t net() const { return quantity * unit_price - discount; }
 };
-BOOST_DESCRIBE_STRUCT(Line, (), (line, sku, product_id, title, quantity, unit_price, discount, tax, weight_grams))
+BOOST_DESCRIBE_STRUCT(Line, (),
+                      (line, sku, product_id, title, quantity, unit_price, discount, tax, weight_grams,
+                       requires_shipping))
 
 struct Totals {
   std::int64_t subtotal = 0, discount = 0, shipping = 0, tax = 0;

@@ -74,6 +74,16 @@ static Task<> settle(Reaction& on, store::Order order, std::optional<std::string
   if (order.status != before) announce(tx, order, co_await lines_of(tx, order.id));
 }
 
+/// What no parcel carries is the buyer's once it is paid. True when that is the whole order.
+static Task<bool> hand_over_without_parcel(pg::Transaction& tx, OrderId id) {
+  std::map<int, std::int64_t> pieces;
+  const auto lines = co_await lines_of(tx, id);
+  for (auto& line : lines)
+    if (!line.requires_shipping) pieces[line.line] = line.quantity;
+  if (!pieces.empty()) store::take_stock(tx, id, pieces);
+  co_return pieces.size() == lines.size();
+}
+
 static Task<> on_payment(Reaction& on, PaymentId payment_id, OrderId order_id, PaymentNews news,
                          std::optional<std::string> reason) {
   auto& tx = on.tx();
@@ -90,6 +100,9 @@ static Task<> on_payment(Reaction& on, PaymentId payment_id, OrderId order_id, P
   order.payment_sequence = payment.sequence;
   order.payment_status = payment.status;
   order.payment_failure = payment.failure;
+  if (payment.paid && !before.paid && order.status != Status::cancelled &&
+      co_await hand_over_without_parcel(tx, order.id))
+    order.parcels = Parcels::delivered;
   co_await settle(on, std::move(order), std::move(reason));
 }
 
@@ -135,7 +148,8 @@ Task<> on_shipment(Reaction& on, ShipmentEvent event) {
                  {{"order_id", order.id.text()}, {"shipment_id", event.shipment_id.text()}});
   }
   std::map<int, std::int64_t> ordered;
-  for (auto& line : co_await lines_of(tx, order.id)) ordered[line.line] = line.quantity;
+  for (auto& line : co_await lines_of(tx, order.id))
+    if (line.requires_shipping) ordered[line.line] = line.quantity;
   order.parcels = progress(parcels, ordered);
   co_await settle(on, std::move(order), {});
 }

@@ -402,7 +402,7 @@ Task<std::vector<Order>> orders_after(pg::Session& db, OrderId after, std::int64
 static const pg::Statement<LineOf(std::vector<OrderId>)> find_lines_sql{"orders.find_lines", R"sql(
   SELECT order_id, line AS line_line, sku AS line_sku, product_id AS line_product_id, title AS line_title,
          quantity AS line_quantity, unit_price AS line_unit_price, discount AS line_discount, tax AS line_tax,
-         weight_grams AS line_weight_grams
+         weight_grams AS line_weight_grams, requires_shipping AS line_requires_shipping
     FROM order_lines WHERE order_id = ANY ($1) ORDER BY order_id, line
 )sql"};
 

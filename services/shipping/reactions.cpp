@@ -17,7 +17,9 @@ Task<> hear(Reaction& on, const events::Envelope& event, const OrderCancelled& o
   on.tx().traceparent = event.traceparent;
   OrderFacts facts{
       event.sequence, named<Stage>(order.status).value_or(Stage::open), order.customer_id, std::move(to), {}};
-  for (auto& line : order.lines) facts.lines.push_back({line.line, line.sku, line.quantity, line.weight_grams});
+  for (auto& line : order.lines)
+    if (line.requires_shipping.value_or(true))
+      facts.lines.push_back({line.line, line.sku, line.quantity, line.weight_grams});
   const auto changed =
       co_await open_store(on.tx())->decide(order.order_id, on.new_id<ShipmentId>(), on.now(),
                                            [&](Shipment& shipment) { return hear_order(shipment, facts, on.now()); });

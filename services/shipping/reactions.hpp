@@ -8,8 +8,9 @@ struct OrderedLine {
   std::int64_t line = 0;
   std::string sku;
   std::int64_t quantity = 0, weight_grams = 0;
+  std::optional<bool> requires_shipping;
 };
-BOOST_DESCRIBE_STRUCT(OrderedLine, (), (line, sku, quantity, weight_grams))
+BOOST_DESCRIBE_STRUCT(OrderedLine, (), (line, sku, quantity, weight_grams, requires_shipping))
 
 /// No amount is named in any of these, so none is stored.
 struct OrderCancelled {

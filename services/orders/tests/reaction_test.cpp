@@ -170,6 +170,34 @@ TEST_CASE("the parcel's news before the payment's: skipped steps count as passed
   CHECK(shop.faults() == "[]");
 }
 
+TEST_CASE("what no parcel carries is handed over when it is paid; an order of nothing else is delivered then") {
+  struct {
+    const char *items, *paid, *course, *end;
+  } table[] = {
+      {R"({"sku": "COURSE", "quantity": 1})", "delivered", "4 on hand, 0 held", "delivered"},
+      {R"({"sku": "MUG", "quantity": 2}, {"sku": "COURSE", "quantity": 1})", "paid", "4 on hand, 0 held", "delivered"},
+      {R"({"sku": "MUG", "quantity": 2})", "paid", "5 on hand, 0 held", "delivered"},
+  };
+  for (auto& row : table) {
+    CAPTURE(row.items);
+    Ordered shop;
+    shop.offers("COURSE", 4900, 2, 1, R"("tax_class": "standard", "status": "active")", false);
+    shop.counts("COURSE", 5, 2);
+    const auto placed = shop.order(Shop::wish("\"items\": [" + std::string{row.items} + "]"));
+    REQUIRE_MESSAGE(placed.status == 201, placed.body);
+    shop.id = at(placed.body, "/id");
+    CHECK(at(shop.published().back().data, "/lines/0/requires_shipping") == (row.items[9] == 'C' ? "false" : "true"));
+    for (int twice = 0; twice < 2; ++twice) CHECK(shop.hear(shop.completed()));
+    CHECK(shop.status() == row.paid);
+    CHECK(shop.stock("COURSE") == row.course);
+    if (std::string_view{row.paid} == "paid")
+      for (auto* seen : {"label_created", "in_transit", "delivered"})
+        CHECK(shop.hear(shop.parcel(seen, seen[0] == 'l' ? 1 : seen[0] == 'i' ? 2 : 3)));
+    CHECK(shop.status() == row.end);
+    CHECK(shop.faults() == "[]");
+  }
+}
+
 TEST_CASE("a label refused for good is an open item: the order stays paid; a voided one takes it back there") {
   Ordered shop;
   shop.hear(shop.completed());

@@ -15,14 +15,14 @@ struct Shop : testing::Room {
 
   /// The catalogue says that a product with one variant is sold at this price, `version` being the product's.
   void offers(const std::string& sku, std::int64_t price, int product = 1, std::int64_t version = 1,
-              const std::string& more = R"("tax_class": "standard", "status": "active")") {
+              const std::string& more = R"("tax_class": "standard", "status": "active")", bool ships = true) {
     const auto id = testing::id<ProductId>(product);
     REQUIRE(hear("product.updated",
                  R"({"product_id": ")" + id.text() + R"(", "handle": "h", "title": "Thing )" + sku +
                      R"(", "vendor": "v", )" + more + R"(, "variants": [{"variant_id": ")" +
                      testing::id<VariantId>(product).text() + R"(", "sku": ")" + sku +
-                     R"(", "title": "Default Title", "weight_grams": 300, "requires_shipping": true,
-                     "prices": [{"currency": "EUR", "amount": )" +
+                     R"(", "title": "Default Title", "weight_grams": 300, "requires_shipping": )" +
+                     (ships ? "true" : "false") + R"(, "prices": [{"currency": "EUR", "amount": )" +
                      std::to_string(price) + R"(}, {"currency": "JPY", "amount": 150}]}]})",
                  id.text(), version));
   }

@@ -37,14 +37,14 @@ struct Dock {
 
   static std::string order(int n) { return testing::id<OrderId>(n).text(); }
   bool hear_order(int n = 1, std::string topic = "order.created", std::int64_t sequence = 1,
-                  std::string status = "pending", std::string postal_code = "75001") {
+                  std::string status = "pending", std::string postal_code = "75001", std::string more = "") {
     const std::string address = R"("shipping_address": {"name": "Ann Example", "line1": "1 Rue de Rivoli", "city":
       "Paris", "postal_code": ")" +
                                 postal_code + R"(", "country": "FR", "phone": "+33123456789"},)";
     return room->hear(topic,
                       R"({"order_id": ")" + order(n) + R"(", "customer_id": ")" + ann.text() + R"(", "status": ")" +
                           status + R"(",)" + (topic == "order.cancelled" ? "" : address) +
-                          R"("lines": [{"line": 1, "sku": "MUG", "quantity": 2, "weight_grams": 300}]})",
+                          R"("lines": [{"line": 1, "sku": "MUG", "quantity": 2, "weight_grams": 300)" + more + "}]}",
                       order(n), sequence);
   }
   bool hear_payment(int n = 1) {
@@ -105,6 +105,21 @@ TEST_CASE("a paid order gets one label, its tracking number and its event, which
     dock.work(std::chrono::hours{24});
     CHECK(dock.labels_alive() == 1);
   }
+}
+
+TEST_CASE("what no parcel carries gets none: no label, no event, and nothing to cancel") {
+  Dock dock;
+  const std::string voucher =
+      R"(, "requires_shipping": false}, {"line": 2, "sku": "MUG", "quantity": 1, "weight_grams": 300)";
+  dock.hear_order(1, "order.created", 1, "pending", "75001", R"(, "requires_shipping": false)");
+  dock.hear_order(2, "order.created", 1, "pending", "75001", voucher);
+  dock.hear_payment(1);
+  dock.hear_payment(2);
+  dock.work();
+  CHECK(dock.told() == "shipment.created label_created");
+  CHECK(dock.labels_alive() == 1);
+  CHECK(at(dock.room->published().at(0).data, "/lines/0/line") == "2");
+  CHECK(at(dock.room->published().at(0).data, "/lines/1/line") == "");
 }
 
 TEST_CASE("UPS hears our shipment's id as reference of the shipment, and what it weighs with its packaging") {
