@@ -151,7 +151,7 @@ Task<store::Placed> Placement::place(pg::Database& database, store::Draft draft,
   while (!self.answer && !self.failure) {
     const auto now = std::chrono::steady_clock::now();
     if (!self.sent && now >= turn_by)
-      co_return {.outcome = place.is_only() ? store::Outcome::late : store::Outcome::conflict};
+      co_return store::Placed{.outcome = place.is_only() ? store::Outcome::late : store::Outcome::conflict};
     if (now >= deadline) throw DeadlinePassed("the order's outcome did not come in time");
     const auto left = std::chrono::ceil<Duration>((self.sent ? deadline : turn_by) - now);
     if (queue.running)
