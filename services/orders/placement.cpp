@@ -150,8 +150,11 @@ Task<store::Placed> Placement::place(pg::Database& database, store::Draft draft,
   const auto turn_by = std::min(deadline, in(patience));
   while (!self.answer && !self.failure) {
     const auto now = std::chrono::steady_clock::now();
-    if (!self.sent && now >= turn_by)
-      co_return store::Placed{.outcome = place.is_only() ? store::Outcome::late : store::Outcome::conflict};
+    if (!self.sent && now >= turn_by) {
+      store::Placed turned_away;
+      turned_away.outcome = place.is_only() ? store::Outcome::late : store::Outcome::conflict;
+      co_return turned_away;
+    }
     if (now >= deadline) throw DeadlinePassed("the order's outcome did not come in time");
     const auto left = std::chrono::ceil<Duration>((self.sent ? deadline : turn_by) - now);
     if (queue.running)
