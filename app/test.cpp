@@ -138,7 +138,8 @@ class Tests {
     Run run{name, 0, directory_ / (name + ".txt"), std::chrono::steady_clock::now()};
     std::vector<std::string> command{program};
     std::map<std::string, std::string> environment{{"ACME_TEST_CLUSTER", directory_.string() + "/s"}};
-    if (options_.all) environment["ACME_TEST_ALL"] = "1";
+    if (options_.all && program.parent_path() == options_.programs)
+      environment["ACME_TEST_ALL"] = "1";  // the long runs once
     // A sanitizer's report ends its process and gets a file: what a test starts writes to a log that nobody reads.
     const auto sanitizer = "halt_on_error=1:external_symbolizer_path=/usr/lib/llvm-19/bin/llvm-symbolizer:log_path='" +
                            report(name).string() + "'";
