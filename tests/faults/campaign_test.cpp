@@ -110,7 +110,7 @@ void run(const Campaign& campaign) {
   std::map<std::string, int> killed;
   for (int kill_number = 0; kill_number < campaign.kills;) {
     shop.wait_ready();
-    std::this_thread::sleep_for(std::chrono::milliseconds(random() % 1500));  // the fault itself: a moment by chance
+    std::this_thread::sleep_for(std::chrono::milliseconds(random() % 800));  // the fault itself: a moment by chance
     const auto& victim = victims[random() % victims.size()];
     const pid_t pid = shop.pid(victim);
     if (pid == 0) continue;  // it is just starting again
