@@ -22,7 +22,7 @@ pg::Options ProcessSettings::database(const std::string& name) const {
   options.database = options.user = name;
   options.application = "acme " + name;
   options.transactions = postgres.transactions;
-  if (name == "catalog") options.plan_cache_mode = "auto";  // a search is planned for its filters
+  if (name == "catalog") options.plans_once = false;  // a search is planned for its filters
   return options;
 }
 

@@ -72,6 +72,7 @@ struct ServiceHost::State {
         if (news == pg::News::events && relay) relay->wake();
         if (news == pg::News::jobs && runner) runner->wake();
       };
+      options.database.desk = [this] { return runner ? &runner->desk() : nullptr; };
       database = pg::open(runtime, options.database);
       if (options.works) {
         runner.emplace(runtime, loop, jobs::Pieces{*database, world, service});

@@ -25,8 +25,10 @@ const pg::Statement<Row(int)> waiting_sql{"platform.outbox_waiting", R"sql(
    ORDER BY seq
    LIMIT $1
 )sql"};
+// Lost, the rows move again and are known by their ids.
 const pg::Statement<void(std::vector<std::int64_t>)> moved_sql{"platform.outbox_moved", R"sql(
   DELETE FROM platform.outbox
+   USING (SELECT set_config('synchronous_commit', 'off', true)) AS repeatable
    WHERE seq = ANY ($1)
 )sql"};
 

@@ -189,6 +189,7 @@ Task<Topic::Result> Topic::handle(std::vector<Envelope> batch, std::optional<Mov
     faults.push_back(fault(event));
   }
   const auto work = [&](pg::Transaction& tx) -> Task<Result> {
+    tx.repeatable = true;
     const auto claimed = co_await tx.one(claim_sql, name_, move ? std::optional{move->from} : std::nullopt,
                                          move ? std::optional{move->to} : std::nullopt, ids, keys);
     if (!claimed->moved) co_return Result{Handled::stale, 0};
@@ -216,6 +217,7 @@ Task<Topic::Result> Topic::handle(std::vector<Envelope> batch, std::optional<Mov
 
 Task<Topic::Result> Topic::park(Envelope event, std::optional<Move> move, std::string error, int attempts) {
   const auto work = [&](pg::Transaction& tx) -> Task<Result> {
+    tx.repeatable = true;
     const auto claimed =
         co_await tx.one(claim_sql, name_, move ? std::optional{move->from} : std::nullopt,
                         move ? std::optional{move->to} : std::nullopt, std::vector{event.id}, std::vector{event.key});

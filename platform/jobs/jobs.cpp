@@ -10,12 +10,13 @@ namespace acme::jobs {
 
 namespace {
 
-// While it runs it is asked for again: it then runs once more. A dead one comes to life.
-const pg::Statement<void(std::string, std::string, json::Raw, std::optional<Time>, std::string)> enqueue_sql{
-    "platform.enqueue",
-    R"sql(
-  INSERT INTO platform.jobs AS job (kind, key, payload, run_at, traceparent)
-  VALUES ($1, $2, $3, coalesce($4, now()), $5)
+// While it runs it is asked for again: it then runs once more. A dead one comes to life. $6: a lease for a new one,
+// whose first attempt begins at the commit.
+const pg::Statement<bool(std::string, std::string, json::Raw, std::optional<Time>, std::string,
+                         std::optional<std::int64_t>)>
+    enqueue_sql{"platform.enqueue", R"sql(
+  INSERT INTO platform.jobs AS job (kind, key, payload, run_at, traceparent, lease, attempts)
+  VALUES ($1, $2, $3, coalesce($4, now()), $5, $6, CASE WHEN $6 IS NULL THEN 0 ELSE 1 END)
       ON CONFLICT (kind, key) DO UPDATE
      SET run_at = CASE job.state WHEN 'dead' THEN excluded.run_at ELSE least(job.run_at, excluded.run_at) END,
          attempts = CASE job.state WHEN 'dead' THEN 0 ELSE job.attempts END,
@@ -23,11 +24,16 @@ const pg::Statement<void(std::string, std::string, json::Raw, std::optional<Time
          again = job.lease IS NOT NULL,
          state = 'waiting'
    WHERE job.state = 'dead' OR job.lease IS NOT NULL OR excluded.run_at < job.run_at
+  RETURNING xmax = 0 AS made
 )sql"};
 const pg::Statement<void(std::string, std::string)> cancel_sql{"platform.cancel_job", R"sql(
   DELETE FROM platform.jobs
    WHERE kind = $1 AND key = $2 AND lease IS NULL AND state = 'waiting'
 )sql"};
+
+// What a job's row says of its attempts alone may be lost with PostgreSQL: the attempt is then made again, as after a
+// process that died. Nobody waits for the disk.
+#define ACME_REPEATABLE "(SELECT set_config('synchronous_commit', 'off', true)) AS repeatable"
 
 // By ctid: a join by key may be planned as a scan of the whole table, once that is large.
 const pg::Statement<Claimed(std::vector<std::string>, std::vector<int>, Time, std::int64_t)> claim_sql{
@@ -35,6 +41,7 @@ const pg::Statement<Claimed(std::vector<std::string>, std::vector<int>, Time, st
   WITH claimed AS (
     UPDATE platform.jobs
        SET lease = $4, attempts = attempts + 1
+      FROM )sql" ACME_REPEATABLE R"sql(
      WHERE ctid = ANY (ARRAY(
              SELECT job.ctid
                FROM unnest($1, $2) AS wanted (kind, free),
@@ -60,9 +67,10 @@ const pg::Statement<Claimed(std::vector<std::string>, std::vector<int>, Time, st
 )sql"};
 
 // Only its owner ends a job: 1 when it is gone, 2 when it is to run once more; who lost the lease gets 0.
-const pg::Statement<std::int64_t(std::string, std::string, std::int64_t)> done_sql{"platform.finish_job", R"sql(
+#define ACME_FINISH(using) \
+  R"sql(
   WITH gone AS (
-    DELETE FROM platform.jobs
+    DELETE FROM platform.jobs )sql" using R"sql(
      WHERE kind = $1 AND key = $2 AND lease = $3 AND NOT again
     RETURNING 1
   ), anew AS (
@@ -72,12 +80,18 @@ const pg::Statement<std::int64_t(std::string, std::string, std::int64_t)> done_s
     RETURNING 1
   )
   SELECT (SELECT count(*) FROM gone) + 2 * (SELECT count(*) FROM anew)
-)sql"};
+)sql"
+const pg::Statement<std::int64_t(std::string, std::string, std::int64_t)> finish_sql{"platform.finish_job",
+                                                                                     ACME_FINISH("")};
+const pg::Statement<std::int64_t(std::string, std::string, std::int64_t)> done_sql{
+    "platform.job_done", ACME_FINISH("USING " ACME_REPEATABLE)};
+#undef ACME_FINISH
 const pg::Statement<void(std::string, std::string, std::int64_t, Time, int, std::string)> retry_sql{
     "platform.retry_job", R"sql(
   UPDATE platform.jobs
      SET lease = NULL, run_at = CASE WHEN again THEN least(run_at, $4) ELSE $4 END, again = false, attempts = $5,
          last_error = $6
+    FROM )sql" ACME_REPEATABLE R"sql(
    WHERE kind = $1 AND key = $2 AND lease = $3
 )sql"};
 const pg::Statement<void(std::string, std::string, std::int64_t, std::string)> dead_sql{"platform.bury_job", R"sql(
@@ -109,7 +123,7 @@ class Attempt final : public Job {
   int attempt() const override { return job_.attempts; }
   pg::Session& db() override { return pieces_.database.session(); }
   Task<> finish(pg::Transaction& tx) override {
-    finished_ = (co_await tx.one(done_sql, job_.kind, job_.key, lease_)).value_or(0);
+    finished_ = (co_await tx.one(finish_sql, job_.kind, job_.key, lease_)).value_or(0);
     if (finished_ == 0) throw std::runtime_error("the job was taken over by another process");
   }
   /// As done_sql says; believed only when the attempt then ends well.
@@ -127,9 +141,20 @@ class Attempt final : public Job {
 }  // namespace
 
 void enqueue(pg::Transaction& tx, std::string kind, std::string key, std::string payload, Time run_at) {
-  tx.later(enqueue_sql, std::move(kind), std::move(key), json::Raw{std::move(payload)},
-           run_at == Time{} ? std::nullopt : std::optional{run_at}, tx.traceparent);
-  tx.announce(pg::News::jobs);
+  const auto later = run_at == Time{} ? std::nullopt : std::optional{run_at};
+  if (auto place = tx.desk ? tx.desk->take(kind, key, later) : nullptr) {
+    Claimed job{std::move(kind), std::move(key), {std::move(payload)}, 1, tx.traceparent};
+    std::vector params{pg::encode(job.kind), pg::encode(job.key),         pg::encode(job.payload),
+                       pg::encode(later),    pg::encode(job.traceparent), pg::encode(place->lease())};
+    tx.send(enqueue_sql, std::move(params),
+            [place = std::move(place), job = std::move(job)](const pg::Rows& made) mutable {
+              if (made.size() == 1 && made.boolean(0, 0)) place->begin(std::move(job));
+            });
+    return;
+  }
+  if (!tx.desk || tx.desk->soon(later)) tx.announce(pg::News::jobs);
+  tx.later(enqueue_sql, std::move(kind), std::move(key), json::Raw{std::move(payload)}, later, tx.traceparent,
+           std::nullopt);
 }
 void cancel(pg::Transaction& tx, std::string kind, std::string key) {
   tx.later(cancel_sql, std::move(kind), std::move(key));

@@ -1,6 +1,7 @@
 #include "platform/jobs/runner.hpp"
 
 #include <atomic>
+#include <mutex>
 #include <set>
 
 #include "platform/observe/log.hpp"
@@ -50,7 +51,7 @@ constexpr Duration idle{2'000};
 
 }  // namespace
 
-struct Runner::State : std::enable_shared_from_this<State> {
+struct Runner::State : Desk, std::enable_shared_from_this<State> {
   State(Runtime& owner, int number, Pieces given) : runtime(owner), loop(number), pieces(given) {
     for (auto& kind : pieces.service.jobs) kinds.emplace(kind.kind, Kind{&kind, 0, {}});
   }
@@ -63,46 +64,106 @@ struct Runner::State : std::enable_shared_from_this<State> {
   Runtime& runtime;
   const int loop;
   Pieces pieces;
+  std::mutex mutex;  // of what follows, `lease` included
   std::map<std::string, Kind> kinds;
   std::set<std::pair<std::string, std::string>> at_work;  // a lease may be lost while its attempt still runs here
+  std::int64_t lease = 0;
+  bool open = false;  // places may be taken
   std::atomic<int> running = 0;
   std::atomic<bool> draining = false;
   Signal signal;
   TaskGroup* group = nullptr;
   pg::Options locks;
   std::unique_ptr<pg::Connection> connection;  // holds the incarnation's lock
-  std::int64_t lease = 0;
 
   /// Holds the lock of our incarnation; after a lost connection the same one again, so that leases stay ours.
   Task<> live() {
     if (connection && connection->usable()) co_return;
+    const auto be = [this](std::int64_t number, bool held) {
+      const std::lock_guard lock{mutex};
+      lease = number;
+      open = held;
+    };
+    be(lease, false);
     connection = std::make_unique<pg::Connection>(runtime, loop, locks);
     co_await connection->ready();
     for (bool held = false; !held;) {
       if (lease == 0) {
         connection->send(incarnation_sql, {});
-        lease = (co_await connection->sync(in(Duration{5'000}))).integer(0, 0);
+        be((co_await connection->sync(in(Duration{5'000}))).integer(0, 0), false);
       }
       connection->send(lock_sql, {pg::encode(static_cast<int>(lease))});
       held = (co_await connection->sync(in(Duration{5'000}))).boolean(0, 0);
-      if (!held) lease = 0;  // our old connection still lives on the server
+      be(held ? lease : 0, held);  // not held: our old connection still lives on the server
     }
   }
+  /// No place is taken meanwhile: whatever is leased to us is in the list, or nobody's.
   Task<> free_leases() {
     std::vector<std::string> names, keys;
-    for (auto& [kind, key] : at_work) names.push_back(kind), keys.push_back(key);
+    {
+      const std::lock_guard lock{mutex};
+      open = false;
+      for (auto& [kind, key] : at_work) names.push_back(kind), keys.push_back(key);
+    }
     co_await pieces.database.session().run(free_sql, lease, names, keys);
+    const std::lock_guard lock{mutex};
+    open = true;
   }
+
+  bool enter(const std::string& kind, const std::string& key) {
+    if (!at_work.insert({kind, key}).second) return false;
+    ++kinds.at(kind).running;
+    ++running;
+    return true;
+  }
+  /// True when the kind was at its bound: there may be work for the place.
+  bool leave(const std::pair<std::string, std::string>& name) {
+    const std::lock_guard lock{mutex};
+    at_work.erase(name);
+    --running;
+    auto& kind = kinds.at(name.first);
+    return kind.running-- >= kind.job->policy.concurrency;
+  }
+
+  class Taken final : public Place {
+   public:
+    Taken(std::shared_ptr<State> state, std::string kind, std::string key)
+        : state_(std::move(state)), lease_(state_->lease), name_(std::move(kind), std::move(key)) {}
+    ~Taken() override {
+      if (begun_) return;
+      state_->leave(name_);
+      state_->signal.set();  // the job may be there all the same, waiting
+    }
+    std::int64_t lease() const override { return lease_; }
+    void begin(Claimed job) override {
+      if (state_->draining) return;
+      begun_ = true;
+      state_->group->spawn(state_->loop, "job " + job.kind, work(state_, std::move(job), lease_));
+    }
+
+   private:
+    const std::shared_ptr<State> state_;
+    const std::int64_t lease_;
+    const std::pair<std::string, std::string> name_;
+    bool begun_ = false;
+  };
+  std::unique_ptr<Place> take(const std::string& kind, const std::string& key, std::optional<Time> run_at) override {
+    if (run_at && *run_at > pieces.world.now()) return nullptr;
+    const std::lock_guard lock{mutex};
+    const auto known = kinds.find(kind);
+    if (!open || draining || known == kinds.end() || known->second.running >= known->second.job->policy.concurrency)
+      return nullptr;
+    if (!enter(kind, key)) return nullptr;
+    return std::make_unique<Taken>(shared_from_this(), kind, key);
+  }
+  bool soon(std::optional<Time> run_at) const override { return !run_at || *run_at < pieces.world.now() + idle; }
 
   static Task<> work(std::shared_ptr<State> self, Claimed job, std::int64_t lease) {
     struct Leave {
       std::shared_ptr<State> state;
       std::pair<std::string, std::string> name;
       ~Leave() {
-        state->at_work.erase(name);
-        auto& kind = state->kinds.at(name.first);
-        --state->running;
-        if (kind.running-- >= kind.job->policy.concurrency || !over) state->signal.set();
+        if (state->leave(name) || !over) state->signal.set();
       }
       bool over = false;
     } leave{self, {job.kind, job.key}};
@@ -114,21 +175,25 @@ struct Runner::State : std::enable_shared_from_this<State> {
   Task<std::optional<Time>> claim_some() {
     std::vector<std::string> names;
     std::vector<int> free;
-    for (auto& [name, kind] : kinds)
-      if (kind.running < kind.job->policy.concurrency) {
-        names.push_back(name);
-        free.push_back(kind.job->policy.concurrency - kind.running);
-      }
+    {
+      const std::lock_guard lock{mutex};
+      for (auto& [name, kind] : kinds)
+        if (kind.running < kind.job->policy.concurrency) {
+          names.push_back(name);
+          free.push_back(kind.job->policy.concurrency - kind.running);
+        }
+    }
     if (names.empty()) co_return std::nullopt;
     const auto due = co_await jobs::claim(pieces, std::move(names), std::move(free), lease);
     for (auto& job : due.jobs) {
-      if (!at_work.insert({job.kind, job.key}).second) {
+      std::unique_lock lock{mutex};
+      const bool entered = enter(job.kind, job.key);
+      lock.unlock();
+      if (!entered) {
         co_await pieces.database.session().run(release_sql, job.kind, job.key, lease,
-                                               pieces.world.now() + Duration{1'000});
+                                               pieces.world.now() + Duration{200});
         continue;
       }
-      ++kinds.at(job.kind).running;
-      ++running;
       group->spawn(loop, "job " + job.kind, work(shared_from_this(), job, lease));
     }
     co_return due.next;
@@ -207,6 +272,7 @@ void Runner::drain() {
   state_->draining = true;
   state_->signal.set();
 }
+Desk& Runner::desk() { return *state_; }
 int Runner::running() const { return state_->running; }
 
 }  // namespace acme::jobs

@@ -53,7 +53,7 @@ struct Connection::State : std::enable_shared_from_this<State> {
     enum class Kind { prepare, query, sync } kind;
     std::shared_ptr<Group> group;
     const StatementInfo* statement = nullptr;
-    bool failed = false;
+    std::shared_ptr<Rows> out = {};
   };
   enum class Phase { connecting, open, closed };
 
@@ -75,8 +75,8 @@ struct Connection::State : std::enable_shared_from_this<State> {
     if (!options.user.empty()) add("user", options.user);
     add("application_name", options.application);
     add("client_encoding", "UTF8");
-    add("options", "-c timezone=UTC -c datestyle=ISO -c search_path=public,platform -c plan_cache_mode=" +
-                       options.plan_cache_mode + " " + settings);
+    const std::string plans = options.plans_once ? "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off " : "";
+    add("options", "-c timezone=UTC -c datestyle=ISO -c search_path=public,platform " + plans + settings);
   }
   ~State() {
     if (connection) PQfinish(connection);
@@ -157,7 +157,8 @@ struct Connection::State : std::enable_shared_from_this<State> {
         }
         case PGRES_COMMAND_OK:
         case PGRES_TUPLES_OK:
-          if (command.kind == Command::Kind::query) command.group->rows = Rows{std::move(result)};
+          if (command.kind == Command::Kind::query)
+            (command.out ? *command.out : command.group->rows) = Rows{std::move(result)};
           break;
         default:
           if (!command.group->error && PQresultStatus(raw) != PGRES_PIPELINE_ABORTED)
@@ -300,7 +301,7 @@ std::pair<std::string, std::uint32_t> Connection::column(const Rows& rows, int c
   auto* result = static_cast<PGresult*>(rows.result_.get());
   return {PQfname(result, column), PQftype(result, column)};
 }
-void Connection::send(const StatementInfo& statement, std::vector<Value> params) {
+void Connection::send(const StatementInfo& statement, std::vector<Value> params, std::shared_ptr<Rows> out) {
   auto& state = *state_;
   if (!usable()) throw Unavailable("PostgreSQL went away: " + state.reason);
   state.group();
@@ -310,7 +311,7 @@ void Connection::send(const StatementInfo& statement, std::vector<Value> params)
   const Arguments arguments{params, true};
   state.sent(PQsendQueryPrepared(state.connection, statement.name, arguments.size(), arguments.values.data(),
                                  arguments.lengths.data(), arguments.formats.data(), 0),
-             {State::Command::Kind::query, group, &statement});
+             {State::Command::Kind::query, group, &statement, std::move(out)});
 }
 void Connection::send(const std::string& sql, std::vector<Value> params) {
   auto& state = *state_;

@@ -21,11 +21,13 @@ struct Options {
   Duration connect_timeout{3'000};
   Duration statement_timeout{2'000}, lock_timeout{500};  // of a loop's connection
   Duration transaction_timeout{30'000};                  // the last line: a transaction's deadline comes first
-  /// Plans are made once a connection: planning anew costs more than most of our statements take. "auto" for a service
-  /// whose best plan depends on the values.
-  std::string plan_cache_mode = "force_generic_plan";
+  /// Plans are made once a connection, since planning anew costs more than most of our statements take; and by index,
+  /// since tables are small when they are made. False for a service whose best plan depends on the values.
+  bool plans_once = true;
   /// Called from any loop once outbox or jobs may have grown.
   std::function<void(News)> announced;
+  /// Gives the transactions their desk.
+  std::function<jobs::Desk*()> desk;
 };
 
 /// The connections that a database may open at most.
@@ -48,7 +50,8 @@ class Connection {
   bool connecting() const;
   std::size_t in_flight() const;  // groups without an answer
   /// Adds a command to the open group.
-  void send(const StatementInfo& statement, std::vector<Value> params);
+  /// Its rows go to `out`, if given, and otherwise to `sync` when it is the group's last.
+  void send(const StatementInfo& statement, std::vector<Value> params, std::shared_ptr<Rows> out = {});
   /// The same for SQL without a name; a text parameter takes the type that its place asks for.
   void send(const std::string& sql, std::vector<Value> params = {});
   /// Prepares the statement; the answer has its columns and no rows.

@@ -237,6 +237,7 @@ class PooledLease final : public Database::Lease, public Transaction {
   PooledLease(std::shared_ptr<Pool> pool, std::unique_ptr<Connection> connection, Deadline deadline)
       : pool_(std::move(pool)), connection_(std::move(connection)), deadline_(deadline) {
     connection_->send("BEGIN");
+    if (pool_->options().desk) desk = pool_->options().desk();
   }
   ~PooledLease() override {
     if (!connection_) return;
@@ -259,18 +260,26 @@ class PooledLease final : public Database::Lease, public Transaction {
     timed.done();
     co_return rows;
   }
-  void send(const StatementInfo& statement, std::vector<Value> params) override {
-    connection_->send(statement, std::move(params));
+  void send(const StatementInfo& statement, std::vector<Value> params,
+            std::move_only_function<void(const Rows&)> then) override {
+    std::shared_ptr<Rows> rows;
+    if (then) {
+      rows = std::make_shared<Rows>();
+      committed_.emplace_back(rows, std::move(then));
+    }
+    connection_->send(statement, std::move(params), std::move(rows));
   }
   void announce(News news) override { news_.insert(news); }
 
   Task<> commit() override {
+    if (repeatable && news_.empty() && committed_.empty()) connection_->send("SET LOCAL synchronous_commit = off");
     connection_->send("COMMIT");
     const auto answer = co_await connection_->sync(deadline_);
     if (Connection::tag(answer) != "COMMIT")
       throw Error("a statement failed before COMMIT, so PostgreSQL rolled back", "25P02", "");
     const auto announced = pool_->options().announced;
     pool_->give_back(std::move(connection_));
+    for (auto& [rows, then] : committed_) then(*rows);
     if (!announced) co_return;
     for (const auto news : news_) announced(news);
   }
@@ -285,6 +294,7 @@ class PooledLease final : public Database::Lease, public Transaction {
   std::unique_ptr<Connection> connection_;
   const Deadline deadline_;
   std::set<News> news_;
+  std::vector<std::pair<std::shared_ptr<Rows>, std::move_only_function<void(const Rows&)>>> committed_;
 };
 
 class PooledDatabase final : public Database {

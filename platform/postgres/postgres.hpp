@@ -1,6 +1,7 @@
 #pragma once
 // A service's view of its database: named, typed statements. libpq and the loop stay in postgres.cpp.
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -13,6 +14,10 @@
 #include "platform/problem.hpp"
 #include "platform/runtime/task.hpp"
 #include "platform/time.hpp"
+
+namespace acme::jobs {
+class Desk;
+}
 
 namespace acme::pg {
 
@@ -293,9 +298,16 @@ class Transaction : public Session {
   void later(const Statement<Row(Params...)>& statement, std::type_identity_t<Params>... params) {
     send(statement, std::vector<Value>{encode(params)...});
   }
-  virtual void send(const StatementInfo& statement, std::vector<Value> params) = 0;
+  /// Once the transaction is known to be committed `then` gets the statement's rows; else it is dropped uncalled.
+  virtual void send(const StatementInfo& statement, std::vector<Value> params,
+                    std::move_only_function<void(const Rows&)> then = {}) = 0;
   /// W3C Trace Context of what is being done: its events carry it on.
   std::string traceparent;
+  /// What is done here is done again when it is lost, as an event is read again: unless it publishes or enqueues, the
+  /// commit does not wait for the disk.
+  bool repeatable = false;
+  /// Where this process begins jobs at once; may be null.
+  jobs::Desk* desk = nullptr;
 };
 
 template <typename T>

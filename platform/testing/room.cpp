@@ -118,7 +118,9 @@ class RollingBack final : public RoomDatabase, public pg::Session {
       room_.connection_->send(statement, std::move(params));
       co_return co_await room_.connection_->sync(never);
     }
-    void send(const pg::StatementInfo& statement, std::vector<pg::Value> params) override {
+    /// Nothing is ever committed here, and a room has no desk: no `then` waits.
+    void send(const pg::StatementInfo& statement, std::vector<pg::Value> params,
+              std::move_only_function<void(const pg::Rows&)>) override {
       later_.emplace_back(&statement, std::move(params));
     }
     void announce(pg::News) override {}

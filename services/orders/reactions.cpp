@@ -61,7 +61,7 @@ static Task<store::Order> lock(pg::Transaction& tx, OrderId id) {
 }
 
 /// Writes the facts that changed, and what follows from them.
-static Task<> settle(Reaction& on, store::Order order, std::optional<std::string> reason) {
+static Task<> settle(Reaction& on, store::Order order, std::vector<Line> lines, std::optional<std::string> reason) {
   auto& tx = on.tx();
   const Status before = order.status;
   order.status = next(before, {order.paid, order.payment_over, order.parcels});
@@ -71,17 +71,17 @@ static Task<> settle(Reaction& on, store::Order order, std::optional<std::string
   }
   store::save(tx, order, on.now());
   on.get<Followers>().wake(order.id);
-  if (order.status != before) announce(tx, order, co_await lines_of(tx, order.id));
+  if (order.status != before) announce(tx, order, std::move(lines));
+  co_return;
 }
 
 /// What no parcel carries is the buyer's once it is paid. True when that is the whole order.
-static Task<bool> hand_over_without_parcel(pg::Transaction& tx, OrderId id) {
+static bool hand_over_without_parcel(pg::Transaction& tx, OrderId id, const std::vector<Line>& lines) {
   std::map<int, std::int64_t> pieces;
-  const auto lines = co_await lines_of(tx, id);
   for (auto& line : lines)
     if (!line.requires_shipping) pieces[line.line] = line.quantity;
   if (!pieces.empty()) store::take_stock(tx, id, pieces);
-  co_return pieces.size() == lines.size();
+  return pieces.size() == lines.size();
 }
 
 static Task<> on_payment(Reaction& on, PaymentId payment_id, OrderId order_id, PaymentNews news,
@@ -100,10 +100,11 @@ static Task<> on_payment(Reaction& on, PaymentId payment_id, OrderId order_id, P
   order.payment_sequence = payment.sequence;
   order.payment_status = payment.status;
   order.payment_failure = payment.failure;
+  auto lines = co_await lines_of(tx, order.id);
   if (payment.paid && !before.paid && order.status != Status::cancelled &&
-      co_await hand_over_without_parcel(tx, order.id))
+      hand_over_without_parcel(tx, order.id, lines))
     order.parcels = Parcels::delivered;
-  co_await settle(on, std::move(order), std::move(reason));
+  co_await settle(on, std::move(order), std::move(lines), std::move(reason));
 }
 
 Task<> on_payment_completed(Reaction& on, PaymentCompleted event) {
@@ -148,10 +149,11 @@ Task<> on_shipment(Reaction& on, ShipmentEvent event) {
                  {{"order_id", order.id.text()}, {"shipment_id", event.shipment_id.text()}});
   }
   std::map<int, std::int64_t> ordered;
-  for (auto& line : co_await lines_of(tx, order.id))
+  auto lines = co_await lines_of(tx, order.id);
+  for (auto& line : lines)
     if (line.requires_shipping) ordered[line.line] = line.quantity;
   order.parcels = progress(parcels, ordered);
-  co_await settle(on, std::move(order), {});
+  co_await settle(on, std::move(order), std::move(lines), {});
 }
 
 // Auth speaks.

@@ -65,6 +65,7 @@ static Task<Payment> conclude(Job& job, PaymentId id, Change change) {
         const News news = change(*payment);
         co_await job.finish(tx);
         keep(tx, *payment, news, job.now());
+        if (payment->status == Status::succeeded) jobs::cancel(tx, "read_intent", id.text());  // nothing left to read
         if (payment->alarm != alarmed) alarm(*payment);
         co_return *payment;
       },

@@ -71,7 +71,7 @@ Task<> on_stripe_event(pg::Transaction& tx, stripe::Event event, bool livemode, 
   if (event.type.starts_with("charge.dispute."))
     log::warning("a charge is disputed",
                  {{"event", event.id}, {"type", event.type}, {"dispute", object.id}, {"intent", intent}});
-  if (!about_intent || !id) co_return;
+  if (!about_intent || !id || event.type == "payment_intent.created") co_return;  // we made it
   const auto payment = co_await find(tx, *id);
   if (!payment || payment->status == Status::succeeded) co_return;
   // A try is on its way: its own answer is about to say the same. Read only if it does not.

@@ -24,7 +24,7 @@ Task<std::optional<Changed>> conclude(Job& job, ShipmentId id, bool done, Change
         auto changed = co_await store->decide(id, job.now(), change);
         if (changed) {
           if (also) co_await also(*store, changed->shipment);
-          carry_out(tx, *changed);
+          carry_out(tx, *changed, job.now() + Duration{job.get<Settings>().track_first_ms});
         }
         if (done) co_await job.finish(tx);
         co_return changed;

@@ -49,7 +49,7 @@ Task<> on_payment_completed(Reaction& on, std::vector<events::Event<PaymentHeard
   }
 }
 
-void carry_out(pg::Transaction& tx, const Changed& changed) {
+void carry_out(pg::Transaction& tx, const Changed& changed, Time track_at) {
   const auto& [shipment, effects] = changed;
   for (auto& said : effects.say) {
     ShipmentEvent event{shipment.id, shipment.order_id, {},         shipment.carrier, shipment.tracking_number,
@@ -63,7 +63,7 @@ void carry_out(pg::Transaction& tx, const Changed& changed) {
   if (effects.buy) jobs::enqueue(tx, buy_label_job, shipment.id.text(), work);
   if (effects.void_label) jobs::enqueue(tx, void_label_job, shipment.id.text(), work);
   if (effects.track) {
-    jobs::enqueue(tx, track_job, shipment.id.text(), work);
+    jobs::enqueue(tx, track_job, shipment.id.text(), work, track_at);
     jobs::enqueue(tx, subscribe_job, shipment.id.text(), work);
   }
 }

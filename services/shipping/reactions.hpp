@@ -56,7 +56,8 @@ struct ShipmentEvent {
 };
 BOOST_DESCRIBE_STRUCT(ShipmentEvent, (), (shipment_id, order_id, lines, carrier, tracking_number, status, at, reason))
 
-/// Says what is to be said and starts what is to be done, in the transaction of the change.
-void carry_out(pg::Transaction& tx, const Changed& changed);
+/// Says what is to be said and starts what is to be done, in the transaction of the change; a parcel with a new label
+/// is first asked for at `track_at`.
+void carry_out(pg::Transaction& tx, const Changed& changed, Time track_at = {});
 
 }  // namespace acme::shipping
