@@ -231,11 +231,28 @@ class Bench {
   std::vector<Figure> figures_;
 };
 
+/// What the sandbox's journal says of the mails that were handed over.
+struct HandedMail {
+  struct Request {
+    std::vector<std::string> to;
+  };
+  std::string id;
+  Time at{};
+  Request request;
+};
+BOOST_DESCRIBE_STRUCT(HandedMail::Request, (), (to))
+BOOST_DESCRIBE_STRUCT(HandedMail, (), (id, at, request))
+struct Handed {
+  std::vector<HandedMail> data;
+};
+BOOST_DESCRIBE_STRUCT(Handed, (), (data))
+
 /// P11: at a steady rate of orders, from each order's answer to its two mails handed over and its label known to
 /// orders.
 void Bench::to_the_mails() {
-  const int rate = 50, seconds = options_.quick ? 5 : 30;
-  say("P11: " + std::to_string(rate) + " orders/s for " + std::to_string(seconds) + " s");
+  const int rate = 50, warm = 5, rounds = options_.quick ? 1 : options_.rounds, seconds = options_.quick ? 5 : 30;
+  say("P11: " + std::to_string(rate) + " orders/s for " + std::to_string(rounds * seconds) + " s, after " +
+      std::to_string(warm) + " s that do not count");
   // Parcels are asked for as seldom as in earnest, not each second as for a demonstration.
   PrivateShop shop({.settings = {"shipping.track_first_ms=3600000", "shipping.track_longest_ms=3600000"},
                     .clock = R"({"parcel_step_ms": 3600000})"});
@@ -249,9 +266,10 @@ void Bench::to_the_mails() {
   struct Placed {
     std::string id, email;
     Time answered{};
+    int round;  // -1: before the first
   };
   std::vector<Placed> placed;
-  const int total = rate * seconds;
+  const int total = rate * (warm + rounds * seconds);
   std::atomic<int> failed = 0;
   // When the mails were handed over is the sandbox's record, read on the way: it keeps the newest alone. When the label
   // was known is in the order's timeline.
@@ -260,30 +278,32 @@ void Bench::to_the_mails() {
   std::jthread reader([&, sandbox = shop.sandbox()](const std::stop_token& stop) {
     for (std::string after = "0"; !stop.stop_requested(); std::this_thread::sleep_for(500ms)) {
       const auto journal = sandbox.get("/journal?provider=ses&limit=500&after=" + after);
+      // Parsed once: a reader that is busy would be measured as well.
+      const auto handed = json::parse<Handed>(journal.body, json::lenient);
+      if (!handed) continue;
       const std::lock_guard lock{reading};
-      for (std::size_t i = 0; i < journal.size("/data"); ++i) {
-        const auto row = "/data/" + std::to_string(i);
-        after = journal.text(row + "/id");
-        if (const auto at = parse_rfc3339(journal.text(row + "/at")))
-          mails[journal.text(row + "/request/to/0")].push_back(*at);
+      for (auto& mail : handed->data) {
+        after = mail.id;
+        for (auto& to : mail.request.to) mails[to].push_back(mail.at);
       }
     }
   });
   TaskGroup group(shop.runtime(), "orders");
   const auto begin = Clock::now();
   for (int i = 0; i < total; ++i) {
-    std::this_thread::sleep_until(begin + i * 1s / rate);  // open loop: the intended moment, whatever came before
+    std::this_thread::sleep_until(begin + i * (1'000'000us / rate));  // open loop: the intended moment
     const auto email = "p11." + std::to_string(i) + "@example.com";
     group.spawn(
-        0, "order", [](const Caller& to, std::string at, std::vector<Placed>& out, std::atomic<int>& bad) -> Task<> {
+        0, "order",
+        [](const Caller& to, std::string at, int round, std::vector<Placed>& out, std::atomic<int>& bad) -> Task<> {
           auto body = R"({"items": [{"sku": "MUG", "quantity": 1}], "email": ")" + at + R"(", "shipping_address": )" +
                       sample_address + R"(, "payment_method": "pm_card_visa"})";
           const auto reply = co_await to.send("POST", "/v1/orders", std::move(body), {{"Idempotency-Key", new_key()}});
           if (reply.status == 201)
-            out.push_back({reply.text("/id"), at, real_world().now()});
+            out.push_back({reply.text("/id"), at, real_world().now(), round});
           else
             ++bad;
-        }(customer, email, placed, failed));
+        }(customer, email, i < rate * warm ? -1 : (i - rate * warm) / (rate * seconds), placed, failed));
   }
   while (group.running()) std::this_thread::sleep_for(5ms);
   shop.runtime().wait(0, group.stop());
@@ -301,24 +321,29 @@ void Bench::to_the_mails() {
   }
   reader.request_stop();
   reader.join();
-  std::vector<double> took;
+  std::vector<std::vector<double>> took(static_cast<std::size_t>(rounds));
   for (auto& order : placed) {
+    if (order.round < 0) continue;
     const auto seen = until(staff, "/v1/orders/" + order.id, 60,
                             [](const Reply& reply) { return reply.text("/status") == "fulfilling"; });
-    auto last = mails[order.email].at(0);
-    for (std::size_t i = 0; i < 2; ++i) last = std::max(last, mails[order.email][i]);
+    auto last = std::max(mails[order.email][0], mails[order.email][1]);
     for (std::size_t i = 0; i < seen.size("/timeline"); ++i)
-      if (seen.text("/timeline/" + std::to_string(i) + "/status") == "fulfilling")
-        if (const auto at = parse_rfc3339(seen.text("/timeline/" + std::to_string(i) + "/at")))
-          last = std::max(last, *at);
-    took.push_back(std::chrono::duration<double, std::milli>(last - order.answered).count());
+      if (const auto entry = "/timeline/" + std::to_string(i); seen.text(entry + "/status") == "label_created")
+        if (const auto at = parse_rfc3339(seen.text(entry + "/at"))) last = std::max(last, *at);
+    took[static_cast<std::size_t>(order.round)].push_back(
+        std::chrono::duration<double, std::milli>(last - order.answered).count());
   }
-  const auto p99 = percentile(took, 99);
+  std::vector<double> p50s, p99s;
+  for (auto& round : took) {
+    p50s.push_back(percentile(round, 50));
+    p99s.push_back(percentile(round, 99));
+  }
+  const auto [least, most] = std::ranges::minmax(p99s);
   add("P11",
-      std::to_string(took.size()) + " orders at " + std::to_string(rate) +
-          "/s: order's answer → two mails handed over and label known, p50 " + fixed(percentile(took, 50), 0) +
-          " ms, p99",
-      fixed(p99, 0) + " ms", "≤ 150 ms", p99 <= 150);
+      std::to_string(rate) + " orders/s, " + std::to_string(rounds) + " rounds of " + std::to_string(seconds) +
+          " s: order's answer → two mails handed over and label bought, p50 " + fixed(median(p50s), 0) +
+          " ms; p99, the median of the rounds",
+      fixed(median(p99s), 0) + " ms (" + fixed(least, 0) + "–" + fixed(most, 0) + ")", "≤ 150 ms", median(p99s) <= 150);
 }
 
 /// A literal for pgbench: it takes ":name" for a variable even inside quotes.

@@ -14,7 +14,8 @@
 namespace acme::sandbox {
 namespace {
 
-constexpr std::size_t least_compaction = 64 * 1024 * 1024;
+// Compacting takes as long as hundreds of requests: seldom while people wait for answers, and sooner at a start.
+constexpr std::size_t least_compaction = 256 * 1024 * 1024, start_compaction = 32 * 1024 * 1024;
 constexpr json::Reading stored{.unknown_members = true, .defaults = true, .max_depth = 64};
 
 [[noreturn]] void fail(const std::string& what, const std::string& file) {
@@ -71,7 +72,7 @@ void Store::open() {
   if (::ftruncate(descriptor_, static_cast<off_t>(size_)) != 0) fail("Cannot write the sandbox's state", file_);
   ::lseek(descriptor_, 0, SEEK_END);
   compact_at_ = least_compaction;
-  if (size_ > compact_at_) compact();
+  if (size_ > start_compaction) compact();
 }
 
 void Store::note(const std::string& change) {

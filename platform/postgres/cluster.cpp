@@ -88,7 +88,8 @@ void Cluster::create() {
       {"shared_buffers", "'128MB'"},
       {"max_wal_size", "'2GB'"},
       {"wal_compression", "on"},
-      {"autovacuum_naptime", "'15s'"},
+      {"commit_delay", "400"},  // µs: where four commits are under way, one flush takes them all
+      {"commit_siblings", "3"},
       {"log_min_duration_statement", "'500ms'"},
       {"log_line_prefix", "'%m [%p] %q%u@%d '"},
       {"log_checkpoints", "off"},
