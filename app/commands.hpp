@@ -46,6 +46,7 @@ struct DoctorOptions {
   std::string sandbox_url = "http://localhost:8090";
   int grace_s = 900;  // what is younger may still be on its way
   bool json = false;
+  bool quiet = false;
 };
 /// 0: nothing found; 1: findings; 2: it could not look.
 int doctor(const DoctorOptions& options);

@@ -50,8 +50,9 @@ BOOST_DESCRIBE_STRUCT(AuditedShipment, (),
 struct AuditedNotification {
   OrderId order_id;
   std::string kind, state;
+  std::optional<std::string> reason;
 };
-BOOST_DESCRIBE_STRUCT(AuditedNotification, (), (order_id, kind, state))
+BOOST_DESCRIBE_STRUCT(AuditedNotification, (), (order_id, kind, state, reason))
 struct StockFault {
   std::string sku;
   std::int64_t on_hand = 0, journal_on_hand = 0, held = 0, journal_held = 0, open_lines = 0;
@@ -210,7 +211,7 @@ class Doctor {
     for (auto notification = begin; notification != end; ++notification) {
       ++told[notification->second.kind];
       if (notification->second.state == "dead")
-        find("a message that could not be sent", object + ": " + notification->second.kind,
+        find("a message that could not be sent", object + ": " + notification->second.kind + ". " + notification->second.reason.value_or(""),
              "POST /v1/notifications/{id}/resend.");
       if ((notification->second.state == "waiting" || notification->second.state == "sending") &&
           settled(order.updated_at))
@@ -291,6 +292,7 @@ class Doctor {
   }
 
   int tell() const {
+    if (options_.quiet) return findings_.empty() ? 0 : 1;
     if (options_.json) {
       std::printf("{\"orders\": %zu, \"findings\": %s}\n", orders_.size(), json::text(findings_).c_str());
       return findings_.empty() ? 0 : 1;

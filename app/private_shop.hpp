@@ -37,8 +37,8 @@ class PrivateShop {
   Caller sandbox() const;
   /// Imports a Shopify CSV and waits until it is done.
   void import(const std::string& csv, int seconds = 60) const;
-  /// The doctor's exit status; what it says goes to standard output.
-  int doctor() const;
+  /// The doctor's exit status; what it says goes to standard output, unless it is to be quiet.
+  int doctor(bool quiet = false) const;
   /// The same once nothing is in flight: asks for at most `seconds`, and does what the doctor says about a mail whose
   /// answers were lost twice.
   int settled(int seconds) const;

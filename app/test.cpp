@@ -166,7 +166,9 @@ class Tests {
                     took.count());
         std::printf("%s", found.c_str());
         if (tally.failed) {
-          std::printf("%s\n", output.size() > 12'000 ? output.substr(output.size() - 12'000).c_str() : output.c_str());
+          static const std::regex passed_property(R"(\n- .*\nOK, passed \d+ tests\n)");
+          const auto told = std::regex_replace(output, passed_property, "");
+          std::printf("%s\n", told.substr(told.size() - std::min<std::size_t>(told.size(), 12'000)).c_str());
           if (WIFSIGNALED(status))
             std::printf("It was ended by signal %d (%s).\n", WTERMSIG(status), strsignal(WTERMSIG(status)));
         } else {

@@ -1,6 +1,7 @@
 #include "platform/jobs/runner.hpp"
 
 #include <atomic>
+#include <deque>
 #include <mutex>
 #include <set>
 
@@ -53,13 +54,14 @@ constexpr Duration idle{2'000};
 
 struct Runner::State : Desk, std::enable_shared_from_this<State> {
   State(Runtime& owner, int number, Pieces given) : runtime(owner), loop(number), pieces(given) {
-    for (auto& kind : pieces.service.jobs) kinds.emplace(kind.kind, Kind{&kind, 0, {}});
+    for (auto& kind : pieces.service.jobs) kinds.emplace(kind.kind, Kind{&kind, 0, {}, {}});
   }
 
   struct Kind {
     const JobKind* job;
     int running;
     Budget budget;
+    std::deque<std::pair<Claimed, std::int64_t>> waiting;  // claimed with their lease, while a desk gave the place away
   };
   Runtime& runtime;
   const int loop;
@@ -110,19 +112,34 @@ struct Runner::State : Desk, std::enable_shared_from_this<State> {
     open = true;
   }
 
-  bool enter(const std::string& kind, const std::string& key) {
-    if (!at_work.insert({kind, key}).second) return false;
-    ++kinds.at(kind).running;
+  enum class Entry { taken, at_work, full };
+  /// With the mutex held.
+  Entry enter(const std::string& kind, const std::string& key) {
+    auto& room = kinds.at(kind);
+    if (at_work.contains({kind, key})) return Entry::at_work;
+    if (room.running >= room.job->policy.concurrency) return Entry::full;
+    at_work.insert({kind, key});
+    ++room.running;
     ++running;
-    return true;
+    return Entry::taken;
   }
-  /// True when the kind was at its bound: there may be work for the place.
+  /// Its place goes to one that waits for it. True when the kind was at its bound: there may be work for the place.
   bool leave(const std::pair<std::string, std::string>& name) {
     const std::lock_guard lock{mutex};
     at_work.erase(name);
-    --running;
     auto& kind = kinds.at(name.first);
+    if (!kind.waiting.empty() && !draining) {
+      auto [job, under] = std::move(kind.waiting.front());
+      kind.waiting.pop_front();
+      begin(std::move(job), under);
+      return false;
+    }
+    --running;
     return kind.running-- >= kind.job->policy.concurrency;
+  }
+  void begin(Claimed job, std::int64_t under) {
+    const std::string name = "job " + job.kind;
+    group->spawn(loop, name, work(shared_from_this(), std::move(job), under));
   }
 
   class Taken final : public Place {
@@ -138,7 +155,7 @@ struct Runner::State : Desk, std::enable_shared_from_this<State> {
     void begin(Claimed job) override {
       if (state_->draining) return;
       begun_ = true;
-      state_->group->spawn(state_->loop, "job " + job.kind, work(state_, std::move(job), lease_));
+      state_->begin(std::move(job), lease_);
     }
 
    private:
@@ -150,10 +167,7 @@ struct Runner::State : Desk, std::enable_shared_from_this<State> {
   std::unique_ptr<Place> take(const std::string& kind, const std::string& key, std::optional<Time> run_at) override {
     if (run_at && *run_at > pieces.world.now()) return nullptr;
     const std::lock_guard lock{mutex};
-    const auto known = kinds.find(kind);
-    if (!open || draining || known == kinds.end() || known->second.running >= known->second.job->policy.concurrency)
-      return nullptr;
-    if (!enter(kind, key)) return nullptr;
+    if (!open || draining || !kinds.contains(kind) || enter(kind, key) != Entry::taken) return nullptr;
     return std::make_unique<Taken>(shared_from_this(), kind, key);
   }
   bool soon(std::optional<Time> run_at) const override { return !run_at || *run_at < pieces.world.now() + idle; }
@@ -187,14 +201,17 @@ struct Runner::State : Desk, std::enable_shared_from_this<State> {
     const auto due = co_await jobs::claim(pieces, std::move(names), std::move(free), lease);
     for (auto& job : due.jobs) {
       std::unique_lock lock{mutex};
-      const bool entered = enter(job.kind, job.key);
+      const auto entry = enter(job.kind, job.key);
+      if (entry == Entry::full) {
+        at_work.insert({job.kind, job.key});
+        kinds.at(job.kind).waiting.emplace_back(job, lease);
+      }
       lock.unlock();
-      if (!entered) {
+      if (entry == Entry::at_work)
         co_await pieces.database.session().run(release_sql, job.kind, job.key, lease,
                                                pieces.world.now() + Duration{200});
-        continue;
-      }
-      group->spawn(loop, "job " + job.kind, work(shared_from_this(), job, lease));
+      else if (entry == Entry::taken)
+        begin(job, lease);
     }
     co_return due.next;
   }

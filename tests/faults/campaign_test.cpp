@@ -146,12 +146,7 @@ void run(const Campaign& campaign) {
           .ok());
   for (auto& order : orders)
     until(staff, "/v1/orders/" + order, 240, [](const Reply& seen) { return seen.text("/status") == "delivered"; });
-  int violations = -1;
-  for (const auto give_up = std::chrono::steady_clock::now() + 60s;
-       violations != 0 && std::chrono::steady_clock::now() < give_up;) {
-    violations = shop.doctor();  // mails and reports may still be on their way
-    if (violations) std::this_thread::sleep_for(1s);
-  }
+  const int violations = shop.settled(60);
   CHECK(violations == 0);
 
   std::string by;

@@ -102,6 +102,46 @@ TEST_CASE("a job that is enqueued starts at once, not at the next poll") {
   CHECK(std::chrono::steady_clock::now() - begin < Duration{1'000});
 }
 
+TEST_CASE("a job that is due begins with the commit that made it: its row is leased from the first, nobody claims it") {
+  static const pg::Statement<std::string()> version_sql{"test.version", R"sql(
+    SELECT ctid::text || ' ' || attempts || ' ' || (lease IS NOT NULL) FROM platform.jobs
+  )sql"};
+  Fresh fresh;
+  std::string seen;
+  const auto doing = std::make_shared<Doing>();
+  doing->act = [&](Job& job) -> Task<jobs::Outcome> {
+    seen = (co_await job.db().one(version_sql)).value_or("");
+    co_return jobs::Done{};
+  };
+  Host host{fresh.options, errands(doing)};
+  REQUIRE(comes_true([&] { return fresh.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") != "0"; }));
+  // The first rows may come before the runner holds its lock; each of the later ones is the table's only one.
+  for (int i = 0; i < 20 && seen != "(0,1) 1 true"; ++i) {
+    fresh.sql("TRUNCATE platform.jobs");
+    on_loop([&] { return enqueue(*host.host.database(), std::to_string(i)); });
+    REQUIRE(comes_true([&] { return doing->ran == i + 1 && fresh.sql(rows) == "0"; }));
+  }
+  CHECK(seen == "(0,1) 1 true");  // a claim would have written a second version
+}
+
+TEST_CASE("a job of a transaction that rolls back does not run, and takes no place from others") {
+  Fresh fresh;
+  const auto doing = std::make_shared<Doing>();
+  Host host{fresh.options, errands(doing, {.concurrency = 1})};
+  for (int i = 0; i < 3; ++i)
+    CHECK_THROWS_WITH(on_loop([&] {
+                        return host.host.database()->transaction([](pg::Transaction& tx) -> Task<> {
+                          jobs::enqueue(tx, "errand", "one", Errand{"milk"});
+                          throw std::runtime_error("no");
+                          co_return;
+                        });
+                      }),
+                      "no");
+  on_loop([&] { return enqueue(*host.host.database(), "two"); });
+  CHECK(comes_true([&] { return fresh.sql(rows) == "0"; }));
+  CHECK(doing->ran == 1);
+}
+
 TEST_CASE("what goes wrong is repeated later; what may not go on, or went wrong too often, is kept as dead") {
   testing::TestWorld world;
   auto service = std::make_shared<Doing>();
