@@ -2,6 +2,7 @@
 
 #include "services/notifications/api.hpp"
 #include "services/notifications/jobs.hpp"
+#include "services/notifications/operator.hpp"
 #include "services/notifications/reactions.hpp"
 #include "services/notifications/ses.hpp"
 
@@ -43,6 +44,7 @@ Service service(const config::Config& config) {
   notifications.on("user.deleted", on_user_deleted);
 
   notifications.job(send_job, send, {.concurrency = 16});
+  notifications.job(operator_job, send_to_operator, {.concurrency = 1});
   return notifications;
 }
 
