@@ -157,6 +157,7 @@ class Up {
                                                                     {"aws_access_key_id", "AKIALOCAL"},
                                                                     {"aws_secret_access_key", ""},
                                                                     {"password_pepper", ""},
+                                                                    {"quote_key", ""},
                                                                     {"admin_password", "Ac1"}})
       ensure_secret(home_, name, prefix);
     security::ensure_certificate({.ca = home_.ca(),

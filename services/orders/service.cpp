@@ -18,9 +18,10 @@ static Task<> forget_old_carts(Job& job) {
 
 // Orders: from a cart to a delivered parcel. Owns carts, offers (its copy of the catalogue's price facts), stock,
 // orders.
-Service service(const Settings& settings) {
+Service service(const Settings& settings, QuoteKey quotes) {
   Service orders{"orders"};
   orders.provide(std::make_shared<Settings>(settings));
+  orders.provide(std::make_shared<QuoteKey>(std::move(quotes)));
   orders.provide(std::make_shared<Tables>(settings.taxes, settings.shipping));
   orders.provide(std::make_shared<Offers>(static_cast<std::size_t>(std::max(settings.offers_cached, 1))));
   orders.provide(std::make_shared<OrderNumbers>());
@@ -66,6 +67,8 @@ Service service(const Settings& settings) {
   return orders;
 }
 
-Service service(const config::Config& config) { return service(config.section<Settings>("orders")); }
+Service service(const config::Config& config) {
+  return service(config.section<Settings>("orders"), {config.secret("quote_key")});
+}
 
 }  // namespace acme::orders

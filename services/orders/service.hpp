@@ -1,4 +1,5 @@
 #pragma once
+#include "commerce/quote.hpp"
 #include "platform/config/config.hpp"
 #include "platform/service.hpp"
 #include "services/orders/settings.hpp"
@@ -7,7 +8,7 @@ namespace acme::orders {
 
 Service service(const config::Config& config);
 /// Throws std::runtime_error with a sentence when the settings make no sense.
-Service service(const Settings& settings);
+Service service(const Settings& settings, QuoteKey quotes = {});
 
 /// Says every order's state once more, for a consumer that is new. Returns how many.
 Task<std::int64_t> republish(pg::Database& database);

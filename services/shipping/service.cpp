@@ -1,5 +1,6 @@
 #include "services/shipping/service.hpp"
 
+#include "commerce/quote.hpp"
 #include "services/shipping/api.hpp"
 #include "services/shipping/jobs.hpp"
 #include "services/shipping/ups.hpp"
@@ -27,6 +28,7 @@ Service service(const config::Config& config) {
   client.base_url = settings.ups_url;
   shipping.provide(ups(client, std::move(account), real_world()));
   shipping.provide(std::make_shared<PushCredential>(config.secret("ups_push_credential")));
+  shipping.provide(std::make_shared<QuoteKey>(config.secret("quote_key")));
 
   shipping.get("/v1/orders/{order}/shipments", shipments_of_order);
   shipping.get("/v1/shipments/{shipment}", get_shipment);

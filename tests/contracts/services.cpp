@@ -20,8 +20,9 @@ const std::vector<Service>& all_services() {
   static const std::vector<Service> services = [] {
     char directory[] = "/tmp/acme-secrets-XXXXXX";
     if (!::mkdtemp(directory)) throw std::runtime_error("cannot make a directory in /tmp");
-    for (const auto* name : {"stripe_secret_key", "stripe_webhook_secret", "ups_client_id", "ups_client_secret",
-                             "ups_push_credential", "aws_access_key_id", "aws_secret_access_key", "password_pepper"})
+    for (const auto* name :
+         {"stripe_secret_key", "stripe_webhook_secret", "ups_client_id", "ups_client_secret", "ups_push_credential",
+          "aws_access_key_id", "aws_secret_access_key", "password_pepper", "quote_key"})
       config::secret_or_new(directory, name);
     const auto config = config::Config::load("", {std::string{"acme.secrets="} + directory}, {});
     std::vector<Service> all;

@@ -30,6 +30,7 @@ struct Dock {
     config::keep_secret(directory, "ups_client_id", secrets.ups_client_id);
     config::keep_secret(directory, "ups_client_secret", secrets.ups_client_secret);
     config::keep_secret(directory, "ups_push_credential", secrets.ups_push_credential);
+    config::keep_secret(directory, "quote_key", "the dock's key");
     room = std::make_unique<testing::Room>(service(config::Config::load(
         "", {"acme.secrets=" + directory, "shipping.ups_url=" + outside.ups_url(), "shipping.asks=3"}, {})));
     room->world = world;
