@@ -81,7 +81,7 @@ void PrivateShop::start() {
   if (options_.split) command.push_back("--split");
   for (auto& service : options_.services) command.insert(command.end(), {"--service", service});
   // Every caller of a test comes from one address; what the limits do is tested where they are.
-  for (auto* limit : {"user", "address", "login", "register"})
+  for (auto* limit : {"user", "address", "login", "register", "rates"})
     command.insert(command.end(), {"--set", "limits." + std::string{limit} + "_per_minute=65000"});
   for (auto& setting : options_.settings) command.insert(command.end(), {"--set", setting});
   up_ = start_child({.command = command, .output = home_ + "/../up.txt"});

@@ -179,7 +179,7 @@ struct Route {
   Idempotency idempotency = Idempotency::none;
   std::size_t body_bytes = 64 * 1024;
   Duration timeout{10'000};
-  std::string limit_class;    // "" the user's own; "login", "register", "webhook": classes of the gateway's limiter
+  std::string limit_class;    // "" the user's own; "login", "register", "rates", "webhook": classes of the gateway's limiter
   std::string media_type = "application/json";  // of the body; "" takes any
 
   Route& open() { return is_open = true, *this; }

@@ -25,10 +25,12 @@ BOOST_DESCRIBE_STRUCT(Settings, (), (cors_origins, trusted_hops))
 struct Limits {
   Between<1, 65'000> user_per_minute{1'000}, address_per_minute{1'000};
   Between<1, 65'000> login_per_minute{30}, register_per_minute{10};
+  Between<1, 65'000> rates_per_minute{60};  // of a user; each asks the carrier
   Between<1, 100'000> webhooks_at_once{64};
 };
 BOOST_DESCRIBE_STRUCT(Limits, (),
-                      (user_per_minute, address_per_minute, login_per_minute, register_per_minute, webhooks_at_once))
+                      (user_per_minute, address_per_minute, login_per_minute, register_per_minute, rates_per_minute,
+                       webhooks_at_once))
 
 constexpr std::string_view allowed_headers =
     "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id, traceparent";
@@ -133,11 +135,13 @@ Verdict Edge::State::judge(const Route* route, const http::Request& request, Lim
     limit = {"login", static_cast<int>(limits.login_per_minute.value)};
   else if (kind == "register")
     limit = {"register", static_cast<int>(limits.register_per_minute.value)};
+  else if (kind == "rates" && request.principal)
+    limit = {"rates", static_cast<int>(limits.rates_per_minute.value)};
   else if (request.principal)
     limit = {"user", static_cast<int>(limits.user_per_minute.value)};
   else
     limit = {"address", static_cast<int>(limits.address_per_minute.value)};
-  if (limit.name == "user") return table.count(limit, request.principal->subject);
+  if (limit.name == "user" || limit.name == "rates") return table.count(limit, request.principal->subject);
   return table.count(limit, household(request.client_address));
 }
 

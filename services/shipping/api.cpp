@@ -1,11 +1,16 @@
 #include "services/shipping/api.hpp"
 
+#include "commerce/quote.hpp"
 #include "platform/security/crypto.hpp"
 #include "services/shipping/jobs.hpp"
+#include "services/shipping/service.hpp"
 
 namespace acme::shipping {
 
 namespace {
+
+// UPS takes 200; an order of more than these is one to talk about.
+constexpr std::size_t most_parcels = 20;
 
 ShipmentView view(const Shipment& shipment) {
   ShipmentView out{
@@ -21,6 +26,53 @@ Task<ShipmentDetail> detail(ShipmentStore& store, Shipment shipment, bool staff)
     if (auto label = co_await store.label(shipment))
       out.label = LabelView{std::move(label->format), security::base64(label->image.value)};
   co_return out;
+}
+
+/// As UPS and a quote want it.
+Consignee consignee_of(Address address) {
+  address = normalised(std::move(address));
+  Consignee out{address.name, {}, address.line1, {}, address.city, {}, address.postal_code, address.country, {}};
+  if (address.company) out.company = *address.company;
+  if (address.line2) out.line2 = *address.line2;
+  if (address.region) out.region = *address.region;
+  if (address.phone) out.phone = *address.phone;
+  return out;
+}
+
+/// The shop's own price for these parcels; nullopt where it has none.
+std::optional<Money> table_price(const std::vector<RateRule>& rules, const std::string& country,
+                                 const std::string& currency, const std::vector<std::int64_t>& grams) {
+  const auto names = [](const RateRule& rule, const std::string& name) {
+    return std::ranges::find(rule.countries, name) != rule.countries.end();
+  };
+  const bool named = std::ranges::any_of(rules, [&](const RateRule& rule) { return names(rule, country); });
+  Money sum{0, currency};
+  for (auto weight : grams) {
+    std::optional<std::int64_t> cheapest;
+    for (auto& rule : rules) {
+      const auto price = rule.prices.find(currency);
+      if (!names(rule, named ? country : "*") || price == rule.prices.end()) continue;
+      if (rule.up_to_grams > 0 && weight > rule.up_to_grams) continue;
+      cheapest = std::min(cheapest.value_or(price->second), price->second);
+    }
+    if (!cheapest) return std::nullopt;
+    sum.amount += *cheapest;
+  }
+  return sum;
+}
+
+/// The carrier's own, unless too many wait for it already.
+Task<std::variant<std::vector<Rate>, Refused, NotDone>> ask_carrier(Call& call, Consignee to,
+                                                                    std::vector<std::int64_t> grams) {
+  const auto& settings = call.get<Settings>();
+  struct Place {
+    std::atomic<std::int64_t>& now;
+    const std::int64_t taken = now.fetch_add(1);
+    ~Place() { now.fetch_sub(1); }
+  } const place{call.get<AtTheCarrier>().now};
+  if (place.taken >= settings.rates_at_once) co_return NotDone{"too many ask for rates", {}};
+  co_return co_await call.get<Carrier>().rates(std::move(to), std::move(grams),
+                                               std::min(call.deadline(), in(Duration{settings.rates_wait_ms})));
 }
 
 using Decide = std::function<std::optional<Effects>(Shipment&)>;
@@ -44,6 +96,44 @@ Task<Result<http::Response>> decide(Call& call, ShipmentId id, Decide what, Prob
 }
 
 }  // namespace
+
+Task<Result<RatesView>> shipping_rates(Call& call, AskRates request) {
+  const auto& settings = call.get<Settings>();
+  const std::string currency = request.currency ? request.currency->code : settings.currency;
+  std::vector<Line> lines;
+  for (auto& item : request.items) lines.push_back({0, item.sku, item.quantity, item.weight_grams});
+  const auto parcels = pack(lines, settings.parcel_grams - settings.packaging_grams);
+  if (!parcels || parcels->size() > most_parcels)
+    co_return refuse(invalid("/items", "too heavy to be sent: order less at once"));
+  std::vector<std::int64_t> grams;
+  for (auto& parcel : *parcels) grams.push_back(weight_grams(parcel, settings.packaging_grams));
+
+  const Consignee to = consignee_of(request.address);
+  auto answer = co_await ask_carrier(call, to, grams);
+  if (auto* refused = std::get_if<Refused>(&answer))
+    co_return refuse(invalid("/address", "the carrier refuses it: " + refused->reason));
+  std::vector<Rate> rates;
+  if (auto* given = std::get_if<std::vector<Rate>>(&answer)) rates = std::move(*given);
+  // There is no exchange: what the carrier prices in another currency, or in an amount that cannot be charged, is not
+  // offered.
+  std::erase_if(rates, [&](auto& rate) { return rate.price.currency != currency || !to_stripe(rate.price); });
+  if (rates.empty())
+    if (auto price = table_price(settings.rates, to.country, currency, grams))
+      rates.push_back({std::string{standard_service}, "Standard delivery", *price, {}});
+  if (rates.empty())
+    co_return refuse(invalid("/address/country", "we ship nothing to " + to.country + " in " + currency));
+
+  std::ranges::sort(rates, {}, [](auto& rate) { return std::pair{rate.price.amount, rate.service}; });
+  const Time expires_at = std::chrono::floor<Duration>(call.now()) + std::chrono::minutes{settings.quote_minutes};
+  RatesView out;
+  for (auto& rate : rates) {
+    const auto token = sign({"ups", rate.service, rate.price.amount, currency, to.country, to.region.value_or(""),
+                             to.postal_code, weight_grams(lines, 0), expires_at},
+                            call.get<QuoteKey>());
+    out.data.push_back({"ups", rate.service, rate.name, rate.price, rate.business_days, token, expires_at});
+  }
+  co_return out;
+}
 
 Task<Result<Page<ShipmentView>>> shipments_of_order(Call& call, OrderId order) {
   Page<ShipmentView> page;
@@ -71,13 +161,7 @@ Task<Result<http::Response>> cancel_shipment(Call& call, ShipmentId id, CancelSh
 
 Task<Result<http::Response>> buy_label_again(Call& call, ShipmentId id, BuyLabel request) {
   std::optional<Consignee> corrected;
-  if (auto& to = request.address) {
-    corrected = Consignee{to->name, {}, to->line1, {}, to->city, {}, to->postal_code, to->country, {}};
-    if (to->company) corrected->company = *to->company;
-    if (to->line2) corrected->line2 = *to->line2;
-    if (to->region) corrected->region = *to->region;
-    if (to->phone) corrected->phone = *to->phone;
-  }
+  if (request.address) corrected = consignee_of(std::move(*request.address));
   return decide(
       call, id, [corrected](Shipment& shipment) { return label_by_staff(shipment, corrected); },
       conflict("cannot_label",

@@ -1,5 +1,8 @@
 #pragma once
+#include <atomic>
+
 #include "commerce/address.hpp"
+#include "commerce/money.hpp"
 #include "platform/service.hpp"
 #include "services/shipping/reactions.hpp"
 
@@ -9,6 +12,38 @@ namespace acme::shipping {
 struct PushCredential {
   std::string value;
 };
+
+/// How many callers wait for the carrier's rates now.
+struct AtTheCarrier {
+  std::atomic<std::int64_t> now{0};
+};
+
+struct WeighedItem {
+  Text<64, 1> sku;
+  Between<1, 999> quantity;
+  Between<0, 1'000'000> weight_grams;  // of one piece, as the catalogue says: the order's own weight must not be more
+};
+BOOST_DESCRIBE_STRUCT(WeighedItem, (), (sku, quantity, weight_grams))
+
+struct AskRates {
+  List<WeighedItem, 100, 1> items;  // what needs shipping
+  Address address;
+  std::optional<Currency> currency;
+};
+BOOST_DESCRIBE_STRUCT(AskRates, (), (items, address, currency))
+
+struct RateView {
+  std::string carrier, service, name;
+  Money price;
+  std::optional<std::int64_t> business_days;
+  std::string shipping_quote;  // to place the order with
+  Time expires_at{};
+};
+BOOST_DESCRIBE_STRUCT(RateView, (), (carrier, service, name, price, business_days, shipping_quote, expires_at))
+struct RatesView {
+  std::vector<RateView> data;  // the cheapest first
+};
+BOOST_DESCRIBE_STRUCT(RatesView, (), (data))
 
 struct ShipmentView {
   ShipmentId id;
@@ -55,6 +90,8 @@ struct AuditView {
 };
 BOOST_DESCRIBE_STRUCT(AuditView, (), (data, next))
 
+/// What delivery would cost, by the carrier's word or, where it cannot be had, by the shop's table.
+Task<Result<RatesView>> shipping_rates(Call& call, AskRates request);
 Task<Result<Page<ShipmentView>>> shipments_of_order(Call& call, OrderId order);
 Task<Result<ShipmentDetail>> get_shipment(Call& call, ShipmentId id);
 Task<Result<http::Response>> cancel_shipment(Call& call, ShipmentId id, CancelShipment request);

@@ -2,6 +2,7 @@
 // The port to a carrier: what a shop needs of one, said so that an unknown outcome cannot be mistaken for a refusal.
 #include <variant>
 
+#include "commerce/money.hpp"
 #include "platform/runtime/task.hpp"
 #include "services/shipping/domain.hpp"
 
@@ -11,6 +12,15 @@ struct Parcel {
   std::string reference;  // ≤ 35 characters; the carrier finds the shipment by it
   Consignee consignee;
   std::int64_t weight_grams = 0;
+};
+
+/// The service of a price from the shop's own table: whatever is usual on the lane.
+inline constexpr std::string_view standard_service = "standard";
+/// What one of the carrier's services costs, all parcels together.
+struct Rate {
+  std::string service, name;
+  Money price;
+  std::optional<std::int64_t> business_days;
 };
 
 struct Label {
@@ -53,6 +63,9 @@ class Carrier {
   /// `Refused`: too late, or never heard of it.
   virtual Task<std::variant<Voided, Refused, NotDone>> void_label(std::string carrier_shipment, Deadline deadline) = 0;
   virtual Task<std::variant<Tracking, NotFound, NotDone>> track(std::string tracking_number, Deadline deadline) = 0;
+  /// In no order. `Refused`: not to this address, or not so heavy.
+  virtual Task<std::variant<std::vector<Rate>, Refused, NotDone>> rates(Consignee to, std::vector<std::int64_t> grams,
+                                                                        Deadline deadline) = 0;
   /// Asks for pushes about a parcel; false when it will have to be polled alone.
   virtual Task<bool> subscribe(std::string tracking_number, Deadline deadline) = 0;
 };

@@ -234,6 +234,27 @@ std::int64_t weight_grams(const std::vector<Line>& lines, std::int64_t packaging
   return sum;
 }
 
+std::optional<std::vector<std::vector<Line>>> pack(const std::vector<Line>& lines, std::int64_t most_grams) {
+  std::vector<std::vector<Line>> parcels(1);
+  std::int64_t room = most_grams;
+  for (Line line : lines) {
+    if (line.weight_grams > most_grams) return std::nullopt;
+    while (line.quantity > 0) {
+      Line part = line;
+      if (line.weight_grams > 0) part.quantity = std::min(line.quantity, room / line.weight_grams);
+      if (part.quantity == 0) {
+        parcels.emplace_back();
+        room = most_grams;
+        continue;
+      }
+      room -= part.quantity * line.weight_grams;
+      line.quantity -= part.quantity;
+      parcels.back().push_back(std::move(part));
+    }
+  }
+  return parcels;
+}
+
 Duration next_poll(std::int64_t polls, Duration first, Duration longest) {
   return std::min(longest, first * (std::int64_t{1} << std::clamp<std::int64_t>(polls, 0, 20)));
 }

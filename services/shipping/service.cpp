@@ -7,7 +7,7 @@
 
 namespace acme::shipping {
 
-// Shipping: from a paid order to a delivered parcel. Owns shipments and their labels; knows no amount.
+// Shipping: from a paid order to a delivered parcel. Owns shipments and their labels; keeps no amount.
 Service service(const config::Config& config) {
   Service shipping{"shipping"};
   const auto settings = config.section<Settings>("shipping");
@@ -30,6 +30,8 @@ Service service(const config::Config& config) {
   shipping.provide(std::make_shared<PushCredential>(config.secret("ups_push_credential")));
   shipping.provide(std::make_shared<QuoteKey>(config.secret("quote_key")));
 
+  shipping.provide(std::make_shared<AtTheCarrier>());
+  shipping.post("/v1/shipping/rates", shipping_rates).limited_as("rates");
   shipping.get("/v1/orders/{order}/shipments", shipments_of_order);
   shipping.get("/v1/shipments/{shipment}", get_shipment);
   shipping.post("/v1/shipments/{shipment}/cancel", cancel_shipment)

@@ -233,6 +233,36 @@ class Ups : public Carrier {
     co_return tracking;
   }
 
+  Task<std::variant<std::vector<Rate>, Refused, NotDone>> rates(Consignee to, std::vector<std::int64_t> grams,
+                                                                Deadline deadline) override {
+    auto answer =
+        co_await call("POST", "/api/rating/v2409/Shop?additionalinfo=timeintransit", rate_request(to, grams), deadline);
+    if (!std::holds_alternative<http::Response>(answer)) co_return not_done(std::move(answer));
+    auto& response = std::get<http::Response>(answer);
+    if (response.status == 400) co_return Refused{errors(response)};
+    if (response.status >= 300) co_return NotDone{errors(response), {}};
+    const json::Document document{response.body, from_ups};
+    std::vector<Rate> rates;
+    for (auto& rated : each(document.root().member("RateResponse").member("RatedShipment"))) {
+      Rate rate;
+      rate.service = text(rated, {"Service", "Code"});
+      rate.name = service_name(rate.service);
+      // The published price: what the account pays less is the shop's.
+      rate.price.currency = text(rated, {"TotalCharges", "CurrencyCode"});
+      const auto places = decimals(rate.price.currency);
+      const auto amount =
+          places ? parse_decimal(text(rated, {"TotalCharges", "MonetaryValue"}), *places) : std::nullopt;
+      if (rate.name.empty() || !amount) continue;
+      rate.price.amount = *amount;
+      std::string days = text(rated, {"GuaranteedDelivery", "BusinessDaysInTransit"});
+      if (days.empty())
+        days = text(rated, {"TimeInTransit", "ServiceSummary", "EstimatedArrival", "BusinessDaysInTransit"});
+      rate.business_days = digits(days);
+      rates.push_back(std::move(rate));
+    }
+    co_return rates;
+  }
+
   Task<bool> subscribe(std::string number, Deadline deadline) override {
     auto answer = co_await call("POST", "/api/track/v2/subscription/standard/package",
                                 object({{"locale", quote("en_US")},
@@ -268,16 +298,35 @@ class Ups : public Carrier {
                    {"HTTPUserAgent", quote("Mozilla/4.5")}});
   }
 
+  std::string weight(std::int64_t grams) const {
+    const bool pounds = within(account_.origin.country, {"US", "PR"});
+    return object({{"UnitOfMeasurement", object({{"Code", quote(pounds ? "LBS" : "KGS")}})},
+                   {"Weight", quote(tenths(grams, pounds))}});
+  }
+
+  std::string rate_request(const Consignee& to, const std::vector<std::int64_t>& grams) const {
+    std::string packages;
+    for (auto each : grams)
+      packages += (packages.empty() ? "" : ",") +
+                  object({{"PackagingType", object({{"Code", quote("02")}})}, {"PackageWeight", weight(each)}});
+    return object(
+        {{"RateRequest",
+          object({{"Request", object({{"RequestOption", quote("Shop")}})},
+                  {"Shipment", object({{"Shipper", party(account_.origin, account_.number)},
+                                       {"ShipTo", party(to, "")},
+                                       {"ShipFrom", party(account_.origin, "")},
+                                       {"DeliveryTimeInformation", object({{"PackageBillType", quote("03")}})},
+                                       {"Package", "[" + packages + "]"}})}})}});
+  }
+
   std::string shipment_request(const Parcel& parcel) const {
     const auto& from = account_.origin.country;
     const auto& to = parcel.consignee.country;
-    const bool pounds = within(from, {"US", "PR"}), on_package = package_level_reference(from, to);
+    const bool on_package = package_level_reference(from, to);
     const std::string references = "[" + object({{"Value", quote(parcel.reference)}}) + "]";
-    const std::string package =
-        object({{"Packaging", object({{"Code", quote("02")}})},
-                {"PackageWeight", object({{"UnitOfMeasurement", object({{"Code", quote(pounds ? "LBS" : "KGS")}})},
-                                          {"Weight", quote(tenths(parcel.weight_grams, pounds))}})},
-                {"ReferenceNumber", on_package ? references : ""}});
+    const std::string package = object({{"Packaging", object({{"Code", quote("02")}})},
+                                        {"PackageWeight", weight(parcel.weight_grams)},
+                                        {"ReferenceNumber", on_package ? references : ""}});
     return object(
         {{"ShipmentRequest",
           object(
@@ -410,6 +459,17 @@ std::string service_for(std::string_view from, std::string_view to) {
   if (from == to && within(from, {"US", "CA", "PR"})) return "03";
   if (european(from) && european(to)) return "11";
   return "65";
+}
+
+std::string_view service_name(std::string_view code) {
+  static constexpr std::pair<std::string_view, std::string_view> names[] = {
+      {"01", "UPS Next Day Air"}, {"02", "UPS 2nd Day Air"},        {"03", "UPS Ground"},
+      {"07", "UPS Express"},      {"08", "UPS Expedited"},          {"11", "UPS Standard"},
+      {"12", "UPS 3 Day Select"}, {"13", "UPS Next Day Air Saver"}, {"14", "UPS Next Day Air Early"},
+      {"54", "UPS Express Plus"}, {"59", "UPS 2nd Day Air A.M."},   {"65", "UPS Express Saver"},
+  };
+  const auto found = std::ranges::find(names, code, &std::pair<std::string_view, std::string_view>::first);
+  return found == std::end(names) ? "" : found->second;
 }
 
 bool package_level_reference(std::string_view from, std::string_view to) {

@@ -21,6 +21,8 @@ std::optional<Status> status_of(std::string_view type, std::string_view code, st
                                 bool delivery_date);
 /// The service for a lane: 03 Ground inside the US and Canada, 11 Standard inside Europe, 65 Saver elsewhere.
 std::string service_for(std::string_view from, std::string_view to);
+/// A service's name for buyers; "" for those that we do not sell (pick-up points, freight).
+std::string_view service_name(std::string_view code);
 /// Package-level references exist inside the US and inside Puerto Rico only; other lanes would lose them.
 bool package_level_reference(std::string_view from, std::string_view to);
 /// At most `longest` characters each, cut between words where that is possible, never inside a character.

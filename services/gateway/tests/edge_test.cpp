@@ -63,6 +63,7 @@ Service shop() {
   service.post("/v1/things", note);
   service.del("/v1/things", note).needs("things:write");
   service.post("/v1/auth/login", note).open().limited_as("login");
+  service.post("/v1/shipping/rates", note).limited_as("rates");
   service.post("/v1/webhooks/stripe", hook).open().raw().takes("").limited_as("webhook");
   service.get("/internal/shop/audit", note).internal();
   service.get("/v1/slow", take_long).open();
@@ -245,6 +246,15 @@ TEST_CASE("the anonymous are counted by address, logins stricter, bad tokens and
   CHECK(door.ask("GET", "/v1/things").status == 429);
   CHECK(door.ask("GET", "/v1/things", {{"Authorization", "Bearer bad"}}).status == 429);
   CHECK(door.ask("GET", "/v1/things", {{"Authorization", door.token("usr_ann")}}).status == 204);
+}
+
+TEST_CASE("what asks a carrier is counted by user, apart from and stricter than the rest") {
+  Door door{{"limits.rates_per_minute=2"}};
+  const auto ann = door.token("usr_ann");
+  for (int i = 0; i < 2; ++i) CHECK(door.ask("POST", "/v1/shipping/rates", {{"Authorization", ann}}).status == 204);
+  CHECK(door.ask("POST", "/v1/shipping/rates", {{"Authorization", ann}}).status == 429);
+  CHECK(door.ask("GET", "/v1/things", {{"Authorization", ann}}).status == 204);
+  CHECK(door.ask("POST", "/v1/shipping/rates", {{"Authorization", door.token("usr_bob")}}).status == 204);
 }
 
 TEST_CASE("webhooks pass as they are, without a count, bounded by how many are under way") {

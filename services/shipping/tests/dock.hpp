@@ -1,0 +1,90 @@
+#pragma once
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <map>
+
+#include "commerce/ids.hpp"
+#include "platform/testing/testing.hpp"
+#include "sandbox/sandbox.hpp"
+#include "services/shipping/service.hpp"
+
+namespace acme::shipping {
+
+inline const auto ann = testing::id<UserId>(1), eve = testing::id<UserId>(2);
+
+/// The service, and UPS on loopback; both live in the same time. Parcels move by hand.
+struct Dock {
+  testing::TestWorld world;
+  sandbox::Sandbox outside{{.base_port = 0, .world = &world, .clock = {.parcel_step_ms = 0}}};
+  std::unique_ptr<testing::Room> room;
+
+  explicit Dock(std::vector<std::string> settings = {}, testing::Room::Mode mode = testing::Room::Mode::rolls_back) {
+    outside.start();
+    const auto directory =
+        (std::filesystem::temp_directory_path() / ("acme-dock-" + std::to_string(::getpid()))).string();
+    const auto& secrets = outside.options().secrets;
+    config::keep_secret(directory, "ups_client_id", secrets.ups_client_id);
+    config::keep_secret(directory, "ups_client_secret", secrets.ups_client_secret);
+    config::keep_secret(directory, "ups_push_credential", secrets.ups_push_credential);
+    config::keep_secret(directory, "quote_key", "the dock's key");
+    settings.insert(settings.begin(),
+                    {"acme.secrets=" + directory, "shipping.ups_url=" + outside.ups_url(), "shipping.asks=3"});
+    room = std::make_unique<testing::Room>(service(config::Config::load("", settings, {})), mode);
+    room->world = world;
+  }
+
+  static std::string order(int n) { return testing::id<OrderId>(n).text(); }
+  bool hear_order(int n = 1, std::string topic = "order.created", std::int64_t sequence = 1,
+                  std::string status = "pending", std::string postal_code = "75001", std::string more = "") {
+    const std::string address = R"("shipping_address": {"name": "Ann Example", "line1": "1 Rue de Rivoli", "city":
+      "Paris", "postal_code": ")" +
+                                postal_code + R"(", "country": "FR", "phone": "+33123456789"},)";
+    return room->hear(topic,
+                      R"({"order_id": ")" + order(n) + R"(", "customer_id": ")" + ann.text() + R"(", "status": ")" +
+                          status + R"(",)" + (topic == "order.cancelled" ? "" : address) +
+                          R"("lines": [{"line": 1, "sku": "MUG", "quantity": 2, "weight_grams": 300)" + more + "}]}",
+                      order(n), sequence);
+  }
+  bool hear_payment(int n = 1) {
+    return room->hear("payment.completed", R"({"order_id": ")" + order(n) + R"(", "amount": 2890})",
+                      testing::id<PaymentId>(n).text(), 2);
+  }
+  void paid_order(int n = 1, std::string postal_code = "75001") {
+    hear_order(n, "order.created", 1, "pending", std::move(postal_code));
+    hear_payment(n);
+  }
+
+  std::string column(std::string name, int n = 1) {
+    return room->sql("SELECT " + name + "::text FROM shipments WHERE order_id = $1", testing::id<OrderId>(n));
+  }
+  /// "shipment.created label_created, shipment.updated in_transit"
+  std::string told() {
+    std::string out;
+    for (auto& event : room->published())
+      out += (out.empty() ? "" : ", ") + event.topic + " " + testing::at(event.data, "/status");
+    return out;
+  }
+  /// Labels that UPS made and did not void, by order of purchase.
+  int labels_alive() {
+    int alive = 0;
+    for (auto& entry : outside.journal("ups")) {
+      if (entry.path.ends_with("/ship") &&
+          testing::at(entry.response.text, "/body/ShipmentResponse/ShipmentResults") != "")
+        ++alive;
+      if (entry.method == "DELETE" && testing::at(entry.response.text, "/body/VoidShipmentResponse") != "") --alive;
+    }
+    return alive;
+  }
+  int calls(std::string path) {
+    int count = 0;
+    for (auto& entry : outside.journal("ups")) count += entry.path.ends_with(path);
+    return count;
+  }
+  void work(Duration later = {}) {
+    world.advance(later);
+    room->run_jobs(200);
+  }
+};
+
+}  // namespace acme::shipping
