@@ -428,7 +428,7 @@ void Bench::placing() {
       counting += comma + std::to_string(i + 1);
     }
     std::ofstream script(scripts / ("p8_" + std::to_string(n) + ".sql"));
-    script << variables << "SELECT * FROM place_orders_v1(ARRAY[gen_random_uuid()::text], ARRAY["
+    script << variables << "SELECT * FROM place_orders_v2(ARRAY[gen_random_uuid()::text], ARRAY["
            << literal(std::string(64, 'a')) << "], ARRAY[" << literal(placed.body) << "], ARRAY["
            << literal(R"({"Content-Type": "application/json"})")
            << "::jsonb], ARRAY[platform.uuid_v7()], ARRAY[1000000000 + (random() * 1e15)::bigint], "
@@ -437,12 +437,13 @@ void Bench::placing() {
            << column("discount") << "::bigint], ARRAY[" << column("shipping") << "::bigint], ARRAY[" << column("tax")
            << "::bigint], ARRAY[" << (column("tax_included") == "t" ? "true" : "false") << "], ARRAY["
            << column("total") << "::bigint], ARRAY['p8@example.com'], ARRAY['en'], ARRAY[" << literal(sample_address)
-           << "::jsonb], ARRAY[NULL::jsonb], ARRAY[clock_timestamp()], ARRAY['ord_' || gen_random_uuid()], ARRAY["
+           << "::jsonb], ARRAY[NULL::jsonb], ARRAY[NULL::jsonb], ARRAY[NULL::jsonb], ARRAY[clock_timestamp()], "
+              "ARRAY['ord_' || gen_random_uuid()], ARRAY["
            << literal(event) << "::jsonb], ARRAY[''], ARRAY[" << ones << "]::int[], ARRAY[" << counting
            << "]::int[], ARRAY[" << names << "], ARRAY[" << products << "], ARRAY[" << titles << "], ARRAY[" << ones
            << "]::bigint[], '" << line("unit_price") << "'::bigint[], '" << line("discount") << "'::bigint[], '"
            << line("tax") << "'::bigint[], '" << line("weight_grams") << "'::bigint[], ARRAY[" << ones
-           << "]::bigint[]);\n";
+           << "]::bigint[], '{}', '{}', '{}', '{}');\n";
     files += " -f '" + (scripts / ("p8_" + std::to_string(n) + ".sql")).string() + "@1'";
   }
 

@@ -5,6 +5,7 @@
 
 #include "commerce/countries.hpp"
 #include "platform/idempotency.hpp"
+#include "services/orders/discounts.hpp"
 #include "services/orders/events.hpp"
 #include "services/orders/followers.hpp"
 #include "services/orders/offers.hpp"
@@ -56,10 +57,70 @@ static std::string in_words(const Hindrance& hindrance, const Quote& quote, cons
   return "";
 }
 
-static CartView view_of(const store::Cart& cart, const Tables& tables, const Settings& settings) {
-  const Destination destination{cart.country.value_or(settings.country),
-                                region_code(cart.country.value_or(settings.country), cart.region)};
-  const Quote priced = quote(tables, cart.currency, cart.items, destination);
+/// A sentence about why a code lowers nothing.
+static std::string in_words(Refusal reason) {
+  switch (reason) {
+    case Refusal::unknown:
+      return "there is no such code";
+    case Refusal::not_yet_valid:
+      return "is not valid yet";
+    case Refusal::expired:
+      return "is no longer valid";
+    case Refusal::used_up:
+      return "was used as often as it may be";
+    case Refusal::used_by_customer:
+      return "was used by you as often as you may";
+    case Refusal::other_currency:
+      return "does not hold in this currency";
+    case Refusal::below_minimum:
+      return "needs a larger subtotal";
+    case Refusal::not_combinable:
+      return "cannot be combined with another code of its kind";
+  }
+  return "";
+}
+static Problem discount_refused(const std::vector<RefusedDiscount>& refused) {
+  std::string sentences, list;
+  for (auto& [code, reason] : refused) {
+    sentences += (sentences.empty() ? "" : " ") + code + ": " + in_words(reason) + ".";
+    list += (list.empty() ? "" : ", ") + std::string{R"({"code": )"} + json::text(code) + R"(, "reason": ")" +
+            std::string{name(reason)} + "\"}";
+  }
+  auto problem = conflict("discount_refused", sentences);
+  problem.extension = R"({"discounts": [)" + list + "]}";
+  return problem;
+}
+
+/// The codes as they stand for the caller; those that do not exist are refused.
+struct Codes {
+  std::vector<Discount> known;
+  std::vector<RefusedDiscount> unknown;
+};
+static Task<Codes> find_codes(Call& call, std::vector<std::string> codes, std::optional<std::string> email = {}) {
+  Codes found;
+  if (codes.empty()) co_return found;
+  found.known = co_await store::find_discounts(call.db(), codes, caller_id(call), std::move(email));
+  for (auto& code : codes)
+    if (std::ranges::find(found.known, code, &Discount::code) == found.known.end())
+      found.unknown.push_back({code, Refusal::unknown});
+  co_return found;
+}
+
+static Quote priced_for(const Call& call, const store::Cart& cart, const Codes& codes) {
+  const auto country = cart.country.value_or(call.get<Settings>().country);
+  auto priced = quote(call.get<Tables>(), cart.currency, cart.items, {country, region_code(country, cart.region)},
+                      {call.now(), codes.known});
+  priced.refused.insert(priced.refused.end(), codes.unknown.begin(), codes.unknown.end());
+  return priced;
+}
+
+static std::vector<DiscountLine> view_of(const std::vector<AppliedDiscount>& discounts, const std::string& currency) {
+  std::vector<DiscountLine> lines;
+  for (auto& [code, kind, amount] : discounts) lines.push_back({code, kind, money(amount, currency)});
+  return lines;
+}
+
+static CartView view_of(const store::Cart& cart, const Quote& priced, const std::string& country) {
   CartView view;
   view.id = cart.id;
   view.currency = cart.currency;
@@ -79,7 +140,9 @@ static CartView view_of(const store::Cart& cart, const Tables& tables, const Set
       view.problems.push_back(
           {"out_of_stock",
            cart.available[i] > 0 ? "only " + std::to_string(cart.available[i]) + " are left" : "none is left",
-           line.sku});
+           line.sku,
+           {},
+           {}});
     const auto sold = std::ranges::find(priced.lines, line.sku, &Line::sku);
     if (sold == priced.lines.end()) continue;
     line.product_id = sold->product_id;
@@ -90,8 +153,14 @@ static CartView view_of(const store::Cart& cart, const Tables& tables, const Set
     line.total = money(sold->net(), cart.currency);
   }
   for (auto& hindrance : priced.hindrances)
-    view.problems.push_back({std::string{code(hindrance.obstacle)}, in_words(hindrance, priced, destination.country),
-                             hindrance.wanted ? std::optional{cart.items[*hindrance.wanted].sku} : std::nullopt});
+    view.problems.push_back({std::string{code(hindrance.obstacle)},
+                             in_words(hindrance, priced, country),
+                             hindrance.wanted ? std::optional{cart.items[*hindrance.wanted].sku} : std::nullopt,
+                             {},
+                             {}});
+  for (auto& [refused, reason] : priced.refused)
+    view.problems.push_back({"discount_refused", in_words(reason), {}, refused, reason});
+  view.discounts = view_of(priced.discounts, cart.currency);
   auto& totals = priced.totals;
   view.subtotal = money(totals.subtotal, cart.currency);
   view.discount_total = money(totals.discount, cart.currency);
@@ -107,7 +176,8 @@ static CartView view_of(const store::Cart& cart, const Tables& tables, const Set
 static Task<Result<CartView>> show_cart(Call& call, CartId id) {
   const auto cart = co_await store::find_cart(call.db(), id, caller_id(call));
   if (!cart) co_return refuse(not_found("cart", id.text()));
-  auto view = view_of(*cart, call.get<Tables>(), call.get<Settings>());
+  const auto priced = priced_for(call, *cart, co_await find_codes(call, cart->codes));
+  auto view = view_of(*cart, priced, cart->country.value_or(call.get<Settings>().country));
   call.answer_header("ETag", '"' + std::to_string(cart->version) + "-" +
                                  std::to_string(std::hash<std::string>{}(json::text(view))) + '"');
   co_return view;
@@ -178,6 +248,30 @@ Task<Result<CartView>> put_destination(Call& call, CartId id, CartDestination re
   const auto version = wanted_version(call);
   if (!version) co_return refuse(version.error());
   const auto change = co_await store::put_destination(call.db(), id, caller_id(call), *version, request, call.now());
+  co_return co_await after(call, id, change, "");
+}
+
+Task<Result<CartView>> put_discount(Call& call, CartId id, std::string code) {
+  const auto version = wanted_version(call);
+  if (!version) co_return refuse(version.error());
+  code = code_of(code);
+  auto cart = co_await store::find_cart(call.db(), id, caller_id(call));
+  if (!cart) co_return refuse(not_found("cart", id.text()));
+  if (std::ranges::find(cart->codes, code) == cart->codes.end()) {
+    cart->codes.push_back(code);
+    auto refused = priced_for(call, *cart, co_await find_codes(call, cart->codes)).refused;
+    std::erase_if(refused, [&](auto& each) { return each.code != code; });
+    if (!refused.empty()) co_return refuse(discount_refused(refused));
+  }
+  const auto change = co_await store::put_discount(call.db(), id, caller_id(call), *version, code, call.now());
+  co_return co_await after(call, id, change, "");
+}
+
+Task<Result<CartView>> delete_discount(Call& call, CartId id, std::string code) {
+  const auto version = wanted_version(call);
+  if (!version) co_return refuse(version.error());
+  const auto change =
+      co_await store::delete_discount(call.db(), id, caller_id(call), *version, code_of(code), call.now());
   co_return co_await after(call, id, change, "");
 }
 
@@ -340,6 +434,9 @@ static OrderView view_of(const store::Order& order, const std::vector<Line>& lin
     view.lines.push_back({line.line, line.sku, line.product_id, line.title, line.quantity,
                           money(line.unit_price, currency), money(line.discount, currency), money(line.tax, currency),
                           money(line.net(), currency), line.weight_grams});
+  if (order.discounts)
+    view.discounts =
+        view_of(json::parse<std::vector<AppliedDiscount>>(order.discounts->text, json::event).value(), currency);
   view.subtotal = money(order.totals.subtotal, currency);
   view.discount_total = money(order.totals.discount, currency);
   view.shipping_total = money(order.totals.shipping, currency);
@@ -384,14 +481,17 @@ struct Basket {
   std::vector<Wanted> wanted;
   std::string currency;
   std::optional<std::int64_t> cart_version;
+  Codes codes;
 };
 static Task<Result<Basket>> basket_of(Call& call, const PlaceOrder& request) {
   Basket basket;
+  std::vector<std::string> codes;
   if (request.cart_id) {
     auto cart = co_await store::find_cart(call.db(), *request.cart_id, caller_id(call));
     if (!cart) co_return refuse(not_found("cart", request.cart_id->text()));
     if (cart->items.empty()) co_return refuse(invalid("/cart_id", "this cart is empty"));
-    basket = {std::move(cart->items), cart->currency, cart->version};
+    basket = {std::move(cart->items), cart->currency, cart->version, {}};
+    codes = std::move(cart->codes);
     if (request.currency && request.currency->code != basket.currency)
       co_return refuse(invalid("/currency", "the cart is in " + basket.currency));
   } else {
@@ -404,6 +504,10 @@ static Task<Result<Basket>> basket_of(Call& call, const PlaceOrder& request) {
   }
   if (request.expected_total && request.expected_total->currency != basket.currency)
     co_return refuse(invalid("/expected_total/currency", "must be the order's currency, " + basket.currency));
+  if (request.discount_codes)
+    for (auto& text : *request.discount_codes)
+      if (const auto code = code_of(text.value); std::ranges::find(codes, code) == codes.end()) codes.push_back(code);
+  basket.codes = co_await find_codes(call, std::move(codes), request.email.value);
   co_return basket;
 }
 
@@ -435,7 +539,7 @@ static Problem price_changed(const Quote& priced) {
 
 static Problem out_of_stock(const store::Placed& answer) {
   auto problem = conflict("out_of_stock", "There is not enough left of what you ordered.");
-  problem.extension = R"({"items": )" + answer.shortages.value_or(json::Raw{"[]"}).text + "}";
+  problem.extension = R"({"items": )" + answer.obstacles.value_or(json::Raw{"[]"}).text + "}";
   return problem;
 }
 
@@ -470,6 +574,7 @@ static Task<store::Draft> draft_of(Call& call, const PlaceOrder& request, const 
   order.guest = call.caller().guest();
   order.currency = priced.currency;
   order.totals = priced.totals;
+  if (!priced.discounts.empty()) order.discounts = json::Raw{json::text(priced.discounts)};
   order.email = request.email;
   order.locale = request.locale ? request.locale->value : call.get<Settings>().locale;
   order.placed_at = order.updated_at = call.now();
@@ -488,6 +593,9 @@ static Task<store::Draft> draft_of(Call& call, const PlaceOrder& request, const 
   draft.lines = priced.lines;
   for (auto& wanted : basket.wanted) draft.offer_versions.push_back(wanted.offer->version);
   draft.totals = order.totals;
+  draft.discounts = priced.discounts;
+  for (auto& applied : priced.discounts)
+    draft.discount_versions.push_back(std::ranges::find(basket.codes.known, applied.code, &Discount::code)->version);
   draft.email = order.email;
   draft.locale = order.locale;
   draft.shipping_address = json::text(request.shipping_address);
@@ -506,6 +614,7 @@ static Task<store::Draft> draft_of(Call& call, const PlaceOrder& request, const 
   event.currency = order.currency;
   event.totals = order.totals;
   event.lines = priced.lines;
+  event.discounts = order.discounts;
   event.placed_at = order.placed_at;
   event.email = order.email;
   event.locale = order.locale;
@@ -537,7 +646,10 @@ static Task<Result<http::Response>> try_to_place(Call& call, const PlaceOrder& r
   for (bool again = false;; again = true) {
     auto basket = co_await basket_of(call, request);
     if (!basket) co_return refuse(basket.error());
-    const Quote priced = quote(call.get<Tables>(), basket->currency, basket->wanted, destination);
+    Quote priced =
+        quote(call.get<Tables>(), basket->currency, basket->wanted, destination, {call.now(), basket->codes.known});
+    priced.refused.insert(priced.refused.end(), basket->codes.unknown.begin(), basket->codes.unknown.end());
+    if (!priced.refused.empty()) co_return refuse(discount_refused(priced.refused));
     if (!priced.hindrances.empty()) co_return refuse(problem_of(priced, *basket, request));
     if (request.expected_total && request.expected_total->amount != priced.totals.total)
       co_return refuse(price_changed(priced));
@@ -566,8 +678,12 @@ static Task<Result<http::Response>> try_to_place(Call& call, const PlaceOrder& r
       }
       case store::Outcome::out_of_stock:
         co_return refuse(out_of_stock(answer));
+      case store::Outcome::discount_spent:
+        co_return refuse(discount_refused(
+            json::parse<std::vector<RefusedDiscount>>(answer.obstacles.value().text, json::event).value()));
       case store::Outcome::offer_changed:
       case store::Outcome::cart_changed:
+      case store::Outcome::discount_changed:
       case store::Outcome::again:
         break;
     }
@@ -706,6 +822,7 @@ Task<Result<Audit>> audit(Call& call, Query<AuditQuery> query) {
   audit.skus = sum.skus;
   audit.pieces = sum.pieces;
   audit.stock_faults = co_await store::stock_faults(call.db());
+  audit.discount_faults = co_await store::discount_faults(call.db());
   co_return audit;
 }
 

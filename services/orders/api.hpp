@@ -33,11 +33,21 @@ void check(const CartDestination& destination, const json::Node& in);
 
 /// Why a cart cannot be ordered as it stands.
 struct CartProblem {
-  std::string code;  // an Obstacle's name, or out_of_stock
+  std::string code;  // an Obstacle's name, out_of_stock or discount_refused
   std::string detail;
   std::optional<std::string> sku;
+  std::optional<std::string> discount_code;
+  std::optional<Refusal> reason;  // of a discount code
 };
-BOOST_DESCRIBE_STRUCT(CartProblem, (), (code, detail, sku))
+BOOST_DESCRIBE_STRUCT(CartProblem, (), (code, detail, sku, discount_code, reason))
+
+/// A code that lowers what it costs; free shipping: by what the parcel would have cost, outside of discount_total.
+struct DiscountLine {
+  std::string code;
+  DiscountKind kind{};
+  Money amount;
+};
+BOOST_DESCRIBE_STRUCT(DiscountLine, (), (code, kind, amount))
 
 struct CartLine {
   std::string sku;
@@ -54,6 +64,7 @@ struct CartView {
   CartId id;
   std::string currency;
   std::vector<CartLine> lines;
+  std::vector<DiscountLine> discounts;
   std::optional<CartDestination> destination;
   bool estimated = true;  // until a destination is known, for the shop's own country
   Money subtotal, discount_total, shipping_total, tax_total;
@@ -63,14 +74,57 @@ struct CartView {
   Time updated_at{};
 };
 BOOST_DESCRIBE_STRUCT(CartView, (),
-                      (id, currency, lines, destination, estimated, subtotal, discount_total, shipping_total, tax_total,
-                       tax_included, total, problems, updated_at))
+                      (id, currency, lines, discounts, destination, estimated, subtotal, discount_total, shipping_total,
+                       tax_total, tax_included, total, problems, updated_at))
 
 Task<Result<Answer<CartView>>> open_cart(Call& call, NewCart request);
 Task<Result<CartView>> get_cart(Call& call, CartId id);
 Task<Result<CartView>> put_item(Call& call, CartId id, std::string sku, CartItem request);
 Task<Result<CartView>> delete_item(Call& call, CartId id, std::string sku);
 Task<Result<CartView>> put_destination(Call& call, CartId id, CartDestination request);
+Task<Result<CartView>> put_discount(Call& call, CartId id, std::string code);
+Task<Result<CartView>> delete_discount(Call& call, CartId id, std::string code);
+
+// Discount codes, for staff.
+
+using Limit = Between<0, 1'000'000'000>;
+/// What a code is besides its name; in PATCH, what is left out stays as it is.
+struct ChangeDiscount {
+  std::optional<Text<8, 1>> percent;                           // of a percent code: "12.5"
+  std::optional<List<Money, 150>> amounts;                     // of a fixed code, one a currency
+  std::optional<List<Money, 150>> minimum_subtotals;           // one a currency; none: any subtotal
+  std::optional<Time> valid_from, valid_until;                 // from, and until before
+  std::optional<Limit> usage_limit, usage_limit_per_customer;  // absent: none
+};
+BOOST_DESCRIBE_STRUCT(ChangeDiscount, (),
+                      (percent, amounts, minimum_subtotals, valid_from, valid_until, usage_limit,
+                       usage_limit_per_customer))
+void check(const ChangeDiscount& request, const json::Node& in);
+struct NewDiscount {
+  Text<40, 1> code;
+  DiscountKind kind{};
+  std::optional<Text<8, 1>> percent;
+  std::optional<List<Money, 150>> amounts, minimum_subtotals;
+  std::optional<Time> valid_from, valid_until;
+  std::optional<Limit> usage_limit, usage_limit_per_customer;
+};
+BOOST_DESCRIBE_STRUCT(NewDiscount, (),
+                      (code, kind, percent, amounts, minimum_subtotals, valid_from, valid_until, usage_limit,
+                       usage_limit_per_customer))
+void check(const NewDiscount& request, const json::Node& in);
+struct DiscountView {
+  std::string code;
+  DiscountKind kind{};
+  std::optional<std::string> percent;
+  std::vector<Money> amounts, minimum_subtotals;
+  std::optional<Time> valid_from, valid_until;
+  std::optional<std::int64_t> usage_limit, usage_limit_per_customer;
+  std::int64_t used = 0;  // by orders that were not cancelled
+  Time created_at{}, updated_at{};
+};
+BOOST_DESCRIBE_STRUCT(DiscountView, (),
+                      (code, kind, percent, amounts, minimum_subtotals, valid_from, valid_until, usage_limit,
+                       usage_limit_per_customer, used, created_at, updated_at))
 
 // Stock, for staff.
 
@@ -110,6 +164,12 @@ struct Paging {
 };
 BOOST_DESCRIBE_STRUCT(Paging, (), (limit, cursor))
 
+Task<Result<http::Response>> create_discount(Call& call, NewDiscount request);
+Task<Result<Page<DiscountView>>> list_discounts(Call& call, Query<Paging> query);
+Task<Result<DiscountView>> get_discount(Call& call, std::string code);
+Task<Result<DiscountView>> change_discount(Call& call, std::string code, ChangeDiscount request);
+Task<Result<NoContent>> remove_discount(Call& call, std::string code);
+
 Task<Result<StockView>> get_stock(Call& call, std::string sku);
 Task<Result<StockView>> put_stock(Call& call, std::string sku, Count request);
 Task<Result<http::Response>> adjust_stock(Call& call, std::string sku, Adjustment request);
@@ -133,11 +193,12 @@ struct PlaceOrder {
   std::optional<Address> billing_address;
   std::optional<Text<255, 4>> payment_method;
   std::optional<Text<2048, 1>> return_url;
+  std::optional<List<Text<40, 1>, 10>> discount_codes;  // besides the cart's
   std::optional<Money> expected_total;
 };
 BOOST_DESCRIBE_STRUCT(PlaceOrder, (),
                       (cart_id, items, currency, locale, email, shipping_address, billing_address, payment_method,
-                       return_url, expected_total))
+                       return_url, discount_codes, expected_total))
 void check(const PlaceOrder& order, const json::Node& in);
 
 struct OrderLine {
@@ -182,6 +243,7 @@ struct OrderView {
   bool guest = false;
   std::string currency;
   std::vector<OrderLine> lines;
+  std::vector<DiscountLine> discounts;
   Money subtotal, discount_total, shipping_total, tax_total;
   bool tax_included = false;
   Money total;
@@ -194,9 +256,9 @@ struct OrderView {
   Time placed_at{}, updated_at{};
 };
 BOOST_DESCRIBE_STRUCT(OrderView, (),
-                      (id, number, status, reason, customer_id, guest, currency, lines, subtotal, discount_total,
-                       shipping_total, tax_total, tax_included, total, email, locale, shipping_address, billing_address,
-                       payment, shipments, timeline, placed_at, updated_at))
+                      (id, number, status, reason, customer_id, guest, currency, lines, discounts, subtotal,
+                       discount_total, shipping_total, tax_total, tax_included, total, email, locale, shipping_address,
+                       billing_address, payment, shipments, timeline, placed_at, updated_at))
 
 struct OrderQuery {
   Between<1, 100> limit{20};
@@ -240,6 +302,12 @@ struct StockFault {
   std::int64_t on_hand = 0, journal_on_hand = 0, held = 0, journal_held = 0, open_lines = 0;
 };
 BOOST_DESCRIBE_STRUCT(StockFault, (), (sku, on_hand, journal_on_hand, held, journal_held, open_lines))
+/// A code whose count is not the number of its uses.
+struct DiscountFault {
+  std::string code;
+  std::int64_t used = 0, uses = 0;
+};
+BOOST_DESCRIBE_STRUCT(DiscountFault, (), (code, used, uses))
 struct Audit {
   std::vector<AuditedOrder> data;
   json::Nullable<OrderId> next_after;
@@ -247,8 +315,9 @@ struct Audit {
   std::map<std::string, std::int64_t> orders;  // by status
   std::int64_t skus = 0, pieces = 0;
   std::vector<StockFault> stock_faults;
+  std::vector<DiscountFault> discount_faults;
 };
-BOOST_DESCRIBE_STRUCT(Audit, (), (data, next_after, orders, skus, pieces, stock_faults))
+BOOST_DESCRIBE_STRUCT(Audit, (), (data, next_after, orders, skus, pieces, stock_faults, discount_faults))
 Task<Result<Audit>> audit(Call& call, Query<AuditQuery> query);
 
 }  // namespace acme::orders

@@ -1,7 +1,9 @@
 #include "services/orders/domain.hpp"
 
 #include <algorithm>
+#include <numeric>
 #include <stdexcept>
+#include <utility>
 
 #include "commerce/money.hpp"
 
@@ -79,13 +81,54 @@ static std::int64_t tax_of(std::int64_t amount, std::int64_t rate, bool included
   return scale(amount, rate, (included ? whole + rate : whole) * step) * step;
 }
 
+std::optional<Refusal> refusal(const Discount& discount, const std::string& currency, std::int64_t subtotal, Time now) {
+  using enum Refusal;
+  const auto in_currency = [&](auto& amounts) { return amounts.contains(currency); };
+  if (discount.valid_from && now < *discount.valid_from) return not_yet_valid;
+  if (discount.valid_until && now >= *discount.valid_until) return expired;
+  if (discount.usage_limit && discount.used >= *discount.usage_limit) return used_up;
+  if (discount.limit_per_customer && discount.used_by_customer >= *discount.limit_per_customer) return used_by_customer;
+  if (discount.kind == DiscountKind::fixed && !in_currency(discount.amounts)) return other_currency;
+  if (discount.minimums.empty()) return {};
+  if (!in_currency(discount.minimums)) return other_currency;
+  return subtotal < discount.minimums.at(currency) ? std::optional{below_minimum} : std::nullopt;
+}
+
+/// Takes the amount, or as much as is there, from the lines. Returns how much.
+static std::int64_t take_off(std::vector<Line>& lines, std::int64_t amount, std::int64_t step) {
+  std::vector<std::int64_t> steps;  // of each line, that can be taken
+  for (auto& line : lines) steps.push_back(line.net() / step);
+  const auto all = std::accumulate(steps.begin(), steps.end(), std::int64_t{0});
+  const auto taken = std::min(amount / step, all);
+  const auto parts = allocate(taken, steps);
+  for (std::size_t i = 0; i < parts.size(); ++i) lines[i].discount += parts[i] * step;
+  return taken * step;
+}
+
+/// The codes that apply, in the order of their kinds; the others are refused.
+static std::vector<Discount> applicable(const Terms& terms, Quote& out) {
+  std::vector<Discount> good;
+  for (auto& discount : terms.discounts) {
+    auto why = refusal(discount, out.currency, out.totals.subtotal, terms.now);
+    if (!why && std::ranges::find(good, discount.kind, &Discount::kind) != good.end()) why = Refusal::not_combinable;
+    if (why)
+      out.refused.push_back({discount.code, *why});
+    else
+      good.push_back(discount);
+  }
+  std::ranges::sort(good, {}, &Discount::kind);
+  return good;
+}
+
 Quote quote(const Tables& tables, const std::string& currency, const std::vector<Wanted>& wanted,
-            const Destination& destination) {
-  Quote out{currency, {}, {}, {}};
+            const Destination& destination, const Terms& terms) {
+  Quote out{currency, {}, {}, {}, {}, {}};
+  auto& totals = out.totals;
   const auto tax = tables.tax(destination.country, destination.region);
   const auto step = smallest_step(currency);
   std::int64_t grams = 0;
   bool ships = false, overflow = false;
+  std::vector<std::int64_t> rates;  // of each line
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     auto& [sku, quantity, offer] = wanted[i];
     if (!offer) {
@@ -113,26 +156,44 @@ Quote quote(const Tables& tables, const std::string& currency, const std::vector
       overflow = true;
       continue;
     }
-    line.tax = tax_of(line.net(), tax.rate(offer->tax_class), tax.included, step);
-    out.totals.subtotal += amount;
-    out.totals.tax += line.tax;
+    totals.subtotal += amount;
     if (offer->requires_shipping) ships = true, grams += weight;
+    rates.push_back(tax.rate(offer->tax_class));
     out.lines.push_back(std::move(line));
   }
   if (ships) {
     if (auto* rule = tables.shipping(destination.country, currency, grams)) {
       const auto free = rule->free_from.find(currency);
-      if (free == rule->free_from.end() || out.totals.subtotal < free->second)
-        out.totals.shipping = rule->prices.at(currency);
-      const auto own = tax.rates.find("shipping");
-      const auto rate = own == tax.rates.end() ? tax.rate("standard") : own->second;
-      out.totals.tax += tax_of(out.totals.shipping, rate, tax.included, step);
+      if (free == rule->free_from.end() || totals.subtotal < free->second) totals.shipping = rule->prices.at(currency);
     } else {
       out.hindrances.push_back(
           {tables.ships_to(destination.country, currency) ? Obstacle::too_heavy : Obstacle::not_shipped_there, {}});
     }
   }
-  auto& totals = out.totals;
+  for (auto& discount : applicable(terms, out)) {
+    std::int64_t amount = 0;
+    switch (discount.kind) {
+      case DiscountKind::percent:
+        amount = take_off(out.lines, scale(totals.subtotal, discount.rate, whole * step) * step, step);
+        break;
+      case DiscountKind::fixed:
+        amount = take_off(out.lines, discount.amounts.at(currency), step);
+        break;
+      case DiscountKind::free_shipping:
+        amount = std::exchange(totals.shipping, 0);
+        break;
+    }
+    out.discounts.push_back({discount.code, discount.kind, amount});
+  }
+  for (std::size_t i = 0; i < out.lines.size(); ++i) {
+    auto& line = out.lines[i];
+    line.tax = tax_of(line.net(), rates[i], tax.included, step);
+    totals.tax += line.tax;
+    totals.discount += line.discount;
+  }
+  const auto own = tax.rates.find("shipping");
+  totals.tax +=
+      tax_of(totals.shipping, own == tax.rates.end() ? tax.rate("standard") : own->second, tax.included, step);
   totals.tax_included = tax.included;
   totals.total = totals.subtotal - totals.discount + totals.shipping + (totals.tax_included ? 0 : totals.tax);
   if (overflow || totals.total > largest_total) out.hindrances.push_back({Obstacle::too_much, {}});

@@ -9,6 +9,7 @@
 
 #include "commerce/ids.hpp"
 #include "platform/describe.hpp"
+#include "platform/time.hpp"
 
 namespace acme::orders {
 
@@ -79,6 +80,38 @@ struct Destination {
   std::string country, region;
 };
 
+// Discounts: codes that lower what an order costs.
+
+BOOST_DEFINE_ENUM_CLASS(DiscountKind, percent, fixed, free_shipping)
+/// A code as it stands. `version` names what a price is made from: placing an order asserts it.
+struct Discount {
+  std::string code;
+  std::int64_t version = 0;
+  DiscountKind kind{};
+  std::int64_t rate = 0;                         // percent: in millionths
+  std::map<std::string, std::int64_t> amounts;   // fixed: currency → minor units
+  std::map<std::string, std::int64_t> minimums;  // currency → subtotal from which it applies; empty: any
+  std::optional<Time> valid_from, valid_until;   // from, and until before
+  std::optional<std::int64_t> usage_limit, limit_per_customer;
+  std::int64_t used = 0, used_by_customer = 0;
+};
+/// Why a code lowers nothing.
+BOOST_DEFINE_ENUM_CLASS(Refusal, unknown, not_yet_valid, expired, used_up, used_by_customer, other_currency,
+                        below_minimum, not_combinable)
+std::optional<Refusal> refusal(const Discount& discount, const std::string& currency, std::int64_t subtotal, Time now);
+/// What a code came to: for free shipping, what the parcel would have cost.
+struct AppliedDiscount {
+  std::string code;
+  DiscountKind kind{};
+  std::int64_t amount = 0;
+};
+BOOST_DESCRIBE_STRUCT(AppliedDiscount, (), (code, kind, amount))
+struct RefusedDiscount {
+  std::string code;
+  Refusal reason{};
+};
+BOOST_DESCRIBE_STRUCT(RefusedDiscount, (), (code, reason))
+
 struct Line {
   int line = 0;  // from 1
   std::string sku;
@@ -110,13 +143,22 @@ struct Quote {
   std::string currency;
   std::vector<Line> lines;  // of what can be sold
   Totals totals;
-  std::vector<Hindrance> hindrances;  // none: this is what the order costs
+  std::vector<AppliedDiscount> discounts;
+  std::vector<RefusedDiscount> refused;  // codes that lower nothing, and why
+  std::vector<Hindrance> hindrances;     // none: this is what the order costs
+};
+
+/// What an order's price depends on besides the goods and where they go.
+struct Terms {
+  Time now{};
+  std::vector<Discount> discounts;  // one of each kind combine: percent first, then fixed from what is left
 };
 
 /// The price of what is wanted. Wanted SKUs are distinct; quantities positive. Every amount can be charged: it is a
-/// multiple of the smallest step of its currency, if the offers' and the tables' prices are.
+/// multiple of the smallest step of its currency, if the offers' and the tables' prices are. A discount is shared by
+/// the lines in proportion to what they cost, to the last step.
 Quote quote(const Tables& tables, const std::string& currency, const std::vector<Wanted>& wanted,
-            const Destination& destination);
+            const Destination& destination, const Terms& terms = {});
 
 /// The smallest difference between two amounts that can be charged: 1, or 10 and 100 where Stripe takes no last digits.
 std::int64_t smallest_step(const std::string& currency);

@@ -14,6 +14,7 @@ void announce(pg::Transaction& tx, const store::Order& order, std::vector<Line> 
   event.currency = order.currency;
   event.totals = order.totals;
   event.lines = std::move(lines);
+  event.discounts = order.discounts;
   event.placed_at = order.placed_at;
   if (!cancelled) {
     event.email = order.email;

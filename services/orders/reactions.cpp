@@ -67,6 +67,7 @@ static Task<> settle(Reaction& on, store::Order order, std::vector<Line> lines, 
   order.status = next(before, {order.paid, order.payment_over, order.parcels});
   if (order.status != before && order.status == Status::cancelled) {
     order.reason = reason.value_or("payment_failed");
+    if (order.discounts) store::give_back_discounts(tx, order.id);
     store::release_stock(tx, order.id);
   }
   store::save(tx, order, on.now());

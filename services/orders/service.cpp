@@ -33,11 +33,19 @@ Service service(const Settings& settings, QuoteKey quotes) {
   orders.put("/v1/carts/{cart}/items/{sku}", put_item);
   orders.del("/v1/carts/{cart}/items/{sku}", delete_item);
   orders.put("/v1/carts/{cart}/destination", put_destination);
+  orders.put("/v1/carts/{cart}/discounts/{code}", put_discount);
+  orders.del("/v1/carts/{cart}/discounts/{code}", delete_discount);
 
   orders.post("/v1/orders", place_order).requires_key().answers<OrderView>();
   orders.get("/v1/orders", list_orders);
   orders.get("/v1/orders/{order}", get_order);
   orders.get("/v1/orders/{order}/events", follow_order);
+
+  orders.post("/v1/discounts", create_discount).needs("discounts:write").idempotent().answers<DiscountView>();
+  orders.get("/v1/discounts", list_discounts).needs("discounts:write");
+  orders.get("/v1/discounts/{code}", get_discount).needs("discounts:write");
+  orders.patch("/v1/discounts/{code}", change_discount).needs("discounts:write");
+  orders.del("/v1/discounts/{code}", remove_discount).needs("discounts:write");
 
   orders.get("/v1/inventory/{sku}", get_stock).needs("inventory:write");
   orders.put("/v1/inventory/{sku}", put_stock).needs("inventory:write");

@@ -112,16 +112,18 @@ struct CartRow {
   std::optional<std::int64_t> weight_grams;
   std::optional<bool> requires_shipping;
   std::optional<json::Raw> prices;
+  Texts codes;
 };
 BOOST_DESCRIBE_STRUCT(CartRow, (),
                       (id, version, currency, country, region, postal_code, updated_at, sku, quantity, available,
-                       product_id, offer_version, title, tax_class, weight_grams, requires_shipping, prices))
+                       product_id, offer_version, title, tax_class, weight_grams, requires_shipping, prices, codes))
 
 static const pg::Statement<CartRow(CartId, UserId)> find_cart_sql{"orders.find_cart", R"sql(
   SELECT cart.id, cart.version, cart.currency, cart.country, cart.region, cart.postal_code, cart.updated_at,
          item.sku, item.quantity, stock.on_hand - stock.held AS available,
          offer.product_id, offer.version AS offer_version, offer.title, offer.tax_class, offer.weight_grams,
-         offer.requires_shipping, offer.prices
+         offer.requires_shipping, offer.prices,
+         ARRAY(SELECT code FROM cart_discounts WHERE cart_id = cart.id ORDER BY added_at, code) AS codes
     FROM carts AS cart
          LEFT JOIN cart_items AS item ON item.cart_id = cart.id
          LEFT JOIN LATERAL (SELECT * FROM offers WHERE sku = item.sku ORDER BY version DESC LIMIT 1) AS offer ON true
@@ -134,9 +136,9 @@ Task<std::optional<Cart>> find_cart(pg::Session& db, CartId id, UserId owner) {
   const auto rows = co_await db.all(find_cart_sql, id, owner);
   if (rows.empty()) co_return std::nullopt;
   auto& first = rows.front();
-  Cart cart{
-      first.id, first.version, first.currency, first.country, first.region, first.postal_code, first.updated_at, {},
-      {}};
+  Cart cart{first.id,     first.version,     first.currency,   first.country,
+            first.region, first.postal_code, first.updated_at, {},
+            {},           first.codes};
   for (auto& row : rows) {
     if (!row.sku) continue;  // an empty cart
     std::shared_ptr<const Offer> offer;
@@ -216,6 +218,44 @@ Task<CartChange> put_destination(pg::Session& db, CartId id, UserId owner, std::
       .value();
 }
 
+static const pg::Statement<CartChange(CartId, UserId, std::optional<std::int64_t>, std::string, Time)> put_discount_sql{
+    "orders.put_discount", R"sql(
+  WITH cart AS (
+    UPDATE carts SET version = version + 1, updated_at = $5
+     WHERE id = $1 AND owner = $2 AND ($3::bigint IS NULL OR version = $3)
+    RETURNING id
+  ), code AS (
+    INSERT INTO cart_discounts (cart_id, code, added_at) SELECT cart.id, $4, $5 FROM cart ON CONFLICT DO NOTHING
+  )
+  SELECT CASE WHEN EXISTS (SELECT FROM cart) THEN 'changed'
+              WHEN NOT EXISTS (SELECT FROM carts WHERE id = $1 AND owner = $2) THEN 'no_cart'
+              ELSE 'stale' END AS change
+)sql"};
+
+Task<CartChange> put_discount(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
+                              std::string code, Time now) {
+  co_return (co_await db.one(put_discount_sql, id, owner, version, std::move(code), now)).value();
+}
+
+static const pg::Statement<CartChange(CartId, UserId, std::optional<std::int64_t>, std::string, Time)>
+    delete_discount_sql{"orders.delete_discount", R"sql(
+  WITH cart AS (
+    UPDATE carts SET version = version + 1, updated_at = $5
+     WHERE id = $1 AND owner = $2 AND ($3::bigint IS NULL OR version = $3)
+    RETURNING id
+  ), code AS (
+    DELETE FROM cart_discounts USING cart WHERE cart_id = cart.id AND code = $4
+  )
+  SELECT CASE WHEN EXISTS (SELECT FROM cart) THEN 'changed'
+              WHEN NOT EXISTS (SELECT FROM carts WHERE id = $1 AND owner = $2) THEN 'no_cart'
+              ELSE 'stale' END AS change
+)sql"};
+
+Task<CartChange> delete_discount(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
+                                 std::string code, Time now) {
+  co_return (co_await db.one(delete_discount_sql, id, owner, version, std::move(code), now)).value();
+}
+
 static const pg::Statement<void(Time)> delete_old_carts_sql{"orders.delete_old_carts", R"sql(
   DELETE FROM carts WHERE id IN (SELECT id FROM carts WHERE updated_at < $1 LIMIT 1000)
 )sql"};
@@ -237,12 +277,21 @@ static const pg::Statement<void(UserId, UserId, Time)> merge_carts_sql{"orders.m
       FROM target, carts AS source JOIN cart_items AS item ON item.cart_id = source.id
      WHERE source.owner = $1
     ON CONFLICT (cart_id, sku) DO UPDATE SET quantity = least(had.quantity + excluded.quantity, 999)
+  ), code AS (
+    INSERT INTO cart_discounts (cart_id, code, added_at)
+    SELECT target.id, said.code, said.added_at
+      FROM target, carts AS source JOIN cart_discounts AS said ON said.cart_id = source.id
+     WHERE source.owner = $1
+    ON CONFLICT DO NOTHING
   )
   DELETE FROM carts WHERE owner = $1 AND EXISTS (SELECT FROM target)
 )sql"};
 static const pg::Statement<void(UserId, UserId, Time)> adopt_cart_sql{"orders.adopt_cart", R"sql(
   UPDATE carts SET owner = $2, version = version + 1, updated_at = $3
    WHERE owner = $1 AND NOT EXISTS (SELECT FROM carts WHERE owner = $2)
+)sql"};
+static const pg::Statement<void(UserId, UserId)> adopt_uses_sql{"orders.adopt_uses", R"sql(
+  UPDATE discount_uses SET customer_id = $2 WHERE customer_id = $1
 )sql"};
 static const pg::Statement<OrderId(UserId, UserId, Time)> adopt_orders_sql{"orders.adopt_orders", R"sql(
   WITH theirs AS (
@@ -257,7 +306,126 @@ Task<std::vector<OrderId>> merge(pg::Transaction& tx, UserId guest, UserId user,
   tx.later(lock_carts_sql, guest, user);
   tx.later(merge_carts_sql, guest, user, now);
   tx.later(adopt_cart_sql, guest, user, now);
+  tx.later(adopt_uses_sql, guest, user);
   return tx.all(adopt_orders_sql, guest, user, now);
+}
+
+// Discount codes.
+
+struct DiscountRow {
+  std::string code;
+  std::int64_t version = 0;
+  DiscountKind kind{};
+  std::int64_t rate = 0;
+  json::Raw amounts, minimums;
+  std::optional<Time> valid_from, valid_until;
+  std::optional<std::int64_t> usage_limit, limit_per_customer;
+  std::int64_t used = 0, used_by_customer = 0;
+  Time created_at{}, updated_at{};
+};
+BOOST_DESCRIBE_STRUCT(DiscountRow, (),
+                      (code, version, kind, rate, amounts, minimums, valid_from, valid_until, usage_limit,
+                       limit_per_customer, used, used_by_customer, created_at, updated_at))
+
+static StoredDiscount stored(const DiscountRow& row) {
+  return {{row.code, row.version, row.kind, row.rate, prices_of(row.amounts), prices_of(row.minimums), row.valid_from,
+           row.valid_until, row.usage_limit, row.limit_per_customer, row.used, row.used_by_customer},
+          row.created_at,
+          row.updated_at};
+}
+
+#define DISCOUNT_COLUMNS                                                                 \
+  "code, version, kind, rate, amounts, minimums, valid_from, valid_until, usage_limit, " \
+  "limit_per_customer, used, "
+
+static const pg::Statement<DiscountRow(Texts, UserId, std::optional<std::string>)> find_discounts_sql{
+    "orders.find_discounts", "SELECT " DISCOUNT_COLUMNS R"sql(
+         CASE WHEN limit_per_customer IS NULL THEN 0
+              ELSE (SELECT count(*) FROM discount_uses
+                     WHERE discount_id = discounts.id AND NOT given_back
+                       AND (customer_id = $2 OR email_hash = hash_of_email($3))) END AS used_by_customer,
+         created_at, updated_at
+    FROM discounts WHERE code = ANY ($1) ORDER BY array_position($1, code)
+)sql"};
+
+Task<std::vector<Discount>> find_discounts(pg::Session& db, Texts codes, UserId customer,
+                                           std::optional<std::string> email) {
+  std::vector<Discount> discounts;
+  for (auto& row : co_await db.all(find_discounts_sql, std::move(codes), customer, std::move(email)))
+    discounts.push_back(stored(row).discount);
+  co_return discounts;
+}
+
+static const pg::Statement<DiscountRow(std::string, std::int64_t)> discounts_after_sql{
+    "orders.discounts_after", "SELECT " DISCOUNT_COLUMNS R"sql(0::bigint AS used_by_customer, created_at, updated_at
+    FROM discounts WHERE code > $1 ORDER BY code LIMIT $2
+)sql"};
+
+Task<std::vector<StoredDiscount>> discounts_after(pg::Session& db, std::string after, std::int64_t limit) {
+  std::vector<StoredDiscount> discounts;
+  for (auto& row : co_await db.all(discounts_after_sql, std::move(after), limit)) discounts.push_back(stored(row));
+  co_return discounts;
+}
+
+static const pg::Statement<DiscountRow(std::string)> find_discount_sql{
+    "orders.find_discount", "SELECT " DISCOUNT_COLUMNS R"sql(0::bigint AS used_by_customer, created_at, updated_at
+    FROM discounts WHERE code = $1
+)sql"};
+static const pg::Statement<DiscountRow(std::string)> lock_discount_sql{
+    "orders.lock_discount", "SELECT " DISCOUNT_COLUMNS R"sql(0::bigint AS used_by_customer, created_at, updated_at
+    FROM discounts WHERE code = $1 FOR NO KEY UPDATE
+)sql"};
+
+Task<std::optional<StoredDiscount>> find_discount(pg::Session& db, std::string code) {
+  co_return (co_await db.one(find_discount_sql, std::move(code))).transform(stored);
+}
+Task<std::optional<StoredDiscount>> lock_discount(pg::Transaction& tx, std::string code) {
+  co_return (co_await tx.one(lock_discount_sql, std::move(code))).transform(stored);
+}
+
+using MaybeTime = std::optional<Time>;
+using MaybeNumber = std::optional<std::int64_t>;
+
+static const pg::Statement<std::int64_t(std::string, DiscountKind, std::int64_t, json::Raw, json::Raw, MaybeTime,
+                                        MaybeTime, MaybeNumber, MaybeNumber, Time)>
+    add_discount_sql{"orders.add_discount", R"sql(
+  INSERT INTO discounts (code, kind, rate, amounts, minimums, valid_from, valid_until, usage_limit, limit_per_customer,
+                         created_at, updated_at)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
+  ON CONFLICT (code) DO NOTHING
+  RETURNING version
+)sql"};
+
+Task<std::optional<std::int64_t>> add_discount(pg::Transaction& tx, StoredDiscount added) {
+  auto& [discount, created_at, updated_at] = added;
+  return tx.one(add_discount_sql, discount.code, discount.kind, discount.rate, json::Raw{json::text(discount.amounts)},
+                json::Raw{json::text(discount.minimums)}, discount.valid_from, discount.valid_until,
+                discount.usage_limit, discount.limit_per_customer, created_at);
+}
+
+static const pg::Statement<std::int64_t(std::string, std::int64_t, json::Raw, json::Raw, MaybeTime, MaybeTime,
+                                        MaybeNumber, MaybeNumber, Time)>
+    save_discount_sql{"orders.save_discount", R"sql(
+  UPDATE discounts
+     SET version = nextval('discount_versions'), rate = $2, amounts = $3, minimums = $4, valid_from = $5,
+         valid_until = $6, usage_limit = $7, limit_per_customer = $8, updated_at = $9
+   WHERE code = $1
+  RETURNING version
+)sql"};
+
+Task<std::optional<std::int64_t>> save_discount(pg::Transaction& tx, StoredDiscount saved) {
+  auto& [discount, created_at, updated_at] = saved;
+  return tx.one(save_discount_sql, discount.code, discount.rate, json::Raw{json::text(discount.amounts)},
+                json::Raw{json::text(discount.minimums)}, discount.valid_from, discount.valid_until,
+                discount.usage_limit, discount.limit_per_customer, updated_at);
+}
+
+static const pg::Statement<void(std::string, MaybeNumber)> erase_discount_sql{"orders.erase_discount", R"sql(
+  DELETE FROM discounts WHERE code = $1 AND ($2::bigint IS NULL OR version = $2)
+)sql"};
+
+Task<std::int64_t> erase_discount(pg::Session& db, std::string code, MaybeNumber version) {
+  return db.run(erase_discount_sql, std::move(code), version);
 }
 
 // Stock.
@@ -361,7 +529,8 @@ Task<std::int64_t> lease_numbers(pg::Session& db) { co_return (co_await db.one(l
 #define ORDER_COLUMNS                                                                                                  \
   "id, number, version, customer_id, guest, status, reason, currency, subtotal AS totals_subtotal, "                   \
   "discount AS totals_discount, shipping AS totals_shipping, tax AS totals_tax, tax_included AS totals_tax_included, " \
-  "total AS totals_total, email, locale, shipping_address, billing_address, paid, payment_over, payment_sequence, "    \
+  "total AS totals_total, email, locale, shipping_address, billing_address, discounts, shipping_option, paid, "        \
+  "payment_over, payment_sequence, "                                                                                   \
   "payment_status, payment_failure, parcels, placed_at, updated_at "
 
 static const pg::Statement<Order(OrderId, Scope)> find_order_sql{"orders.find_order", "SELECT " ORDER_COLUMNS R"sql(
@@ -515,6 +684,21 @@ static const pg::Statement<void(OrderId)> release_stock_sql{"orders.release_stoc
 
 void release_stock(pg::Transaction& tx, OrderId order) { tx.later(release_stock_sql, order); }
 
+static const pg::Statement<void(OrderId)> give_back_discounts_sql{"orders.give_back_discounts", R"sql(
+  WITH code AS (
+    SELECT discounts.id
+      FROM discount_uses AS use JOIN discounts ON discounts.id = use.discount_id
+     WHERE use.order_id = $1 AND NOT use.given_back
+     ORDER BY discounts.code
+       FOR NO KEY UPDATE OF discounts
+  ), fewer AS (
+    UPDATE discounts SET used = used - 1 FROM code WHERE discounts.id = code.id
+  )
+  UPDATE discount_uses SET given_back = true WHERE order_id = $1
+)sql"};
+
+void give_back_discounts(pg::Transaction& tx, OrderId order) { tx.later(give_back_discounts_sql, order); }
+
 static const pg::Statement<void(OrderId, std::vector<int>, Numbers)> take_stock_sql{"orders.take_stock", R"sql(
   WITH line AS (
     SELECT order_lines.line, stock.sku, least(left_over.pieces, order_lines.quantity - order_lines.taken) AS pieces
@@ -572,6 +756,17 @@ Task<std::vector<StatusCount>> count_orders(pg::Session& db) { return db.all(cou
 Task<StockSum> sum_stock(pg::Session& db) { co_return (co_await db.one(sum_stock_sql)).value(); }
 Task<std::vector<StockFault>> stock_faults(pg::Session& db) { return db.all(stock_faults_sql); }
 
+static const pg::Statement<DiscountFault()> discount_faults_sql{"orders.discount_faults", R"sql(
+  SELECT code, used, coalesce(counted.uses, 0) AS uses
+    FROM discounts
+         LEFT JOIN (SELECT discount_id, count(*) AS uses FROM discount_uses WHERE NOT given_back GROUP BY discount_id)
+                   AS counted ON counted.discount_id = discounts.id
+   WHERE used <> coalesce(counted.uses, 0)
+   ORDER BY code LIMIT 100
+)sql"};
+
+Task<std::vector<DiscountFault>> discount_faults(pg::Session& db) { return db.all(discount_faults_sql); }
+
 // Placing.
 
 using MaybeUuids = std::vector<std::optional<CartId>>;
@@ -581,17 +776,17 @@ using Ints = std::vector<int>;
 
 static const pg::Statement<Placed(Texts, Texts, Texts, Jsons, std::vector<OrderId>, Numbers, std::vector<UserId>,
                                   Truths, MaybeUuids, MaybeNumbers, Texts, Numbers, Numbers, Numbers, Numbers, Truths,
-                                  Numbers, Texts, Texts, Jsons, MaybeJsons, std::vector<Time>, Texts, Jsons, Texts,
-                                  Ints, Ints, Texts, std::vector<ProductId>, Texts, Numbers, Numbers, Numbers, Numbers,
-                                  Numbers, Numbers)>
+                                  Numbers, Texts, Texts, Jsons, MaybeJsons, MaybeJsons, MaybeJsons, std::vector<Time>,
+                                  Texts, Jsons, Texts, Ints, Ints, Texts, std::vector<ProductId>, Texts, Numbers,
+                                  Numbers, Numbers, Numbers, Numbers, Numbers, Ints, Texts, Numbers, Numbers)>
     place_sql{"orders.place", R"sql(
-  SELECT place, outcome, shortages, answer_status, answer_headers, answer_body
-    FROM place_orders_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-                         $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36)
+  SELECT place, outcome, obstacles, answer_status, answer_headers, answer_body
+    FROM place_orders_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
+                         $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42)
 )sql"};
 
 Task<std::vector<Placed>> place(pg::Session& db, const std::vector<const Draft*>& drafts) {
-  Texts keys, hashes, bodies, currencies, emails, locales, event_keys, traceparents, skus, titles;
+  Texts keys, hashes, bodies, currencies, emails, locales, event_keys, traceparents, skus, titles, codes;
   Jsons headers, addresses, events;
   std::vector<OrderId> ids;
   std::vector<UserId> customers;
@@ -600,10 +795,10 @@ Task<std::vector<Placed>> place(pg::Session& db, const std::vector<const Draft*>
   Truths guests, included;
   MaybeUuids carts;
   MaybeNumbers cart_versions;
-  MaybeJsons billing;
-  Ints line_orders, line_numbers;
+  MaybeJsons billing, options, order_discounts;
+  Ints line_orders, line_numbers, code_orders;
   Numbers numbers, subtotals, discounts, shippings, taxes, totals;
-  Numbers quantities, prices, line_discounts, line_taxes, weights, versions;
+  Numbers quantities, prices, line_discounts, line_taxes, weights, versions, code_versions, code_amounts;
   for (auto* draft : drafts) {
     keys.push_back(draft->key);
     hashes.push_back(draft->hash);
@@ -626,6 +821,9 @@ Task<std::vector<Placed>> place(pg::Session& db, const std::vector<const Draft*>
     locales.push_back(draft->locale);
     addresses.push_back({draft->shipping_address});
     billing.push_back(draft->billing_address.transform([](auto& text) { return json::Raw{text}; }));
+    options.push_back(draft->shipping_option.transform([](auto& text) { return json::Raw{text}; }));
+    order_discounts.push_back(draft->discounts.empty() ? std::nullopt
+                                                       : std::optional{json::Raw{json::text(draft->discounts)}});
     times.push_back(draft->placed_at);
     event_keys.push_back(draft->id.text());
     events.push_back({draft->event});
@@ -644,11 +842,18 @@ Task<std::vector<Placed>> place(pg::Session& db, const std::vector<const Draft*>
       weights.push_back(line.weight_grams);
       versions.push_back(draft->offer_versions[i]);
     }
+    for (std::size_t i = 0; i < draft->discounts.size(); ++i) {
+      code_orders.push_back(static_cast<int>(keys.size()));
+      codes.push_back(draft->discounts[i].code);
+      code_versions.push_back(draft->discount_versions[i]);
+      code_amounts.push_back(draft->discounts[i].amount);
+    }
   }
   return db.all(place_sql, keys, hashes, bodies, headers, ids, numbers, customers, guests, carts, cart_versions,
                 currencies, subtotals, discounts, shippings, taxes, included, totals, emails, locales, addresses,
-                billing, times, event_keys, events, traceparents, line_orders, line_numbers, skus, products, titles,
-                quantities, prices, line_discounts, line_taxes, weights, versions);
+                billing, options, order_discounts, times, event_keys, events, traceparents, line_orders, line_numbers,
+                skus, products, titles, quantities, prices, line_discounts, line_taxes, weights, versions, code_orders,
+                codes, code_versions, code_amounts);
 }
 
 static const pg::Statement<Answered(std::string)> find_answer_sql{"orders.find_answer", R"sql(

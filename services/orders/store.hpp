@@ -30,6 +30,7 @@ struct Cart {
   Time updated_at{};
   std::vector<Wanted> items;
   std::vector<std::int64_t> available;  // of each item
+  std::vector<std::string> codes;       // of discounts
 };
 /// The owner's open cart, and whether it was made now. `id` is used for a new one.
 Task<std::pair<CartId, bool>> open_cart(pg::Session& db, CartId id, UserId owner, std::string currency, Time now);
@@ -44,10 +45,33 @@ Task<CartChange> delete_item(pg::Session& db, CartId id, UserId owner, std::opti
                              std::string sku, Time now);
 Task<CartChange> put_destination(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
                                  CartDestination destination, Time now);
+Task<CartChange> put_discount(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
+                              std::string code, Time now);
+Task<CartChange> delete_discount(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
+                                 std::string code, Time now);
 Task<std::int64_t> delete_old_carts(pg::Session& db, Time before);
 
 /// The guest's cart lines are added to the user's; the guest's orders become the user's. Returns the orders that moved.
 Task<std::vector<OrderId>> merge(pg::Transaction& tx, UserId guest, UserId user, Time now);
+
+// Discount codes, always in upper case.
+
+/// Those of the codes that exist, in their order; used_by_customer counts the customer's uses and the address's.
+Task<std::vector<Discount>> find_discounts(pg::Session& db, std::vector<std::string> codes, UserId customer,
+                                           std::optional<std::string> email);
+struct StoredDiscount {
+  Discount discount;
+  Time created_at{}, updated_at{};
+};
+/// The codes after this one, in their alphabetical order.
+Task<std::vector<StoredDiscount>> discounts_after(pg::Session& db, std::string after, std::int64_t limit);
+Task<std::optional<StoredDiscount>> find_discount(pg::Session& db, std::string code);
+Task<std::optional<StoredDiscount>> lock_discount(pg::Transaction& tx, std::string code);
+/// Writes a new code; nullopt when there is one. Gives its version.
+Task<std::optional<std::int64_t>> add_discount(pg::Transaction& tx, StoredDiscount discount);
+/// Writes what a code is, but not how often it was used. Gives its new version.
+Task<std::optional<std::int64_t>> save_discount(pg::Transaction& tx, StoredDiscount discount);
+Task<std::int64_t> erase_discount(pg::Session& db, std::string code, std::optional<std::int64_t> version);
 
 // Stock.
 
@@ -87,7 +111,7 @@ struct Order {
   Totals totals;
   std::string email, locale;
   json::Raw shipping_address;
-  std::optional<json::Raw> billing_address;
+  std::optional<json::Raw> billing_address, discounts, shipping_option;
   bool paid = false, payment_over = false;
   std::int64_t payment_sequence = 0;
   PaymentStatus payment_status{};
@@ -97,8 +121,8 @@ struct Order {
 };
 BOOST_DESCRIBE_STRUCT(Order, (),
                       (id, number, version, customer_id, guest, status, reason, currency, totals, email, locale,
-                       shipping_address, billing_address, paid, payment_over, payment_sequence, payment_status,
-                       payment_failure, parcels, placed_at, updated_at))
+                       shipping_address, billing_address, discounts, shipping_option, paid, payment_over,
+                       payment_sequence, payment_status, payment_failure, parcels, placed_at, updated_at))
 
 struct LineOf {
   OrderId order_id;
@@ -151,6 +175,8 @@ void save(pg::Transaction& tx, OrderId order, ShipmentId id, const std::string& 
 
 /// What a cancelled order held is free again.
 void release_stock(pg::Transaction& tx, OrderId order);
+/// A cancelled order's codes may be used once more. Before its stock is released: that is the order of the locks.
+void give_back_discounts(pg::Transaction& tx, OrderId order);
 /// What was handed over leaves: these pieces of these lines.
 void take_stock(pg::Transaction& tx, OrderId order, const std::map<int, std::int64_t>& lines);
 
@@ -168,6 +194,7 @@ BOOST_DESCRIBE_STRUCT(StockSum, (), (skus, pieces))
 Task<std::vector<StatusCount>> count_orders(pg::Session& db);
 Task<StockSum> sum_stock(pg::Session& db);
 Task<std::vector<StockFault>> stock_faults(pg::Session& db);
+Task<std::vector<DiscountFault>> discount_faults(pg::Session& db);
 
 // Placing.
 
@@ -184,9 +211,11 @@ struct Draft {
   std::vector<Line> lines;
   std::vector<std::int64_t> offer_versions;  // of each line
   Totals totals;
+  std::vector<AppliedDiscount> discounts;
+  std::vector<std::int64_t> discount_versions;  // of each discount
   std::string email, locale;
-  std::string shipping_address;                // JSON
-  std::optional<std::string> billing_address;  // JSON
+  std::string shipping_address;                                 // JSON
+  std::optional<std::string> billing_address, shipping_option;  // JSON
   Time placed_at{};
   std::string event;  // order.created's data
   std::string traceparent;
@@ -194,17 +223,17 @@ struct Draft {
 };
 
 // The last two are not PostgreSQL's: placement.hpp.
-BOOST_DEFINE_ENUM_CLASS(Outcome, placed, replayed, mismatch, offer_changed, cart_changed, out_of_stock, again, late,
-                        conflict)
+BOOST_DEFINE_ENUM_CLASS(Outcome, placed, replayed, mismatch, offer_changed, cart_changed, discount_changed,
+                        out_of_stock, discount_spent, again, late, conflict)
 struct Placed {
   int place = 0;  // in the batch, from 1
   Outcome outcome{};
-  std::optional<json::Raw> shortages;  // [{"sku", "available"}]
+  std::optional<json::Raw> obstacles;  // [{"sku", "available"}] or [{"code", "reason"}]
   std::optional<int> answer_status;
   std::optional<json::Raw> answer_headers;
   std::optional<std::string> answer_body;
 };
-BOOST_DESCRIBE_STRUCT(Placed, (), (place, outcome, shortages, answer_status, answer_headers, answer_body))
+BOOST_DESCRIBE_STRUCT(Placed, (), (place, outcome, obstacles, answer_status, answer_headers, answer_body))
 /// One round trip, one commit, one result an order, in their order. Keys are distinct.
 Task<std::vector<Placed>> place(pg::Session& db, const std::vector<const Draft*>& drafts);
 

@@ -67,6 +67,13 @@ const std::vector<Row> matrix{
     {"PUT /v1/carts/{cart}/items/{sku}",                 owner,    "", R"({"quantity": 1})"},
     {"DELETE /v1/carts/{cart}/items/{sku}",              owner},
     {"PUT /v1/carts/{cart}/destination",                 owner,    "", address},
+    {"PUT /v1/carts/{cart}/discounts/{code}",            owner},
+    {"DELETE /v1/carts/{cart}/discounts/{code}",         owner},
+    {"POST /v1/discounts",                               staff,    "discounts:write", "{}"},
+    {"GET /v1/discounts",                                staff,    "discounts:write"},
+    {"GET /v1/discounts/{code}",                         staff,    "discounts:write"},
+    {"PATCH /v1/discounts/{code}",                       staff,    "discounts:write", R"({"x": 1})"},
+    {"DELETE /v1/discounts/{code}",                      staff,    "discounts:write"},
     {"POST /v1/orders",                                  token,    "", "{}"},
     {"GET /v1/orders",                                   token},
     {"GET /v1/orders/{order}",                           owner,    "orders:read"},
@@ -101,12 +108,12 @@ const std::vector<Row> matrix{
 const std::map<std::string, std::set<std::string>> rights{
     {"customer",   {}},
     {"support",    {"orders:read", "orders:write", "shipments:read", "notifications:read", "notifications:write"}},
-    {"catalog",    {"catalog:write", "inventory:write"}},
+    {"catalog",    {"catalog:write", "inventory:write", "discounts:write"}},
     {"fulfilment", {"inventory:write", "shipments:read", "shipments:write", "orders:read"}},
-    {"finance",    {"payments:read", "refunds:write", "analytics:read", "orders:read"}},
+    {"finance",    {"payments:read", "refunds:write", "analytics:read", "orders:read", "discounts:write"}},
     {"admin",      {"orders:read", "orders:write", "shipments:read", "shipments:write", "notifications:read",
                     "notifications:write", "catalog:write", "inventory:write", "payments:read", "refunds:write",
-                    "analytics:read"}},
+                    "analytics:read", "discounts:write"}},
 };
 // clang-format on
 
@@ -275,6 +282,8 @@ TEST_CASE(
   ids["shipment"] = shipped.text("/shipments/0/id");
   ids["payment"] = ann.caller.get("/v1/orders/" + ids["order"] + "/payment").text("/id");
   ids["cart"] = ann.caller.post("/v1/carts", "{}").text("/id");
+  ids["code"] =
+      shop.staff().post("/v1/discounts", R"({"code": "TEN", "kind": "percent", "percent": "10"})").text("/code");
   shop.sign_in("ann");  // the newest of her sessions
   ids["session"] = ann.caller.get("/v1/auth/sessions").text("/data/0/id");
   ids["notification"] = until(ann.caller, "/v1/notifications", 30, [](const Reply& sent) {

@@ -10,13 +10,14 @@ using namespace acme::auth;
 TEST_CASE("roles have the rights of their desk, and the administrator has all (ASVS 8.1.1)") {
   CHECK(scope_of({Role::customer}) == "");
   CHECK(scope_of({Role::guest}) == "");
-  CHECK(scope_of({Role::catalog}) == "catalog:write inventory:write");
+  CHECK(scope_of({Role::catalog}) == "catalog:write discounts:write inventory:write");
   CHECK(scope_of({Role::support}) == "notifications:read notifications:write orders:read orders:write shipments:read");
   CHECK(scope_of({Role::finance, Role::catalog}) ==
-        "analytics:read catalog:write inventory:write orders:read payments:read refunds:write");
-  CHECK(scope_of({Role::admin}) ==
-        "analytics:read catalog:write inventory:write notifications:read notifications:write orders:read orders:write "
-        "payments:read refunds:write shipments:read shipments:write");
+        "analytics:read catalog:write discounts:write inventory:write orders:read payments:read refunds:write");
+  CHECK(
+      scope_of({Role::admin}) ==
+      "analytics:read catalog:write discounts:write inventory:write notifications:read notifications:write orders:read "
+      "orders:write payments:read refunds:write shipments:read shipments:write");
   CHECK(is_staff({Role::customer, Role::finance}));
   CHECK_FALSE(is_staff({Role::customer}));
 }

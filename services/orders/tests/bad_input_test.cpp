@@ -46,7 +46,7 @@ TEST_CASE("a wrong order is refused where it is wrong") {
       {mug, R"(, "return_url": "https://evil.example/thanks")", "/return_url"},
       {mug, R"(, "return_url": "https://localhost:8443.evil.example/")", "/return_url"},
       {mug, R"-(, "return_url": "javascript:alert(1)")-", "/return_url"},
-      {mug, R"(, "discount_codes": ["X"])", "/discount_codes"},
+      {mug, R"(, "discount_codes": [""])", "/discount_codes/0"},
       {mug, R"(, "shipping_quote": "X")", "/shipping_quote"},
       {mug, R"(, "status": "paid")", "/status"},
       {mug, R"(, "total": {"amount": 1, "currency": "EUR"})", "/total"},

@@ -73,6 +73,39 @@ TEST_CASE("200 at once for the last 50: exactly 50 have them, 150 hear out_of_st
   CHECK(shop.faults() == "[]");
 }
 
+TEST_CASE("100 at once with a code that may be used once more: exactly one has it, and one customer uses his once") {
+  Crowd shop;
+  shop.sells("MUG", 1190, 500, 1);
+  shop.sql(
+      "INSERT INTO discounts (code, kind, rate, usage_limit, used, created_at, updated_at) "
+      "VALUES ('LAST', 'percent', 100000, 1, 0, now(), now())");
+  shop.sql(
+      "INSERT INTO discounts (code, kind, rate, limit_per_customer, used, created_at, updated_at) "
+      "VALUES ('ONCE', 'percent', 100000, 1, 0, now(), now())");
+  const auto crowd = [&](const std::string& code, bool one_customer) {
+    std::vector<http::Request> requests;
+    for (int i = 0; i < 100; ++i) {
+      auto wish = Shop::wish(Shop::items("MUG", 1), R"(, "discount_codes": [")" + code + R"("])");
+      if (!one_customer) wish.replace(wish.find("ann@"), 3, "a" + std::to_string(i));
+      requests.push_back(shop.wants(wish, code + std::to_string(i), one_customer ? ann : testing::id<UserId>(i + 1)));
+    }
+    int placed = 0, refused = 0;
+    for (auto& answer : shop.rush(std::move(requests))) {
+      placed += answer.status == 201;
+      refused += answer.status == 409 && at(answer.body, "/type") == "urn:acme:problem:discount_refused" &&
+                 at(answer.body, "/discounts/0/reason") == (one_customer ? "used_by_customer" : "used_up");
+    }
+    CHECK(placed == 1);
+    CHECK(refused == 99);
+  };
+  crowd("LAST", false);
+  crowd("ONCE", true);
+  CHECK(shop.stock() == "500 on hand, 2 held");
+  CHECK(shop.sql("SELECT string_agg(code || ' ' || used, ', ' ORDER BY code) FROM discounts") == "LAST 1, ONCE 1");
+  CHECK(at(shop.get("/internal/orders/audit").body, "/discount_faults") == "[]");
+  CHECK(shop.faults() == "[]");
+}
+
 TEST_CASE("100 equal requests at once with one key: one order, equal answers") {
   Crowd shop;
   shop.sells("MUG", 1190, 50, 1);
