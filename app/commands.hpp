@@ -83,7 +83,8 @@ int show_config(const ServeOptions& options);
 struct BenchOptions {
   std::string results = "bench/results";
   int rounds = 5;
-  bool quick = false;
+  bool quick = false;     // one short round
+  bool extended = false;  // what takes an hour too
   std::vector<std::string> only;
 };
 int bench(const BenchOptions& options);

@@ -1,0 +1,67 @@
+// P8: orders placed through HTTPS, against pgbench calling the same function, one call a transaction.
+#include "app/bench/orders.hpp"
+
+namespace acme::bench {
+
+/// Only gateway, auth, catalog and orders run: what follows an order is P11's and P12's.
+void placing(Bench& bench) {
+  bench.say("P8: placing orders");
+  StockedShop shop(bench, {.skus = bench.quick() ? 5'000 : 100'000});
+  const auto body = [&](Chance& chance) { return shop.order_of(1 + static_cast<int>(chance() % 5), chance); };
+  const auto scripts = shop.placing_scripts();
+
+  struct Turn {
+    std::string name;
+    std::function<double()> run;
+    std::vector<double> rates = {};
+  };
+  const auto through_the_shop = [&](int clients) {
+    return shop.order_or_throw(clients, bench.warm(), bench.measured(), body).rate;
+  };
+  std::vector<Turn> turns{
+      {"pgbench, 16 clients",
+       [&] {
+         shop.pgbench(16, bench.warm(), scripts);
+         // What was placed, not what was called.
+         const auto before = shop.orders_placed();
+         const auto begin = Clock::now();
+         shop.pgbench(16, bench.measured(), scripts);
+         const auto seconds = seconds_since(begin);
+         return static_cast<double>(shop.orders_placed() - before) / seconds;
+       }},
+      {"shop, 16 clients", [&] { return through_the_shop(16); }},
+      {"shop, 64 clients", [&] { return through_the_shop(64); }},
+  };
+  for (int round = 0; round < bench.rounds(); ++round)
+    for (std::size_t i = 0; i < turns.size(); ++i) {  // who goes first rotates
+      auto& turn = turns[(i + static_cast<std::size_t>(round)) % turns.size()];
+      turn.rates.push_back(turn.run());
+      shop.settle();
+      bench.say("  round " + std::to_string(round + 1) + ": " + turn.name + " " + fixed(turn.rates.back(), 0) +
+                " orders/s");
+    }
+  const auto ratio = [&](const Turn& turn) {
+    std::vector<double> ratios;
+    for (std::size_t i = 0; i < turn.rates.size(); ++i) ratios.push_back(turn.rates[i] / turns[0].rates[i]);
+    return ratios;
+  };
+  const auto rates = [&](const Turn& turn) { return fixed(median(turn.rates), 0) + "/s"; };
+  const auto sixteen = ratio(turns[1]), sixty_four = ratio(turns[2]);
+  bench.add("P8",
+            "placing orders of 1–5 lines over HTTPS, 16 clients, " + std::to_string(shop.skus()) + " SKUs (" +
+                rates(turns[1]) + "), against pgbench with 16 clients calling the same function, an order a call (" +
+                rates(turns[0]) + "); load generators on the same cores",
+            spread(sixteen, 2, "×"), "≥ 0.8×", median(sixteen) >= 0.8);
+  bench.add("P8", "the same with 64 clients (" + rates(turns[2]) + ")", spread(sixty_four, 2, "×"), "≥ 2×",
+            median(sixty_four) >= 2);
+  for (auto& turn : turns) bench.rounds_of(turn.name + ", orders/s", turn.rates);
+  Plot plot{.file = "P8-placing", .title = "Placing orders", .x = "", .y = "orders/s"};
+  for (auto& turn : turns) {
+    if (plot.series.empty()) plot.series.push_back({"median", {}});
+    plot.series[0].points.emplace_back(static_cast<double>(plot.bars.size()), median(turn.rates));
+    plot.bars.push_back(turn.name);
+  }
+  bench.plot(plot);
+}
+
+}  // namespace acme::bench
