@@ -124,20 +124,24 @@ Task<> on_shipment(Reaction& on, ShipmentEvent event) {
   auto& tx = on.tx();
   auto order = co_await lock(tx, event.order_id);
   std::vector<Parcel> parcels{{}};  // the first is this event's
-  json::Raw contents{json::text(event.lines)};
+  json::Raw contents;
   for (auto& known : co_await store::find_parcels(tx, order.id)) {
     auto& parcel = known.id == event.shipment_id ? parcels.front() : parcels.emplace_back();
     parcel = {
         known.sequence, known.status, known.tracking_number, known.labelled, known.handed_over, known.delivered, {}};
     for (auto& line : json::parse<std::vector<ShippedLine>>(known.lines.text, json::event).value())
       parcel.lines[line.line] += line.quantity;
-    if (known.id == event.shipment_id && !parcel.lines.empty()) contents = known.lines;
+    if (known.id == event.shipment_id) contents = known.lines;
   }
   auto& parcel = parcels.front();
   const auto before = parcel;
   apply(parcel, event.status, on.event().sequence, event.tracking_number);
-  if (parcel.lines.empty())
+  // The newest word says what is in it: until it is labelled, shipping may share a parcel's pieces among several.
+  if (parcel.lines.empty() || (on.event().sequence > before.sequence && !event.lines.empty())) {
+    parcel.lines.clear();
     for (auto& line : event.lines) parcel.lines[line.line] += line.quantity;
+    contents.text = json::text(event.lines);
+  }
   store::note(tx, order.id, event.shipment_id.text(), on.event().sequence,
               {on.event().time, on.event().topic, event.status, event.reason ? event.reason : event.tracking_number});
   if (parcel == before) co_return;

@@ -88,10 +88,10 @@ Task<Result<http::Response>> decide(Call& call, ShipmentId id, Decide what, Prob
       possible = effects.has_value();
       return effects.value_or(Effects{});
     });
-    if (!changed) co_return refuse(not_found("shipment", id.text()));
+    if (changed.empty()) co_return refuse(not_found("shipment", id.text()));
     if (!possible) co_return refuse(refusal);
-    carry_out(tx, *changed);
-    co_return accepted(co_await detail(*store, std::move(changed->shipment), true));
+    carry_out(tx, changed);
+    co_return accepted(co_await detail(*store, std::move(changed.front().shipment), true));
   });
 }
 
@@ -169,6 +169,34 @@ Task<Result<http::Response>> buy_label_again(Call& call, ShipmentId id, BuyLabel
                "the order is paid and not cancelled."));
 }
 
+Task<Result<http::Response>> split_shipment(Call& call, ShipmentId id, SplitShipment request) {
+  return call.once([&call, id, request](pg::Transaction& tx) -> Task<Result<Answer<Page<ShipmentView>>>> {
+    std::vector<Piece> pieces;
+    for (auto& piece : request.lines) pieces.push_back({piece.line, piece.quantity});
+    auto split = Split::too_late;
+    const auto fresh = call.new_id<ShipmentId>();
+    auto changed = co_await open_store(tx)->decide_all(
+        id, call.now(), [&](Dispatch& all) { split = split_by_staff(all, id, pieces, fresh, call.now()); });
+    if (changed.empty()) co_return refuse(not_found("shipment", id.text()));
+    switch (split) {
+      case Split::too_late:
+        co_return refuse(conflict("cannot_split",
+                                  "Only a shipment without a label can be split, while its order is paid and not "
+                                  "cancelled: cancel it first if it has one."));
+      case Split::not_in_it:
+        co_return refuse(invalid("/lines", "must be pieces of this shipment"));
+      case Split::nothing_stays:
+        co_return refuse(invalid("/lines", "must leave a piece in this shipment"));
+      case Split::done:
+        break;
+    }
+    carry_out(tx, changed);
+    Page<ShipmentView> page;
+    for (auto& each : changed) page.data.push_back(view(each.shipment));
+    co_return accepted(std::move(page));
+  });
+}
+
 Task<Result<NoContent>> ups_push(Call& call, RawBody body) {
   const auto& headers = call.request().headers;
   std::string given{headers.get("credential").value_or(headers.get("Authorization").value_or(""))};
@@ -195,7 +223,7 @@ Task<Result<NoContent>> ups_push(Call& call, RawBody body) {
 Task<Result<AuditView>> audit(Call& call, Query<AuditQuery> query) {
   AuditView out;
   out.data = co_await open_store(call.db())->audit(query->after.value_or(OrderId{}), query->limit);
-  if (out.data.size() == static_cast<std::size_t>(query->limit.value)) out.next.value = out.data.back().order_id;
+  if (out.data.size() >= static_cast<std::size_t>(query->limit.value)) out.next.value = out.data.back().order_id;
   co_return out;
 }
 

@@ -79,6 +79,16 @@ struct BuyLabel {
 };
 BOOST_DESCRIBE_STRUCT(BuyLabel, (), (address))
 
+struct SplitLine {
+  Between<1, 1'000'000> line, quantity;
+};
+BOOST_DESCRIBE_STRUCT(SplitLine, (), (line, quantity))
+/// What leaves the shipment for one of its own.
+struct SplitShipment {
+  List<SplitLine, 100, 1> lines;
+};
+BOOST_DESCRIBE_STRUCT(SplitShipment, (), (lines))
+
 struct AuditQuery {
   std::optional<OrderId> after;
   Between<1, 1000> limit{1000};
@@ -96,6 +106,8 @@ Task<Result<Page<ShipmentView>>> shipments_of_order(Call& call, OrderId order);
 Task<Result<ShipmentDetail>> get_shipment(Call& call, ShipmentId id);
 Task<Result<http::Response>> cancel_shipment(Call& call, ShipmentId id, CancelShipment request);
 Task<Result<http::Response>> buy_label_again(Call& call, ShipmentId id, BuyLabel request);
+/// Answers with all shipments of the order.
+Task<Result<http::Response>> split_shipment(Call& call, ShipmentId id, SplitShipment request);
 /// UPS Track Alert. Nothing is signed, so a push is a hint: the parcel is looked at now instead of later.
 Task<Result<NoContent>> ups_push(Call& call, RawBody body);
 Task<Result<AuditView>> audit(Call& call, Query<AuditQuery> query);

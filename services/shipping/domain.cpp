@@ -1,6 +1,7 @@
 #include "services/shipping/domain.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace acme::shipping {
 
@@ -31,35 +32,48 @@ Effects start(Shipment& shipment, Time now) {
   return {.buy = true};
 }
 
+/// To be said by answer().
+Effects cancel(Shipment& shipment, Time at, std::optional<std::string> reason = {}) {
+  become(shipment, Status::cancelled, at, std::move(reason));
+  shipment.untold = true;
+  return {};
+}
+
+/// With the carrier, or beyond: nobody can call it back.
+bool left(const Shipment& shipment) {
+  return handed_over(shipment.status) || (shipment.status == Status::exception && shipment.label == LabelState::bought);
+}
+
+Effects refuse_to_cancel(Shipment& shipment, Time now) {
+  Effects effects;
+  say(shipment, effects, "cancel_refused", now);
+  return effects;
+}
+
 /// The order is `cancelling` (it waits for an answer) or already `cancelled` (it does not).
 Effects stop(Shipment& shipment, Time now) {
   const bool asked = shipment.stage == Stage::cancelling;
-  Effects effects;
+  if (left(shipment)) return asked ? refuse_to_cancel(shipment, now) : Effects{};
   switch (shipment.status) {
     case Status::waiting:
       // Unpaid: payments decides how the cancelling ends. If the money came first, hear_payment() brings us back here.
       if (asked && !shipment.paid) return {};
-      become(shipment, Status::cancelled, now);
-      if (asked) say(shipment, effects, "cancelled", now);
-      return effects;
+      cancel(shipment, now);
+      shipment.untold = asked;
+      return {};
     case Status::ready:
-      if (shipment.label == LabelState::none) return become_and_say(shipment, Status::cancelled, now);
+      if (shipment.label == LabelState::none) return cancel(shipment, now);
       shipment.cancel_asked = true;  // the label's job is with the carrier and will see it
       return {};
     case Status::cancelled:
-      if (asked) say(shipment, effects, "cancelled", now);
-      return effects;
+      shipment.untold |= asked;
+      return {};
     case Status::label_created:
       shipment.cancel_asked = true;
       return {.void_label = true};
-    case Status::exception:
-      if (shipment.label == LabelState::none) return become_and_say(shipment, Status::cancelled, now);
-      break;
-    default:
-      break;
+    default:  // refused by the carrier
+      return cancel(shipment, now);
   }
-  if (asked) say(shipment, effects, "cancel_refused", now);
-  return effects;
 }
 
 Effects settle(Shipment& shipment, Time now) {
@@ -68,31 +82,119 @@ Effects settle(Shipment& shipment, Time now) {
   return {};
 }
 
-}  // namespace
-
-Effects hear_order(Shipment& shipment, OrderFacts order, Time now) {
-  if (order.sequence <= shipment.order_sequence) return {};
+void learn(Shipment& shipment, const OrderFacts& order, bool alone, Time now) {
   const Stage before = shipment.stage;
   shipment.order_sequence = order.sequence;
   shipment.stage = order.stage;
   shipment.customer_id = order.customer_id;
   if (order.stage == Stage::open && before != Stage::open) {
-    // The cancelling came to nothing: the payment won, or the parcel had left. What was given up meanwhile lives again.
-    shipment.cancel_asked = false;
+    // The cancelling came to nothing: the payment won, or a parcel had left. What was given up meanwhile lives again.
+    shipment.cancel_asked = shipment.untold = false;
     if (shipment.status == Status::cancelled) become(shipment, Status::waiting, now);
   }
-  // Later staff may have corrected the address: the order's own no longer counts.
+  // Later staff may have corrected the address or split the parcel: the order's own no longer counts.
   if (order.consignee && (!shipment.consignee || shipment.status == Status::waiting))
-    shipment.consignee = std::move(order.consignee);
-  if (!order.lines.empty() && (shipment.lines.empty() || shipment.status == Status::waiting))
-    shipment.lines = std::move(order.lines);
-  return before == order.stage && order.stage != Stage::open ? Effects{} : settle(shipment, now);
+    shipment.consignee = order.consignee;
+  if (!order.lines.empty() && alone && (shipment.lines.empty() || shipment.status == Status::waiting))
+    shipment.lines = order.lines;
 }
 
-Effects hear_payment(Shipment& shipment, Time now) {
-  if (shipment.paid) return {};
-  shipment.paid = true;
-  return settle(shipment, now);
+/// A new part of the order, ready for its label.
+void split_off(Dispatch& all, const Shipment& from, std::vector<Line> lines, ShipmentId fresh, Time now) {
+  Shipment part;
+  part.id = fresh;
+  part.order_id = from.order_id;
+  part.part = ++all.shipments.front().parts;
+  part.customer_id = from.customer_id;
+  part.carrier = from.carrier;
+  part.order_sequence = from.order_sequence;
+  part.stage = from.stage;
+  part.paid = from.paid;
+  part.consignee = from.consignee;
+  part.lines = std::move(lines);
+  part.created_at = now;
+  all.effects.push_back(start(part, now));
+  all.shipments.push_back(std::move(part));
+}
+
+/// Ready for a label, after there was none or it is void.
+Effects label_anew(Shipment& shipment) {
+  shipment.tracking_number.reset();
+  shipment.status = Status::ready;
+  shipment.reason.reset();
+  return {.buy = true};
+}
+
+}  // namespace
+
+void hear_order(Dispatch& all, const OrderFacts& order, Time now) {
+  const Stage before = all.shipments.front().stage;
+  if (order.sequence <= all.shipments.front().order_sequence) return;
+  const bool alone = all.shipments.size() == 1;
+  for (auto& shipment : all.shipments) learn(shipment, order, alone, now);
+  if (before == order.stage && order.stage != Stage::open) return;
+  const auto gone = std::ranges::find_if(all.shipments, left);
+  if (order.stage == Stage::cancelling && gone != all.shipments.end()) {
+    all.effects[static_cast<std::size_t>(gone - all.shipments.begin())] = refuse_to_cancel(*gone, now);
+    return;
+  }
+  for (std::size_t i = 0; i < all.shipments.size(); ++i) all.effects[i] = settle(all.shipments[i], now);
+}
+
+void hear_payment(Dispatch& all, Time now) {
+  for (std::size_t i = 0; i < all.shipments.size(); ++i)
+    if (!std::exchange(all.shipments[i].paid, true)) all.effects[i] = settle(all.shipments[i], now);
+}
+
+void pack_apart(Dispatch& all, std::int64_t most_grams, const std::function<ShipmentId()>& new_id, Time now) {
+  for (std::size_t i = 0, count = all.shipments.size(); i < count; ++i) {
+    if (!all.effects[i].buy || all.shipments[i].label != LabelState::none) continue;
+    auto parcels = pack(all.shipments[i].lines, most_grams);
+    if (!parcels || parcels->size() == 1) continue;
+    all.shipments[i].lines = std::move(parcels->front());
+    for (auto lines = parcels->begin() + 1; lines != parcels->end(); ++lines)
+      split_off(all, Shipment{all.shipments[i]}, std::move(*lines), new_id(), now);
+  }
+}
+
+Split split_by_staff(Dispatch& all, ShipmentId id, const std::vector<Piece>& pieces, ShipmentId fresh, Time now) {
+  using enum Status;
+  const auto found = std::ranges::find(all.shipments, id, &Shipment::id);
+  if (found == all.shipments.end()) return Split::too_late;
+  const bool unlabelled = found->status == ready || found->status == exception || found->status == cancelled;
+  if (!unlabelled || found->label != LabelState::none || found->stage != Stage::open || !complete(*found))
+    return Split::too_late;
+
+  Shipment from = *found;
+  std::vector<Line> taken;
+  for (auto& piece : pieces) {
+    const auto line = std::ranges::find(from.lines, piece.line, &Line::line);
+    if (line == from.lines.end() || piece.quantity < 1 || piece.quantity > line->quantity) return Split::not_in_it;
+    taken.push_back({line->line, line->sku, piece.quantity, line->weight_grams});
+    line->quantity -= piece.quantity;
+    if (line->quantity == 0) from.lines.erase(line);
+  }
+  if (taken.empty()) return Split::not_in_it;
+  if (from.lines.empty()) return Split::nothing_stays;
+  if (from.status != ready) all.effects[static_cast<std::size_t>(found - all.shipments.begin())] = label_anew(from);
+  *found = from;
+  split_off(all, from, std::move(taken), fresh, now);
+  return Split::done;
+}
+
+void answer(Dispatch& all, Time now) {
+  const auto is_cancelled = [](const Shipment& shipment) { return shipment.status == Status::cancelled; };
+  if (all.shipments.front().stage == Stage::cancelling && !std::ranges::all_of(all.shipments, is_cancelled)) return;
+  for (std::size_t i = 0; i < all.shipments.size(); ++i)
+    if (std::exchange(all.shipments[i].untold, false))
+      say(all.shipments[i], all.effects[i], "cancelled", all.shipments[i].status_at.value_or(now));
+}
+
+std::map<std::int64_t, std::int64_t> pieces_of(const std::vector<Shipment>& shipments) {
+  std::map<std::int64_t, std::int64_t> pieces;
+  for (auto& shipment : shipments)
+    for (auto& line : shipment.lines) pieces[line.line] += line.quantity;
+  return pieces;
 }
 
 Step begin_label(Shipment& shipment, Effects& effects, Time now) {
@@ -100,7 +202,7 @@ Step begin_label(Shipment& shipment, Effects& effects, Time now) {
   if (shipment.label == LabelState::called) return Step::ask;
   if (shipment.cancel_asked) {
     shipment.cancel_asked = false;
-    effects = become_and_say(shipment, Status::cancelled, now);
+    effects = cancel(shipment, now);
     return Step::nothing;
   }
   shipment.label = LabelState::called;
@@ -125,8 +227,8 @@ Effects label_bought(Shipment& shipment, std::string carrier_shipment, std::stri
 
 Effects label_refused(Shipment& shipment, std::string reason, Time now) {
   label_replaced(shipment);
-  const bool cancelled = std::exchange(shipment.cancel_asked, false);
-  return become_and_say(shipment, cancelled ? Status::cancelled : Status::exception, now, std::move(reason));
+  if (std::exchange(shipment.cancel_asked, false)) return cancel(shipment, now, std::move(reason));
+  return become_and_say(shipment, Status::exception, now, std::move(reason));
 }
 
 void label_not_called(Shipment& shipment) {
@@ -149,12 +251,20 @@ void label_replaced(Shipment& shipment) {
   shipment.tracking_number.reset();
 }
 
-Effects label_voided(Shipment& shipment, Time now) {
+static Effects void_and_cancel(Shipment& shipment, Time at) {
   auto number = shipment.tracking_number;  // the event still says which label is void
   label_replaced(shipment);
   shipment.tracking_number = std::move(number);
   shipment.cancel_asked = false;
-  return become_and_say(shipment, Status::cancelled, now);
+  return cancel(shipment, at);
+}
+
+Effects label_voided(Shipment& shipment, Time now) {
+  const bool wanted = shipment.cancel_asked || shipment.stage != Stage::open;
+  auto effects = void_and_cancel(shipment, now);
+  if (wanted) return effects;
+  shipment.untold = false;
+  return label_anew(shipment);
 }
 
 Effects void_refused(Shipment& shipment, std::string reason, Time now) {
@@ -188,12 +298,12 @@ Effects tracked(Shipment& shipment, const std::vector<Activity>& activities) {
   for (auto seen = std::make_reverse_iterator(end); seen != activities.rend() && !final(shipment.status); ++seen) {
     if (!seen->status || *seen->status == shipment.status || *seen->status == Status::label_created) continue;
     const bool bad = *seen->status == Status::exception || *seen->status == Status::returned;
-    // Voided, though not by us: as good as ours.
-    auto next =
-        *seen->status == Status::cancelled
-            ? label_voided(shipment, seen->at)
-            : become_and_say(shipment, *seen->status, seen->at, bad ? std::optional{seen->description} : std::nullopt);
-    effects.say.push_back(std::move(next.say.front()));
+    if (*seen->status == Status::cancelled) {  // voided, though not by us: as good as ours
+      void_and_cancel(shipment, seen->at);
+      break;
+    }
+    become(shipment, *seen->status, seen->at, bad ? std::optional{seen->description} : std::nullopt);
+    say(shipment, effects, name(*seen->status), seen->at);
   }
   return effects;
 }
@@ -209,7 +319,7 @@ std::optional<Effects> cancel_by_staff(Shipment& shipment, Time now) {
     return Effects{};
   }
   if (shipment.status == ready || (shipment.status == exception && shipment.label == LabelState::none))
-    return become_and_say(shipment, cancelled, now);
+    return cancel(shipment, now);
   return std::nullopt;
 }
 
@@ -218,10 +328,7 @@ std::optional<Effects> label_by_staff(Shipment& shipment, std::optional<Consigne
   if (!open || shipment.label != LabelState::none || shipment.stage != Stage::open || !complete(shipment))
     return std::nullopt;
   if (corrected) shipment.consignee = std::move(corrected);
-  shipment.tracking_number.reset();
-  shipment.status = Status::ready;
-  shipment.reason.reset();
-  return Effects{.buy = true};
+  return label_anew(shipment);
 }
 
 std::string reference(const Shipment& shipment) {

@@ -1,5 +1,7 @@
 #pragma once
 // The life of a shipment, pure: what is known of an order, what follows from it, and what has to be said and done.
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -42,10 +44,12 @@ struct Line {
 };
 BOOST_DESCRIBE_STRUCT(Line, (), (line, sku, quantity, weight_grams))
 
-/// One order has one shipment; its labels follow one another (`attempt`), at most one is alive.
+/// One parcel of an order. Its labels follow one another (`attempt`), at most one is alive.
 struct Shipment {
   ShipmentId id;
   OrderId order_id;
+  std::int64_t part = 1;              // of the order's shipments
+  std::int64_t parts = 1;             // how many there are; part 1 knows
   std::optional<UserId> customer_id;  // known with the first order.*
   std::int64_t sequence = 0;          // of the last event published
   Status status = Status::waiting;
@@ -55,6 +59,7 @@ struct Shipment {
   Stage stage = Stage::open;
   bool paid = false;
   bool cancel_asked = false;  // the label, once it is known to exist, is to be voided
+  bool untold = false;        // it is cancelled, and nobody was told yet
   std::int64_t attempt = 1;   // number of the label in work
   LabelState label = LabelState::none;
   std::optional<Time> called_at;
@@ -70,9 +75,9 @@ struct Shipment {
   bool operator==(const Shipment&) const = default;
 };
 BOOST_DESCRIBE_STRUCT(Shipment, (),
-                      (id, order_id, customer_id, sequence, status, carrier, reason, order_sequence, stage, paid,
-                       cancel_asked, attempt, label, called_at, asks, carrier_shipment, tracking_number, status_at,
-                       polls, version, created_at, updated_at))
+                      (id, order_id, part, parts, customer_id, sequence, status, carrier, reason, order_sequence, stage,
+                       paid, cancel_asked, untold, attempt, label, called_at, asks, carrier_shipment, tracking_number,
+                       status_at, polls, version, created_at, updated_at))
 
 /// A word about the shipment to everybody: a published status, or "cancel_refused".
 struct Announcement {
@@ -94,10 +99,33 @@ struct OrderFacts {
   std::optional<Consignee> consignee;  // order.cancelled does not carry it
   std::vector<Line> lines;
 };
-/// An order.* event, in any order of arrival: only what is newer than what is known applies.
-Effects hear_order(Shipment& shipment, OrderFacts order, Time now);
+/// All shipments of one order, by part: decided on together, under the order's lock. What follows stands beside each.
+struct Dispatch {
+  std::vector<Shipment> shipments;
+  std::vector<Effects> effects;
+};
+/// An order.* event, in any order of arrival: only what is newer than what is known applies. Once one parcel has left,
+/// cancelling is refused and stops none of the others.
+void hear_order(Dispatch& all, const OrderFacts& order, Time now);
 /// payment.completed: go, once the address is known and nobody cancelled.
-Effects hear_payment(Shipment& shipment, Time now);
+void hear_payment(Dispatch& all, Time now);
+/// Shares what was just made ready among as many parcels as the carrier's limit wants. What no parcel can carry stays,
+/// for the carrier to refuse and for staff to see.
+void pack_apart(Dispatch& all, std::int64_t most_grams, const std::function<ShipmentId()>& new_id, Time now);
+
+struct Piece {
+  std::int64_t line = 0, quantity = 0;
+};
+enum class Split { done, too_late, not_in_it, nothing_stays };
+/// Staff takes pieces out of a shipment that has no label (ready, refused or cancelled) into one of their own; both are
+/// then labelled. What has a label is cancelled first, so that no label is void behind anybody's back.
+Split split_by_staff(Dispatch& all, ShipmentId from, const std::vector<Piece>& pieces, ShipmentId fresh, Time now);
+
+/// The last step of every decision: says `cancelled`. An order that is being cancelled hears it when all of its parcels
+/// are, never of one while another may still leave.
+void answer(Dispatch& all, Time now);
+/// Line → pieces, over all shipments.
+std::map<std::int64_t, std::int64_t> pieces_of(const std::vector<Shipment>& shipments);
 
 /// What the label job has to do next.
 enum class Step { nothing, buy, ask };
@@ -114,6 +142,7 @@ bool label_not_found(Shipment& shipment, std::int64_t enough);
 /// A label that exists at the carrier without a usable image was voided: buy another.
 void label_replaced(Shipment& shipment);
 
+/// Our own void is done. Where the order came back meanwhile, another label is bought.
 Effects label_voided(Shipment& shipment, Time now);
 Effects void_refused(Shipment& shipment, std::string reason, Time now);
 

@@ -16,18 +16,17 @@ struct Cases : F... {
 using Records = std::function<Task<>(ShipmentStore&, const Shipment&)>;
 
 /// One transaction: decides on the shipment, records beside it, says and starts what follows; `done` ends the job.
-Task<std::optional<Changed>> conclude(Job& job, ShipmentId id, bool done, Change change, Records also = {}) {
+Task<std::optional<Shipment>> conclude(Job& job, ShipmentId id, bool done, Change change, Records also = {}) {
   return job.database().transaction(
       [&job, id, done, change = std::move(change),
-       also = std::move(also)](pg::Transaction& tx) -> Task<std::optional<Changed>> {
+       also = std::move(also)](pg::Transaction& tx) -> Task<std::optional<Shipment>> {
         const auto store = open_store(tx);
         auto changed = co_await store->decide(id, job.now(), change);
-        if (changed) {
-          if (also) co_await also(*store, changed->shipment);
-          carry_out(tx, *changed, job.now() + Duration{job.get<Settings>().track_first_ms});
-        }
+        if (!changed.empty() && also) co_await also(*store, changed.front().shipment);
+        carry_out(tx, changed, job.now() + Duration{job.get<Settings>().track_first_ms});
         if (done) co_await job.finish(tx);
-        co_return changed;
+        if (changed.empty()) co_return std::nullopt;
+        co_return std::move(changed.front().shipment);
       },
       job.deadline());
 }
@@ -114,22 +113,22 @@ Task<jobs::Outcome> ask(Job& job, Shipment shipment) {
 Task<jobs::Outcome> buy_label(Job& job, ShipmentWork work) {
   Step step = Step::nothing;
   const auto begun = co_await job.database().transaction(
-      [&](pg::Transaction& tx) -> Task<std::optional<Changed>> {
+      [&](pg::Transaction& tx) -> Task<std::optional<Shipment>> {
         const auto store = open_store(tx);
         auto changed = co_await store->decide(work.shipment_id, job.now(), [&](Shipment& shipment) {
           Effects effects;
           step = begin_label(shipment, effects, job.now());
           return effects;
         });
-        if (!changed) co_return changed;
-        if (step == Step::buy) co_await store->label_called(changed->shipment, job.now());
-        carry_out(tx, *changed);
-        co_return changed;
+        if (changed.empty()) co_return std::nullopt;
+        if (step == Step::buy) co_await store->label_called(changed.front().shipment, job.now());
+        carry_out(tx, changed);
+        co_return std::move(changed.front().shipment);
       },
       job.deadline());
   if (!begun || step == Step::nothing) co_return jobs::Done{};
-  if (step == Step::buy) co_return co_await buy(job, begun->shipment);
-  co_return co_await ask(job, begun->shipment);
+  if (step == Step::buy) co_return co_await buy(job, *begun);
+  co_return co_await ask(job, *begun);
 }
 
 Task<jobs::Outcome> void_label(Job& job, ShipmentWork work) {
@@ -191,10 +190,10 @@ Task<jobs::Outcome> track(Job& job, ShipmentWork work) {
         if (of.status == Status::cancelled)
           co_await store.label_ended(name, "void", "voided at the carrier", job.now());
       });
-  if (!after || final(after->shipment.status)) co_return jobs::Done{};
-  co_return jobs::Retry{
-      "on its way",
-      next_poll(after->shipment.polls, Duration{settings.track_first_ms}, Duration{settings.track_longest_ms}), false};
+  if (!after || final(after->status)) co_return jobs::Done{};
+  co_return jobs::Retry{"on its way",
+                        next_poll(after->polls, Duration{settings.track_first_ms}, Duration{settings.track_longest_ms}),
+                        false};
 }
 
 Task<jobs::Outcome> subscribe(Job& job, ShipmentWork work) {

@@ -1,6 +1,7 @@
 #include "services/shipping/reactions.hpp"
 
 #include "services/shipping/jobs.hpp"
+#include "services/shipping/service.hpp"
 
 namespace acme::shipping {
 
@@ -13,6 +14,16 @@ void sort_by_order(std::vector<events::Event<E>>& events) {
   });
 }
 
+Task<> decide(Reaction& on, OrderId order, ChangeAll hear) {
+  const auto& settings = on.get<Settings>();
+  const auto new_id = [&] { return on.new_id<ShipmentId>(); };
+  const auto changed = co_await open_store(on.tx())->decide(order, new_id(), on.now(), [&](Dispatch& all) {
+    hear(all);
+    pack_apart(all, settings.parcel_grams - settings.packaging_grams, new_id, on.now());
+  });
+  carry_out(on.tx(), changed);
+}
+
 Task<> hear(Reaction& on, const events::Envelope& event, const OrderCancelled& order, std::optional<Consignee> to) {
   on.tx().traceparent = event.traceparent;
   OrderFacts facts{
@@ -20,10 +31,7 @@ Task<> hear(Reaction& on, const events::Envelope& event, const OrderCancelled& o
   for (auto& line : order.lines)
     if (line.requires_shipping.value_or(true))
       facts.lines.push_back({line.line, line.sku, line.quantity, line.weight_grams});
-  const auto changed =
-      co_await open_store(on.tx())->decide(order.order_id, on.new_id<ShipmentId>(), on.now(),
-                                           [&](Shipment& shipment) { return hear_order(shipment, facts, on.now()); });
-  carry_out(on.tx(), changed);
+  co_await decide(on, order.order_id, [&](Dispatch& all) { hear_order(all, facts, on.now()); });
 }
 
 }  // namespace
@@ -40,16 +48,13 @@ Task<> on_order_cancelled(Reaction& on, std::vector<events::Event<OrderCancelled
 
 Task<> on_payment_completed(Reaction& on, std::vector<events::Event<PaymentHeard>> payments) {
   sort_by_order(payments);
-  const auto store = open_store(on.tx());
   for (auto& [envelope, payment] : payments) {
     on.tx().traceparent = envelope.traceparent;
-    const auto changed = co_await store->decide(payment.order_id, on.new_id<ShipmentId>(), on.now(),
-                                                [&](Shipment& shipment) { return hear_payment(shipment, on.now()); });
-    carry_out(on.tx(), changed);
+    co_await decide(on, payment.order_id, [&](Dispatch& all) { hear_payment(all, on.now()); });
   }
 }
 
-void carry_out(pg::Transaction& tx, const Changed& changed, Time track_at) {
+static void carry_out(pg::Transaction& tx, const Changed& changed, Time track_at) {
   const auto& [shipment, effects] = changed;
   for (auto& said : effects.say) {
     ShipmentEvent event{shipment.id, shipment.order_id, {},         shipment.carrier, shipment.tracking_number,
@@ -66,6 +71,10 @@ void carry_out(pg::Transaction& tx, const Changed& changed, Time track_at) {
     jobs::enqueue(tx, track_job, shipment.id.text(), work, track_at);
     jobs::enqueue(tx, subscribe_job, shipment.id.text(), work);
   }
+}
+
+void carry_out(pg::Transaction& tx, const std::vector<Changed>& changed, Time track_at) {
+  for (auto& each : changed) carry_out(tx, each, track_at);
 }
 
 }  // namespace acme::shipping

@@ -58,6 +58,6 @@ BOOST_DESCRIBE_STRUCT(ShipmentEvent, (), (shipment_id, order_id, lines, carrier,
 
 /// Says what is to be said and starts what is to be done, in the transaction of the change; a parcel with a new label
 /// is first asked for at `track_at`.
-void carry_out(pg::Transaction& tx, const Changed& changed, Time track_at = {});
+void carry_out(pg::Transaction& tx, const std::vector<Changed>& changed, Time track_at = {});
 
 }  // namespace acme::shipping

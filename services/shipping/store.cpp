@@ -1,5 +1,9 @@
 #include "services/shipping/store.hpp"
 
+#include <algorithm>
+
+#include "platform/observe/log.hpp"
+
 namespace acme::shipping {
 
 namespace {
@@ -20,27 +24,29 @@ Shipment unpack(Row row) {
 
 }  // namespace
 
-#define ACME_SHIPMENT                                                                                                  \
-  "id, order_id, customer_id, sequence, status, carrier, reason, order_sequence, stage, paid, cancel_asked, attempt, " \
-  "label, called_at, asks, carrier_shipment, tracking_number, status_at, polls, version, created_at, updated_at, "     \
+#define ACME_SHIPMENT                                                                                              \
+  "id, order_id, part, parts, customer_id, sequence, status, carrier, reason, order_sequence, stage, paid, "       \
+  "cancel_asked, untold, attempt, "                                                                                \
+  "label, called_at, asks, carrier_shipment, tracking_number, status_at, polls, version, created_at, updated_at, " \
   "consignee AS consignee_json, lines AS lines_json "
 
-static const pg::Statement<void(ShipmentId, OrderId, Time)> begin_sql{"shipping.begin", R"sql(
-  INSERT INTO shipments (id, order_id, created_at, updated_at)
-  VALUES ($1, $2, $3, $3)
-  ON CONFLICT (order_id) DO NOTHING
+static const pg::Statement<void(ShipmentId, OrderId, std::int64_t, Time)> begin_sql{"shipping.begin", R"sql(
+  INSERT INTO shipments (id, order_id, part, created_at, updated_at)
+  VALUES ($1, $2, $3, $4, $4)
+  ON CONFLICT (order_id, part) DO NOTHING
 )sql"};
 
 static const pg::Statement<Row(OrderId)> lock_order_sql{"shipping.lock_order", "SELECT " ACME_SHIPMENT R"sql(
     FROM shipments
    WHERE order_id = $1
+   ORDER BY part
      FOR UPDATE
 )sql"};
 
-static const pg::Statement<Row(ShipmentId)> lock_sql{"shipping.lock", "SELECT " ACME_SHIPMENT R"sql(
+static const pg::Statement<OrderId(ShipmentId)> order_of_sql{"shipping.order_of", R"sql(
+  SELECT order_id
     FROM shipments
    WHERE id = $1
-     FOR UPDATE
 )sql"};
 
 static const pg::Statement<Row(ShipmentId, Scope)> find_sql{"shipping.find", "SELECT " ACME_SHIPMENT R"sql(
@@ -51,18 +57,20 @@ static const pg::Statement<Row(ShipmentId, Scope)> find_sql{"shipping.find", "SE
 static const pg::Statement<Row(OrderId, Scope)> of_order_sql{"shipping.of_order", "SELECT " ACME_SHIPMENT R"sql(
     FROM shipments
    WHERE order_id = $1 AND ($2::uuid IS NULL OR customer_id = $2)
+   ORDER BY part
 )sql"};
 
-static const pg::Statement<void(
-    ShipmentId, std::optional<UserId>, std::int64_t, Status, std::string, std::optional<std::string>, std::int64_t,
-    Stage, bool, bool, std::int64_t, LabelState, std::optional<Time>, std::int64_t, std::optional<std::string>,
-    std::optional<std::string>, std::optional<Time>, std::int64_t, Time, std::optional<json::Raw>, json::Raw)>
+static const pg::Statement<void(ShipmentId, std::optional<UserId>, std::int64_t, Status, std::string,
+                                std::optional<std::string>, std::int64_t, Stage, bool, bool, std::int64_t, LabelState,
+                                std::optional<Time>, std::int64_t, std::optional<std::string>,
+                                std::optional<std::string>, std::optional<Time>, std::int64_t, Time,
+                                std::optional<json::Raw>, json::Raw, bool, std::int64_t)>
     save_sql{"shipping.save", R"sql(
   UPDATE shipments
      SET customer_id = $2, sequence = $3, status = $4, carrier = $5, reason = $6, order_sequence = $7, stage = $8,
          paid = $9, cancel_asked = $10, attempt = $11, label = $12, called_at = $13, asks = $14, carrier_shipment = $15,
          tracking_number = $16, status_at = $17, polls = $18, updated_at = $19, consignee = $20, lines = $21,
-         version = version + 1
+         untold = $22, parts = $23, version = version + 1
    WHERE id = $1
 )sql"};
 
@@ -123,8 +131,8 @@ static const pg::Statement<AuditRow(OrderId, std::int64_t)> audit_sql{"shipping.
          updated_at, lines
     FROM shipments
    WHERE order_id > $1
-   ORDER BY order_id
-   LIMIT $2
+   ORDER BY order_id  -- all parts of an order stand on one page
+   FETCH FIRST ($2) ROWS WITH TIES
 )sql"};
 
 namespace {
@@ -134,18 +142,18 @@ class PostgresStore : public ShipmentStore {
   explicit PostgresStore(pg::Session& db) : db_(db), tx_(nullptr) {}
   explicit PostgresStore(pg::Transaction& tx) : db_(tx), tx_(&tx) {}
 
-  Task<Changed> decide(OrderId order, ShipmentId fresh, Time now, Change change) override {
-    auto row = co_await db_.one(lock_order_sql, order);
-    if (!row) {
-      co_await db_.run(begin_sql, fresh, order, now);
-      row = co_await db_.one(lock_order_sql, order);
+  Task<std::vector<Changed>> decide(OrderId order, ShipmentId fresh, Time now, ChangeAll change) override {
+    auto before = co_await lock(order);
+    if (before.empty()) {
+      co_await db_.run(begin_sql, fresh, order, 1, now);
+      before = co_await lock(order);
     }
-    co_return co_await decide_on(unpack(std::move(*row)), now, std::move(change));
+    co_return co_await decide_on(std::move(before), now, std::move(change));
   }
-  Task<std::optional<Changed>> decide(ShipmentId shipment, Time now, Change change) override {
-    auto row = co_await db_.one(lock_sql, shipment);
-    if (!row) co_return std::nullopt;
-    co_return co_await decide_on(unpack(std::move(*row)), now, std::move(change));
+  Task<std::vector<Changed>> decide_all(ShipmentId any, Time now, ChangeAll change) override {
+    const auto order = co_await db_.one(order_of_sql, any);
+    if (!order) co_return std::vector<Changed>{};
+    co_return co_await decide_on(co_await lock(*order), now, std::move(change));
   }
 
   Task<> label_called(const Shipment& shipment, Time now) override {
@@ -194,11 +202,39 @@ class PostgresStore : public ShipmentStore {
   }
 
  private:
-  Task<Changed> decide_on(Shipment shipment, Time now, Change change) {
-    Changed out{shipment, {}};
-    out.effects = change(out.shipment);
-    auto& next = out.shipment;
-    if (next == shipment) co_return out;
+  /// The order's shipments, part 1 locked first: whoever holds it, holds the order.
+  Task<std::vector<Shipment>> lock(OrderId order) {
+    std::vector<Shipment> all;
+    // A part that was made while we waited for part 1 is not among the rows of that statement, but part 1 counts it.
+    for (int look = 0; look < 2; ++look) {
+      all.clear();
+      for (auto& row : co_await db_.all(lock_order_sql, order)) all.push_back(unpack(std::move(row)));
+      if (all.empty() || all.size() >= static_cast<std::size_t>(all.front().parts)) break;
+    }
+    co_return all;
+  }
+
+  Task<std::vector<Changed>> decide_on(std::vector<Shipment> before, Time now, ChangeAll change) {
+    Dispatch all{before, std::vector<Effects>(before.size())};
+    change(all);
+    answer(all, now);
+    // Until its order is paid and addressed, the only shipment holds what the order says last.
+    const auto pieces = pieces_of(before);
+    ensure(pieces == pieces_of(all.shipments) || pieces.empty() ||
+               (before.size() == 1 && before.front().status == Status::waiting),
+           "an order's shipments hold each of its pieces exactly once");
+    std::vector<Changed> out;
+    for (std::size_t i = 0; i < all.shipments.size(); ++i) {
+      auto& next = all.shipments[i];
+      const bool fresh = i >= before.size();
+      if (fresh) co_await write(begin_sql, next.id, next.order_id, next.part, now);
+      if (fresh || next != before[i]) co_await save(next, now);
+      out.push_back({std::move(next), std::move(all.effects[i])});
+    }
+    co_return out;
+  }
+
+  Task<> save(Shipment& next, Time now) {
     next.updated_at = now;
     ++next.version;
     std::optional<json::Raw> consignee;
@@ -206,8 +242,7 @@ class PostgresStore : public ShipmentStore {
     co_await write(save_sql, next.id, next.customer_id, next.sequence, next.status, next.carrier, next.reason,
                    next.order_sequence, next.stage, next.paid, next.cancel_asked, next.attempt, next.label,
                    next.called_at, next.asks, next.carrier_shipment, next.tracking_number, next.status_at, next.polls,
-                   now, consignee, json::Raw{json::text(next.lines)});
-    co_return out;
+                   now, consignee, json::Raw{json::text(next.lines)}, next.untold, next.parts);
   }
 
   /// In a transaction without a round trip of its own.
@@ -224,6 +259,16 @@ class PostgresStore : public ShipmentStore {
 };
 
 }  // namespace
+
+Task<std::vector<Changed>> ShipmentStore::decide(ShipmentId id, Time now, Change change) {
+  std::size_t at = 0;
+  auto changed = co_await decide_all(id, now, [&](Dispatch& all) {
+    at = static_cast<std::size_t>(std::ranges::find(all.shipments, id, &Shipment::id) - all.shipments.begin());
+    all.effects[at] = change(all.shipments[at]);
+  });
+  if (at > 0) std::swap(changed[0], changed[at]);
+  co_return changed;
+}
 
 std::unique_ptr<ShipmentStore> open_store(pg::Session& db) { return std::make_unique<PostgresStore>(db); }
 std::unique_ptr<ShipmentStore> open_store(pg::Transaction& tx) { return std::make_unique<PostgresStore>(tx); }

@@ -9,8 +9,10 @@
 
 namespace acme::shipping {
 
-/// Decides on a shipment in place. It may run again when two decide at once, so it has no other effects.
+/// Decides in place on one shipment, or on all of an order's. It may run again when two decide at once, so it has no
+/// other effects.
 using Change = std::function<Effects(Shipment&)>;
+using ChangeAll = std::function<void(Dispatch&)>;
 struct Changed {
   Shipment shipment;
   Effects effects;
@@ -42,9 +44,13 @@ BOOST_DESCRIBE_STRUCT(AuditRow, (),
 class ShipmentStore {
  public:
   virtual ~ShipmentStore() = default;
-  /// The order's shipment, begun as `fresh` when nothing was heard of the order yet, decided on and kept as one step.
-  virtual Task<Changed> decide(OrderId order, ShipmentId fresh, Time now, Change change) = 0;
-  virtual Task<std::optional<Changed>> decide(ShipmentId shipment, Time now, Change change) = 0;
+  /// The order's shipments, the first begun as `fresh` when nothing was heard of the order yet, decided on, answered
+  /// for and kept as one step, under the order's lock. Their pieces stay the same: each leaves exactly once.
+  virtual Task<std::vector<Changed>> decide(OrderId order, ShipmentId fresh, Time now, ChangeAll change) = 0;
+  /// By one of them; empty when there is none.
+  virtual Task<std::vector<Changed>> decide_all(ShipmentId any, Time now, ChangeAll change) = 0;
+  /// On one of them, which comes first in the answer.
+  Task<std::vector<Changed>> decide(ShipmentId shipment, Time now, Change change);
 
   /// The intent to buy, then what came of it ("refused", "void", "lost").
   virtual Task<> label_called(const Shipment& shipment, Time now) = 0;

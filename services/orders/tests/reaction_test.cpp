@@ -225,6 +225,25 @@ TEST_CASE("two parcels: the stock leaves piece by piece, delivered is the order 
   CHECK(shop.faults() == "[]");
 }
 
+TEST_CASE("a parcel that was split carries what it carries now, also when its past is heard last") {
+  for (bool late : {false, true}) {
+    CAPTURE(late);
+    Ordered shop;
+    shop.hear(shop.completed());
+    const auto refused = shop.parcel("exception", 1, 1, 2);  // both mugs, before the split
+    if (!late) CHECK(shop.hear(refused));
+    CHECK(shop.hear(shop.parcel("label_created", 2, 1, 1)));
+    CHECK(shop.hear(shop.parcel("delivered", 3, 1, 1)));
+    if (late) CHECK(shop.hear(refused));
+    CHECK(shop.status() == "shipped");
+    CHECK(shop.stock() == "4 on hand, 1 held");
+    CHECK(shop.hear(shop.parcel("delivered", 2, 2, 1)));
+    CHECK(shop.status() == "delivered");
+    CHECK(shop.stock() == "3 on hand, 0 held");
+    CHECK(shop.faults() == "[]");
+  }
+}
+
 TEST_CASE("a cancellation of a shipment that was never made carries no lines; a later label brings them") {
   Ordered shop;
   shop.hear(shop.completed());

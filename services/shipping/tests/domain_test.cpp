@@ -18,6 +18,25 @@ OrderFacts order(std::int64_t sequence, Stage stage = Stage::open) {
   facts.lines = {{1, "MUG", 2, 300}};
   return facts;
 }
+/// What one parcel's decision makes the order hear.
+Effects told(Shipment& shipment, Effects effects) {
+  Dispatch all{{shipment}, {std::move(effects)}};
+  answer(all, noon);
+  shipment = all.shipments.front();
+  return all.effects.front();
+}
+Effects hear(Shipment& shipment, const std::function<void(Dispatch&)>& what) {
+  Dispatch all{{shipment}, {{}}};
+  what(all);
+  shipment = all.shipments.front();
+  return told(shipment, all.effects.front());
+}
+Effects hear_order(Shipment& shipment, const OrderFacts& facts, Time now) {
+  return hear(shipment, [&](Dispatch& all) { hear_order(all, facts, now); });
+}
+Effects hear_payment(Shipment& shipment, Time now) {
+  return hear(shipment, [&](Dispatch& all) { hear_payment(all, now); });
+}
 Shipment ready_one() {
   Shipment shipment;
   hear_order(shipment, order(1), noon);
@@ -80,12 +99,12 @@ TEST_CASE("cancelling is answered by what was done with the parcel") {
     const auto bought = label_bought(shipment, "1Z1", "1Z1", noon);
     CHECK(said(bought) == "");
     CHECK(bought.void_label);
-    CHECK(said(label_voided(shipment, noon)) == "cancelled");
+    CHECK(said(told(shipment, label_voided(shipment, noon))) == "cancelled");
   }
   SUBCASE("labelled: voided") {
     auto shipment = labelled();
     CHECK(hear_order(shipment, order(2, Stage::cancelling), noon).void_label);
-    CHECK(said(label_voided(shipment, noon)) == "cancelled");
+    CHECK(said(told(shipment, label_voided(shipment, noon))) == "cancelled");
     CHECK(shipment.label == LabelState::none);
     CHECK(reference(shipment).ends_with("-2"));
   }
@@ -164,7 +183,7 @@ TEST_CASE("an exception on the way is told with its reason and can be overcome")
 
 TEST_CASE("a label voided at the carrier by others cancels the shipment") {
   auto shipment = labelled();
-  CHECK(said(tracked(shipment, {seen(cancelled, 1), seen(label_created, 0)})) == "cancelled");
+  CHECK(said(told(shipment, tracked(shipment, {seen(cancelled, 1), seen(label_created, 0)}))) == "cancelled");
   CHECK(shipment.label == LabelState::none);
 }
 

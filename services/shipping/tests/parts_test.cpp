@@ -1,0 +1,268 @@
+#include <doctest/doctest.h>
+#include <rapidcheck.h>
+
+#include "services/shipping/domain.hpp"
+#include "services/shipping/tests/dock.hpp"
+
+namespace acme::shipping {
+namespace {
+
+using testing::at;
+
+/// An order with several parcels.
+struct Parts : Dock {
+  using Dock::Dock;
+
+  std::string part(std::string name, int number) {
+    return room->sql("SELECT " + name + "::text FROM shipments WHERE part = $1", std::int64_t{number});
+  }
+  http::Response split(const std::string& lines, int from = 1, const http::Headers& headers = {}) {
+    room->sign_in(eve.text(), {"fulfilment"}, {"shipments:read", "shipments:write"});
+    return room->post("/v1/shipments/" + shipment(from) + "/split", R"({"lines": [)" + lines + "]}", headers);
+  }
+  std::string shipment(int number) { return ShipmentId{*Uuid::parse(part("id", number))}.text(); }
+  /// "1x2 | 1x1 2x1": the pieces of each part.
+  std::string pieces() {
+    return room->sql(R"(SELECT string_agg(held, ' | ' ORDER BY part) FROM (SELECT part, (SELECT string_agg(
+      line->>'line' || 'x' || (line->>'quantity'), ' ' ORDER BY line->>'line') FROM jsonb_array_elements(lines) AS line)
+      AS held FROM shipments) AS parts)");
+  }
+  /// Refused by the carrier, so that staff sees to it: three mugs and a bowl.
+  void refused_order() {
+    hear_order(1, "order.created", 1, "pending", "00000",
+               R"(}, {"line": 2, "sku": "BOWL", "quantity": 1, "weight_grams": 900)");
+    hear_payment();
+    work();
+  }
+  /// Two parcels with labels.
+  void two_parcels() {
+    hear_order(1, "order.created", 1, "pending", "75001",
+               R"(}, {"line": 2, "sku": "BOWL", "quantity": 1, "weight_grams": 900)");
+    hear_payment();
+    CHECK(split(R"({"line": 2, "quantity": 1})").status == 202);
+    work();
+    CHECK(told() == "shipment.created label_created, shipment.created label_created");
+  }
+};
+
+TEST_CASE("staff splits a refused shipment: both parts get labels, and each piece leaves once") {
+  Parts dock;
+  dock.refused_order();
+  CHECK(dock.told() == "shipment.created exception");
+  const auto answer =
+      dock.split(R"({"line": 1, "quantity": 1}, {"line": 2, "quantity": 1})", 1, {{"Idempotency-Key", "k"}});
+  CHECK(answer.status == 202);
+  CHECK(at(answer.body, "/data/1/lines/1/sku") == "BOWL");
+  CHECK(dock.split(R"({"line": 1, "quantity": 1}, {"line": 2, "quantity": 1})", 1, {{"Idempotency-Key", "k"}}).body ==
+        answer.body);
+  CHECK(dock.pieces() == "1x1 | 1x1 2x1");
+  const std::string address = R"({"address": {"name": "Ann", "line1": "1 Rue de Rivoli", "city": "Paris",
+    "postal_code": "75001", "country": "FR"}})";
+  dock.work();  // still refused: the address is as wrong as it was
+  for (int part : {1, 2})
+    CHECK(dock.room->post("/v1/shipments/" + dock.shipment(part) + "/label", address).status == 202);
+  dock.work();
+  CHECK(dock.labels_alive() == 2);
+  const auto events = dock.room->published();
+  CHECK(at(events.back().data, "/status") == "label_created");
+  CHECK(events.back().key != events.front().key);
+  CHECK(dock.part("tracking_number", 1) != dock.part("tracking_number", 2));
+  dock.room->sign_in(ann.text());
+  const auto seen = dock.room->get("/v1/orders/" + Dock::order(1) + "/shipments").body;
+  CHECK(at(seen, "/data/0/lines/0/quantity") == "1");
+  CHECK(at(seen, "/data/1/lines/1/sku") == "BOWL");
+}
+
+TEST_CASE("a shipment is split only while it has no label, and only into what is in it") {
+  Parts dock;
+  dock.hear_order();
+  CHECK(dock.split(R"({"line": 1, "quantity": 1})").status == 409);  // not paid
+  dock.hear_payment();
+  struct {
+    const char* lines;
+    int status;
+  } table[] = {
+      {R"({"line": 2, "quantity": 1})", 400},
+      {R"({"line": 1, "quantity": 3})", 400},
+      {R"({"line": 1, "quantity": 2})", 400},  // nothing stays
+      {R"({"line": 1, "quantity": 1}, {"line": 1, "quantity": 1})", 400},
+      {R"({"line": 1, "quantity": 1}, {"line": 1, "quantity": 2})", 400},
+      {R"({"line": 1, "quantity": 0})", 400},
+      {"", 400},
+  };
+  for (auto& row : table) {
+    CAPTURE(row.lines);
+    CHECK(dock.split(row.lines).status == row.status);
+  }
+  CHECK(dock.pieces() == "1x2");
+  CHECK(dock.room
+            ->post("/v1/shipments/" + testing::id<ShipmentId>(99).text() + "/split",
+                   R"({"lines": [{"line": 1, "quantity": 1}]})")
+            .status == 404);
+  dock.room->sign_in(ann.text());
+  CHECK(dock.room->post("/v1/shipments/" + dock.shipment(1) + "/split", R"({"lines": [{"line": 1, "quantity": 1}]})")
+            .status == 403);
+  dock.work();
+  CHECK(dock.split(R"({"line": 1, "quantity": 1})").status == 409);  // labelled
+  CHECK(dock.room->post("/v1/shipments/" + dock.shipment(1) + "/cancel", "{}").status == 202);
+  dock.work();
+  CHECK(dock.split(R"({"line": 1, "quantity": 1})").status == 202);  // its label is void: both get a new one
+  dock.work();
+  CHECK(dock.pieces() == "1x1 | 1x1");
+  CHECK(dock.labels_alive() == 2);
+}
+
+TEST_CASE("what is too heavy for one parcel leaves in several by itself; what no parcel carries is staff's") {
+  Parts dock;
+  SUBCASE("several") {
+    dock.hear_order(1, "order.created", 1, "pending", "75001",
+                    R"(}, {"line": 2, "sku": "ANVIL", "quantity": 3, "weight_grams": 60000)");
+    dock.hear_payment();
+    dock.hear_payment();
+    dock.work();
+    CHECK(dock.pieces() == "1x2 2x1 | 2x1 | 2x1");
+    CHECK(dock.labels_alive() == 3);
+    CHECK(dock.told() ==
+          "shipment.created label_created, shipment.created label_created, shipment.created label_created");
+  }
+  SUBCASE("one piece alone") {
+    dock.hear_order(1, "order.created", 1, "pending", "75001",
+                    R"(}, {"line": 2, "sku": "PIANO", "quantity": 1, "weight_grams": 80000000)");
+    dock.hear_payment();
+    dock.work();
+    CHECK(dock.pieces() == "1x2 2x1");
+    CHECK(dock.told() == "shipment.created exception");
+  }
+}
+
+TEST_CASE("an order with several parcels is cancelled when all of them are, and hears it of none before") {
+  Parts dock;
+  dock.two_parcels();
+  dock.hear_order(1, "order.updated", 2, "cancelling");
+  dock.room->run_jobs(1);
+  CHECK(dock.labels_alive() == 1);
+  CHECK_FALSE(dock.told().contains("cancelled"));
+  dock.work();
+  CHECK(dock.labels_alive() == 0);
+  CHECK(dock.told().ends_with("shipment.updated cancelled, shipment.updated cancelled"));
+  CHECK(dock.pieces() == "1x2 | 2x1");
+}
+
+TEST_CASE("one parcel that has left refuses the cancelling for all, and the others stay on their way") {
+  Parts dock;
+  dock.two_parcels();
+  SUBCASE("and we knew") {
+    dock.outside.advance_parcel(dock.part("tracking_number", 2), "picked_up");
+    dock.work(std::chrono::hours{7});
+    dock.hear_order(1, "order.updated", 2, "cancelling");
+    dock.work();
+    CHECK(dock.labels_alive() == 2);
+    CHECK(dock.told().ends_with("shipment.updated in_transit, shipment.updated cancel_refused"));
+  }
+  SUBCASE("and we did not know: what was voided meanwhile gets another label when the order comes back") {
+    dock.outside.advance_parcel(dock.part("tracking_number", 2), "picked_up");
+    dock.hear_order(1, "order.updated", 2, "cancelling");
+    dock.work();
+    CHECK(dock.labels_alive() == 1);
+    CHECK(dock.told().contains("cancel_refused"));
+    CHECK_FALSE(dock.told().contains("cancelled"));
+    dock.hear_order(1, "order.updated", 3, "fulfilling");
+    dock.work();
+    CHECK(dock.labels_alive() == 2);
+    CHECK(dock.part("status", 1) == "label_created");
+    CHECK(dock.pieces() == "1x2 | 2x1");
+  }
+}
+
+TEST_CASE("the audit shows every part of an order, on one page") {
+  Parts dock;
+  dock.two_parcels();
+  const auto page = dock.room->get("/internal/shipping/audit?limit=1").body;
+  CHECK(at(page, "/data/0/lines/0/line") == "1");
+  CHECK(at(page, "/data/1/lines/0/line") == "2");
+  CHECK(at(page, "/data/1/labels_alive") == "1");
+}
+
+// -- Whatever happens -------------------------------------------------------------------------------------------------
+
+const Time noon{std::chrono::sys_days{std::chrono::year{2030} / 1 / 1} + std::chrono::hours{12}};
+
+/// A run of chance through one order's shipments; each decision as the store makes it.
+void happen(Dispatch& all, std::int64_t& sequence, int& ids) {
+  using namespace rc;
+  const auto new_id = [&] { return testing::id<ShipmentId>(++ids); };
+  auto& one = all.shipments[*gen::inRange<std::size_t>(0, all.shipments.size())];
+  auto& effects = all.effects[static_cast<std::size_t>(&one - all.shipments.data())];
+  OrderFacts facts{sequence, *gen::element(Stage::open, Stage::open, Stage::cancelling, Stage::cancelled), {}, {}, {}};
+  facts.consignee = Consignee{};
+  facts.lines = {{1, "MUG", 5, 9'000}, {2, "BOWL", 3, 30'000}};
+  switch (*gen::inRange(0, 11)) {
+    case 0:
+      facts.sequence = sequence += *gen::inRange(-1, 3);
+      hear_order(all, facts, noon);
+      return pack_apart(all, 70'000, new_id, noon);
+    case 1:
+      hear_payment(all, noon);
+      return pack_apart(all, 70'000, new_id, noon);
+    case 2: {
+      const auto id = one.id;
+      split_by_staff(all, id, {{*gen::inRange(1, 3), *gen::inRange(0, 4)}}, new_id(), noon);
+      return;
+    }
+    case 3:
+      begin_label(one, effects, noon);
+      return;
+    case 4:
+      if (one.label == LabelState::called) effects = label_bought(one, "1Z", "1Z", noon);
+      return;
+    case 5:
+      if (one.label == LabelState::called) effects = label_refused(one, "no", noon);
+      return;
+    case 6:
+      if (one.label == LabelState::bought && one.status == Status::label_created) effects = label_voided(one, noon);
+      return;
+    case 7:
+      if (one.cancel_asked && one.label == LabelState::bought) effects = void_refused(one, "late", noon);
+      return;
+    case 8:
+      effects = tracked(
+          one,
+          {{noon + std::chrono::minutes{*gen::inRange(1, 99)},
+            *gen::element(Status::in_transit, Status::delivered, Status::exception, Status::returned), "", "", ""}});
+      return;
+    case 9:
+      effects = cancel_by_staff(one, noon).value_or(Effects{});
+      return;
+    default:
+      effects = label_by_staff(one, {}).value_or(Effects{});
+  }
+}
+
+TEST_CASE("whatever happens, the shipments of an order hold each piece once, and cancel all of them or none") {
+  CHECK(rc::check([] {
+    Dispatch all{std::vector<Shipment>(1), {}};
+    all.shipments.front().id = testing::id<ShipmentId>(1);
+    std::int64_t sequence = 1;
+    int ids = 1;
+    std::map<std::int64_t, std::int64_t> ordered;
+    const int steps = *rc::gen::inRange(1, 80);
+    for (int step = 0; step < steps; ++step) {
+      all.effects.assign(all.shipments.size(), {});
+      happen(all, sequence, ids);
+      answer(all, noon);
+      if (ordered.empty()) ordered = pieces_of(all.shipments);
+      RC_ASSERT(pieces_of(all.shipments) == ordered);
+      for (std::size_t i = 0; i < all.shipments.size(); ++i) {
+        RC_ASSERT(all.shipments[i].part == static_cast<std::int64_t>(i) + 1);
+        RC_ASSERT(!all.shipments[i].lines.empty() || all.shipments.size() == 1);
+        for (auto& said : all.effects[i].say)
+          if (said.status == "cancelled" && all.shipments[i].stage == Stage::cancelling)
+            for (auto& other : all.shipments) RC_ASSERT(other.status == Status::cancelled);
+      }
+    }
+    RC_ASSERT(all.shipments.front().parts == static_cast<std::int64_t>(all.shipments.size()));
+  }));
+}
+
+}  // namespace
+}  // namespace acme::shipping
