@@ -7,6 +7,90 @@ namespace acme::shipping {
 
 namespace {
 
+// clang-format off
+// The life of a parcel.
+constexpr Transition life[] = {
+    // The order: both halves are there; it is being cancelled, or is; it comes back from cancelling.
+    {State::waiting,          News::go,                    State::ready,            ""},
+    {State::waiting,          News::paid_while_cancelling, State::cancelled,        "cancelled"},
+    {State::ready,            News::cancelling,            State::cancelled,        "cancelled"},
+    {State::calling,          News::cancelling,            State::unwanted,         ""},
+    {State::label_created,    News::cancelling,            State::voiding,          ""},
+    {State::in_transit,       News::cancelling,            State::in_transit,       "cancel_refused"},
+    {State::out_for_delivery, News::cancelling,            State::out_for_delivery, "cancel_refused"},
+    {State::delivered,        News::cancelling,            State::delivered,        "cancel_refused"},
+    {State::refused,          News::cancelling,            State::cancelled,        "cancelled"},
+    {State::exception,        News::cancelling,            State::exception,        "cancel_refused"},
+    {State::returned,         News::cancelling,            State::returned,         "cancel_refused"},
+    {State::cancelled,        News::cancelling,            State::cancelled,        "cancelled"},
+    {State::waiting,          News::cancelled,             State::cancelled,        ""},
+    {State::ready,            News::cancelled,             State::cancelled,        "cancelled"},
+    {State::calling,          News::cancelled,             State::unwanted,         ""},
+    {State::label_created,    News::cancelled,             State::voiding,          ""},
+    {State::refused,          News::cancelled,             State::cancelled,        "cancelled"},
+    {State::unwanted,         News::back,                  State::calling,          ""},
+    {State::voiding,          News::back,                  State::label_created,    ""},
+    {State::cancelled,        News::back,                  State::ready,            ""},
+
+    // The label.
+    {State::ready,            News::call,                  State::calling,          ""},
+    {State::calling,          News::label_bought,          State::label_created,    "label_created"},
+    {State::unwanted,         News::label_bought,          State::voiding,          ""},
+    {State::calling,          News::label_refused,         State::refused,          "exception"},
+    {State::unwanted,         News::label_refused,         State::cancelled,        "cancelled"},
+    {State::voiding,          News::voided,                State::cancelled,        "cancelled"},
+    {State::label_created,    News::voided,                State::ready,            ""},  // the order came back meanwhile
+    {State::voiding,          News::too_late,              State::label_created,    "cancel_refused"},
+
+    // On the way.
+    {State::label_created,    News::in_transit,            State::in_transit,       "in_transit"},
+    {State::voiding,          News::in_transit,            State::in_transit,       "in_transit cancel_refused"},
+    {State::out_for_delivery, News::in_transit,            State::in_transit,       "in_transit"},
+    {State::exception,        News::in_transit,            State::in_transit,       "in_transit"},
+    {State::label_created,    News::out_for_delivery,      State::out_for_delivery, "out_for_delivery"},
+    {State::voiding,          News::out_for_delivery,      State::out_for_delivery, "out_for_delivery cancel_refused"},
+    {State::in_transit,       News::out_for_delivery,      State::out_for_delivery, "out_for_delivery"},
+    {State::exception,        News::out_for_delivery,      State::out_for_delivery, "out_for_delivery"},
+    {State::label_created,    News::delivered,             State::delivered,        "delivered"},
+    {State::voiding,          News::delivered,             State::delivered,        "delivered cancel_refused"},
+    {State::in_transit,       News::delivered,             State::delivered,        "delivered"},
+    {State::out_for_delivery, News::delivered,             State::delivered,        "delivered"},
+    {State::exception,        News::delivered,             State::delivered,        "delivered"},
+    {State::label_created,    News::exception,             State::exception,        "exception"},
+    {State::voiding,          News::exception,             State::exception,        "exception cancel_refused"},
+    {State::in_transit,       News::exception,             State::exception,        "exception"},
+    {State::out_for_delivery, News::exception,             State::exception,        "exception"},
+    {State::label_created,    News::returned,              State::returned,         "returned"},
+    {State::voiding,          News::returned,              State::returned,         "returned cancel_refused"},
+    {State::in_transit,       News::returned,              State::returned,         "returned"},
+    {State::out_for_delivery, News::returned,              State::returned,         "returned"},
+    {State::exception,        News::returned,              State::returned,         "returned"},
+    {State::label_created,    News::voided_elsewhere,      State::cancelled,        "cancelled"},
+    {State::voiding,          News::voided_elsewhere,      State::cancelled,        "cancelled"},
+    {State::in_transit,       News::voided_elsewhere,      State::cancelled,        "cancelled"},
+    {State::out_for_delivery, News::voided_elsewhere,      State::cancelled,        "cancelled"},
+    {State::exception,        News::voided_elsewhere,      State::cancelled,        "cancelled"},
+
+    // Staff.
+    {State::ready,            News::staff_cancels,         State::cancelled,        "cancelled"},
+    {State::calling,          News::staff_cancels,         State::unwanted,         ""},
+    {State::unwanted,         News::staff_cancels,         State::unwanted,         ""},
+    {State::label_created,    News::staff_cancels,         State::voiding,          ""},
+    {State::voiding,          News::staff_cancels,         State::voiding,          ""},
+    {State::refused,          News::staff_cancels,         State::cancelled,        "cancelled"},
+    {State::refused,          News::staff_labels,          State::ready,            ""},
+    {State::cancelled,        News::staff_labels,          State::ready,            ""},
+    {State::ready,            News::staff_splits,          State::ready,            ""},
+    {State::refused,          News::staff_splits,          State::ready,            ""},
+    {State::cancelled,        News::staff_splits,          State::ready,            ""},
+};
+// clang-format on
+
+bool may(const Shipment& shipment, News news) {
+  const auto state = state_of(shipment);
+  return std::ranges::any_of(life, [&](auto& row) { return row.from == state && row.news == news; });
+}
+
 void become(Shipment& shipment, Status status, Time at, std::optional<std::string> reason = {}) {
   shipment.status = status;
   shipment.status_at = at;
@@ -127,6 +211,33 @@ Effects label_anew(Shipment& shipment) {
 
 }  // namespace
 
+std::span<const Transition> transitions() { return life; }
+
+State state_of(const Shipment& shipment) {
+  switch (shipment.status) {
+    case Status::waiting:
+      return State::waiting;
+    case Status::ready:
+      if (shipment.cancel_asked) return State::unwanted;
+      return shipment.label == LabelState::called ? State::calling : State::ready;
+    case Status::label_created:
+      return shipment.cancel_asked ? State::voiding : State::label_created;
+    case Status::in_transit:
+      return State::in_transit;
+    case Status::out_for_delivery:
+      return State::out_for_delivery;
+    case Status::delivered:
+      return State::delivered;
+    case Status::exception:
+      return shipment.label == LabelState::none ? State::refused : State::exception;
+    case Status::returned:
+      return State::returned;
+    case Status::cancelled:
+      return State::cancelled;
+  }
+  std::unreachable();
+}
+
 void hear_order(Dispatch& all, const OrderFacts& order, Time now) {
   const Stage before = all.shipments.front().stage;
   if (order.sequence <= all.shipments.front().order_sequence) return;
@@ -158,12 +269,9 @@ void pack_apart(Dispatch& all, std::int64_t most_grams, const std::function<Ship
 }
 
 Split split_by_staff(Dispatch& all, ShipmentId id, const std::vector<Piece>& pieces, ShipmentId fresh, Time now) {
-  using enum Status;
   const auto found = std::ranges::find(all.shipments, id, &Shipment::id);
-  if (found == all.shipments.end()) return Split::too_late;
-  const bool unlabelled = found->status == ready || found->status == exception || found->status == cancelled;
-  if (!unlabelled || found->label != LabelState::none || found->stage != Stage::open || !complete(*found))
-    return Split::too_late;
+  if (found == all.shipments.end() || !may(*found, News::staff_splits)) return Split::too_late;
+  if (found->stage != Stage::open || !complete(*found)) return Split::too_late;
 
   Shipment from = *found;
   std::vector<Line> taken;
@@ -176,7 +284,8 @@ Split split_by_staff(Dispatch& all, ShipmentId id, const std::vector<Piece>& pie
   }
   if (taken.empty()) return Split::not_in_it;
   if (from.lines.empty()) return Split::nothing_stays;
-  if (from.status != ready) all.effects[static_cast<std::size_t>(found - all.shipments.begin())] = label_anew(from);
+  if (from.status != Status::ready)
+    all.effects[static_cast<std::size_t>(found - all.shipments.begin())] = label_anew(from);
   *found = from;
   split_off(all, from, std::move(taken), fresh, now);
   return Split::done;
@@ -212,6 +321,7 @@ Step begin_label(Shipment& shipment, Effects& effects, Time now) {
 }
 
 Effects label_bought(Shipment& shipment, std::string carrier_shipment, std::string tracking_number, Time now) {
+  if (!may(shipment, News::label_bought)) return {};
   shipment.label = LabelState::bought;
   shipment.carrier_shipment = std::move(carrier_shipment);
   shipment.tracking_number = std::move(tracking_number);
@@ -226,6 +336,7 @@ Effects label_bought(Shipment& shipment, std::string carrier_shipment, std::stri
 }
 
 Effects label_refused(Shipment& shipment, std::string reason, Time now) {
+  if (!may(shipment, News::label_refused)) return {};
   label_replaced(shipment);
   if (std::exchange(shipment.cancel_asked, false)) return cancel(shipment, now, std::move(reason));
   return become_and_say(shipment, Status::exception, now, std::move(reason));
@@ -260,14 +371,16 @@ static Effects void_and_cancel(Shipment& shipment, Time at) {
 }
 
 Effects label_voided(Shipment& shipment, Time now) {
-  const bool wanted = shipment.cancel_asked || shipment.stage != Stage::open;
+  if (!may(shipment, News::voided)) return {};
+  const bool to_cancel = shipment.cancel_asked || shipment.stage != Stage::open;
   auto effects = void_and_cancel(shipment, now);
-  if (wanted) return effects;
+  if (to_cancel) return effects;
   shipment.untold = false;
   return label_anew(shipment);
 }
 
 Effects void_refused(Shipment& shipment, std::string reason, Time now) {
+  if (!may(shipment, News::too_late)) return {};
   shipment.cancel_asked = false;
   shipment.reason = std::move(reason);
   Effects effects{.track = true};
@@ -304,29 +417,21 @@ Effects tracked(Shipment& shipment, const std::vector<Activity>& activities) {
     }
     become(shipment, *seen->status, seen->at, bad ? std::optional{seen->description} : std::nullopt);
     say(shipment, effects, name(*seen->status), seen->at);
+    // It was handed over before our void could reach the carrier.
+    if (std::exchange(shipment.cancel_asked, false)) say(shipment, effects, "cancel_refused", seen->at);
   }
   return effects;
 }
 
 std::optional<Effects> cancel_by_staff(Shipment& shipment, Time now) {
-  using enum Status;
-  if (shipment.status == label_created) {
-    shipment.cancel_asked = true;
-    return Effects{.void_label = true};
-  }
-  if (shipment.status == ready && shipment.label == LabelState::called) {
-    shipment.cancel_asked = true;
-    return Effects{};
-  }
-  if (shipment.status == ready || (shipment.status == exception && shipment.label == LabelState::none))
-    return cancel(shipment, now);
-  return std::nullopt;
+  if (!may(shipment, News::staff_cancels)) return std::nullopt;
+  if (shipment.label == LabelState::none) return cancel(shipment, now);
+  shipment.cancel_asked = true;
+  return Effects{.void_label = shipment.label == LabelState::bought};
 }
 
 std::optional<Effects> label_by_staff(Shipment& shipment, std::optional<Consignee> corrected) {
-  const bool open = shipment.status == Status::exception || shipment.status == Status::cancelled;
-  if (!open || shipment.label != LabelState::none || shipment.stage != Stage::open || !complete(shipment))
-    return std::nullopt;
+  if (!may(shipment, News::staff_labels) || shipment.stage != Stage::open || !complete(shipment)) return std::nullopt;
   if (corrected) shipment.consignee = std::move(corrected);
   return label_anew(shipment);
 }

@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -78,6 +79,27 @@ BOOST_DESCRIBE_STRUCT(Shipment, (),
                       (id, order_id, part, parts, customer_id, sequence, status, carrier, reason, order_sequence, stage,
                        paid, cancel_asked, untold, attempt, label, called_at, asks, carrier_shipment, tracking_number,
                        status_at, polls, version, created_at, updated_at))
+
+// Its life, as a shopkeeper tells it.
+
+/// Finer than the status: `calling` waits for the carrier's label, which is `unwanted` when the order was cancelled
+/// meanwhile; `voiding` waits for the carrier to void it; `refused` is an exception without a label, for staff.
+BOOST_DEFINE_ENUM_CLASS(State, waiting, ready, calling, unwanted, label_created, voiding, in_transit, out_for_delivery,
+                        delivered, refused, exception, returned, cancelled)
+/// What may happen to it: by the order, at the carrier (`voided` and `too_late` answer our void; `voided_elsewhere` is
+/// another's), on the way, by staff.
+BOOST_DEFINE_ENUM_CLASS(News, go, cancelling, paid_while_cancelling, cancelled, back, call, label_bought, label_refused,
+                        voided, too_late, in_transit, out_for_delivery, delivered, exception, returned,
+                        voided_elsewhere, staff_cancels, staff_labels, staff_splits)
+struct Transition {
+  State from{};
+  News news{};
+  State to{};
+  std::string_view says;  // the statuses that are published, by a parcel that is its order's only one
+};
+/// Every step there is; what stands in no row is ignored (for staff: refused).
+std::span<const Transition> transitions();
+State state_of(const Shipment& shipment);
 
 /// A word about the shipment to everybody: a published status, or "cancel_refused".
 struct Announcement {
