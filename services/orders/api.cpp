@@ -50,6 +50,8 @@ static std::string in_words(const Hindrance& hindrance, const Quote& quote, cons
       return "too heavy for one order to " + country + ": order less at once";
     case Obstacle::too_much:
       return "the total is too large to be paid: order less at once";
+    case Obstacle::quote_does_not_fit:
+      return "the shipping quote is for another destination, currency or a lighter parcel: ask for the rates again";
     case Obstacle::too_little:
       return "the total of " + in_words(quote.totals.total, quote.currency) +
              " cannot be paid: the smallest amount is " + in_words(stripe_minimum(quote.currency), quote.currency);
@@ -106,10 +108,13 @@ static Task<Codes> find_codes(Call& call, std::vector<std::string> codes, std::o
   co_return found;
 }
 
-static Quote priced_for(const Call& call, const store::Cart& cart, const Codes& codes) {
+static Quote priced_for(const Call& call, const store::Cart& cart, const Codes& codes,
+                        std::optional<ShippingQuote> shipping) {
   const auto country = cart.country.value_or(call.get<Settings>().country);
-  auto priced = quote(call.get<Tables>(), cart.currency, cart.items, {country, region_code(country, cart.region)},
-                      {call.now(), codes.known});
+  const Destination to{country, region_code(country, cart.region),
+                       cart.postal_code ? postal_code(country, *cart.postal_code).value_or(*cart.postal_code) : ""};
+  auto priced =
+      quote(call.get<Tables>(), cart.currency, cart.items, to, {call.now(), codes.known, std::move(shipping)});
   priced.refused.insert(priced.refused.end(), codes.unknown.begin(), codes.unknown.end());
   return priced;
 }
@@ -151,6 +156,8 @@ static CartView view_of(const store::Cart& cart, const Quote& priced, const std:
     line.discount = money(sold->discount, cart.currency);
     line.tax = money(sold->tax, cart.currency);
     line.total = money(sold->net(), cart.currency);
+    if (const auto shown = cart.shown[i]; shown && *shown != sold->unit_price)
+      line.price_changed = {money(*shown, cart.currency), money(sold->unit_price, cart.currency)};
   }
   for (auto& hindrance : priced.hindrances)
     view.problems.push_back({std::string{code(hindrance.obstacle)},
@@ -176,8 +183,14 @@ static CartView view_of(const store::Cart& cart, const Quote& priced, const std:
 static Task<Result<CartView>> show_cart(Call& call, CartId id) {
   const auto cart = co_await store::find_cart(call.db(), id, caller_id(call));
   if (!cart) co_return refuse(not_found("cart", id.text()));
-  const auto priced = priced_for(call, *cart, co_await find_codes(call, cart->codes));
+  Result<ShippingQuote> shipping;
+  if (cart->shipping_quote) shipping = verify(*cart->shipping_quote, call.get<QuoteKey>(), call.now());
+  const bool chosen = cart->shipping_quote && shipping;
+  const auto codes = co_await find_codes(call, cart->codes);
+  const auto priced = priced_for(call, *cart, codes, chosen ? std::optional{*shipping} : std::nullopt);
   auto view = view_of(*cart, priced, cart->country.value_or(call.get<Settings>().country));
+  if (chosen) view.shipping_option = {shipping->carrier, shipping->service};
+  if (!shipping) view.problems.push_back({"quote_expired", shipping.error().detail, {}, {}, {}});
   call.answer_header("ETag", '"' + std::to_string(cart->version) + "-" +
                                  std::to_string(std::hash<std::string>{}(json::text(view))) + '"');
   co_return view;
@@ -234,7 +247,13 @@ Task<Result<CartView>> put_item(Call& call, CartId id, std::string sku, CartItem
   if (!version) co_return refuse(version.error());
   const auto change =
       co_await store::put_item(call.db(), id, caller_id(call), *version, sku, request.quantity, call.now());
-  co_return co_await after(call, id, change, sku);
+  auto shown = co_await after(call, id, change, sku);
+  if (!shown) co_return shown;
+  // This is the price that the buyer knows from now on.
+  if (const auto line = std::ranges::find(shown->lines, sku, &CartLine::sku);
+      line != shown->lines.end() && line->unit_price)
+    co_await store::note_price(call.db(), id, sku, line->unit_price->amount);
+  co_return shown;
 }
 
 Task<Result<CartView>> delete_item(Call& call, CartId id, std::string sku) {
@@ -251,6 +270,23 @@ Task<Result<CartView>> put_destination(Call& call, CartId id, CartDestination re
   co_return co_await after(call, id, change, "");
 }
 
+Task<Result<CartView>> put_shipping_quote(Call& call, CartId id, ChosenQuote request) {
+  const auto version = wanted_version(call);
+  if (!version) co_return refuse(version.error());
+  const std::string& token = request.shipping_quote;
+  if (!co_await store::find_cart(call.db(), id, caller_id(call))) co_return refuse(not_found("cart", id.text()));
+  if (const auto good = verify(token, call.get<QuoteKey>(), call.now()); !good) co_return refuse(good.error());
+  const auto change = co_await store::put_shipping_quote(call.db(), id, caller_id(call), *version, token, call.now());
+  co_return co_await after(call, id, change, "");
+}
+
+Task<Result<CartView>> delete_shipping_quote(Call& call, CartId id) {
+  const auto version = wanted_version(call);
+  if (!version) co_return refuse(version.error());
+  const auto change = co_await store::put_shipping_quote(call.db(), id, caller_id(call), *version, {}, call.now());
+  co_return co_await after(call, id, change, "");
+}
+
 Task<Result<CartView>> put_discount(Call& call, CartId id, std::string code) {
   const auto version = wanted_version(call);
   if (!version) co_return refuse(version.error());
@@ -259,7 +295,7 @@ Task<Result<CartView>> put_discount(Call& call, CartId id, std::string code) {
   if (!cart) co_return refuse(not_found("cart", id.text()));
   if (std::ranges::find(cart->codes, code) == cart->codes.end()) {
     cart->codes.push_back(code);
-    auto refused = priced_for(call, *cart, co_await find_codes(call, cart->codes)).refused;
+    auto refused = priced_for(call, *cart, co_await find_codes(call, cart->codes), {}).refused;
     std::erase_if(refused, [&](auto& each) { return each.code != code; });
     if (!refused.empty()) co_return refuse(discount_refused(refused));
   }
@@ -447,6 +483,8 @@ static OrderView view_of(const store::Order& order, const std::vector<Line>& lin
   view.locale = order.locale;
   view.shipping_address = std::move(shipping);
   view.billing_address = std::move(billing);
+  if (order.shipping_option)
+    view.shipping_option = json::parse<ShippingOption>(order.shipping_option->text, json::event).value();
   view.payment = {order.payment_status, order.payment_failure};
   view.timeline.push_back({order.placed_at, "order.created", "pending", {}});
   view.placed_at = order.placed_at;
@@ -482,6 +520,7 @@ struct Basket {
   std::string currency;
   std::optional<std::int64_t> cart_version;
   Codes codes;
+  std::optional<std::string> shipping_quote;  // signed
 };
 static Task<Result<Basket>> basket_of(Call& call, const PlaceOrder& request) {
   Basket basket;
@@ -490,7 +529,7 @@ static Task<Result<Basket>> basket_of(Call& call, const PlaceOrder& request) {
     auto cart = co_await store::find_cart(call.db(), *request.cart_id, caller_id(call));
     if (!cart) co_return refuse(not_found("cart", request.cart_id->text()));
     if (cart->items.empty()) co_return refuse(invalid("/cart_id", "this cart is empty"));
-    basket = {std::move(cart->items), cart->currency, cart->version, {}};
+    basket = {std::move(cart->items), cart->currency, cart->version, {}, std::move(cart->shipping_quote)};
     codes = std::move(cart->codes);
     if (request.currency && request.currency->code != basket.currency)
       co_return refuse(invalid("/currency", "the cart is in " + basket.currency));
@@ -508,6 +547,7 @@ static Task<Result<Basket>> basket_of(Call& call, const PlaceOrder& request) {
     for (auto& text : *request.discount_codes)
       if (const auto code = code_of(text.value); std::ranges::find(codes, code) == codes.end()) codes.push_back(code);
   basket.codes = co_await find_codes(call, std::move(codes), request.email.value);
+  if (request.shipping_quote) basket.shipping_quote = request.shipping_quote->value;
   co_return basket;
 }
 
@@ -519,6 +559,8 @@ static Problem problem_of(const Quote& priced, const Basket& basket, const Place
     if (hindrance.wanted)
       faults.push_back(cart ? Fault{"/cart_id", basket.wanted[*hindrance.wanted].sku + " " + words}
                             : Fault{"/items/" + std::to_string(*hindrance.wanted) + "/sku", words});
+    else if (hindrance.obstacle == Obstacle::quote_does_not_fit)
+      faults.push_back({request.shipping_quote || !cart ? "/shipping_quote" : "/cart_id", words});
     else if (hindrance.obstacle == Obstacle::not_shipped_there)
       faults.push_back({"/shipping_address/country", words});
     else
@@ -566,7 +608,8 @@ static Task<std::int64_t> order_number(Call& call) {
   co_return numbers.lease(first);
 }
 
-static Task<store::Draft> draft_of(Call& call, const PlaceOrder& request, const Basket& basket, const Quote& priced) {
+static Task<store::Draft> draft_of(Call& call, const PlaceOrder& request, const Basket& basket, const Quote& priced,
+                                   const std::optional<ShippingQuote>& shipping) {
   store::Order order;
   order.id = call.new_id<OrderId>();
   order.number = co_await order_number(call);
@@ -575,6 +618,7 @@ static Task<store::Draft> draft_of(Call& call, const PlaceOrder& request, const 
   order.currency = priced.currency;
   order.totals = priced.totals;
   if (!priced.discounts.empty()) order.discounts = json::Raw{json::text(priced.discounts)};
+  if (shipping) order.shipping_option = json::Raw{json::text(ShippingOption{shipping->carrier, shipping->service})};
   order.email = request.email;
   order.locale = request.locale ? request.locale->value : call.get<Settings>().locale;
   order.placed_at = order.updated_at = call.now();
@@ -600,6 +644,7 @@ static Task<store::Draft> draft_of(Call& call, const PlaceOrder& request, const 
   draft.locale = order.locale;
   draft.shipping_address = json::text(request.shipping_address);
   if (request.billing_address) draft.billing_address = json::text(*request.billing_address);
+  draft.shipping_option = order.shipping_option.transform([](auto& raw) { return raw.text; });
   draft.placed_at = order.placed_at;
   draft.traceparent = call.traceparent();
   draft.body = json::text(view);
@@ -615,6 +660,7 @@ static Task<store::Draft> draft_of(Call& call, const PlaceOrder& request, const 
   event.totals = order.totals;
   event.lines = priced.lines;
   event.discounts = order.discounts;
+  event.shipping_option = order.shipping_option;
   event.placed_at = order.placed_at;
   event.email = order.email;
   event.locale = order.locale;
@@ -641,20 +687,27 @@ static Task<Result<http::Response>> try_to_place(Call& call, const PlaceOrder& r
     co_return refuse(invalid("/return_url", "must lead to this shop"));
   const auto& address = request.shipping_address;
   const Destination destination{
-      address.country, region_code(address.country, address.region.transform([](auto& text) { return text.value; }))};
+      address.country, region_code(address.country, address.region.transform([](auto& text) { return text.value; })),
+      address.postal_code};
   // Prices come from a cache, and a cart may change meanwhile: the function asserts both, and we look once more.
   for (bool again = false;; again = true) {
     auto basket = co_await basket_of(call, request);
     if (!basket) co_return refuse(basket.error());
-    Quote priced =
-        quote(call.get<Tables>(), basket->currency, basket->wanted, destination, {call.now(), basket->codes.known});
+    std::optional<ShippingQuote> shipping;
+    if (basket->shipping_quote) {
+      auto good = verify(*basket->shipping_quote, call.get<QuoteKey>(), call.now());
+      if (!good) co_return refuse(std::move(good.error()));
+      shipping = std::move(*good);
+    }
+    Quote priced = quote(call.get<Tables>(), basket->currency, basket->wanted, destination,
+                         {call.now(), basket->codes.known, shipping});
     priced.refused.insert(priced.refused.end(), basket->codes.unknown.begin(), basket->codes.unknown.end());
     if (!priced.refused.empty()) co_return refuse(discount_refused(priced.refused));
     if (!priced.hindrances.empty()) co_return refuse(problem_of(priced, *basket, request));
     if (request.expected_total && request.expected_total->amount != priced.totals.total)
       co_return refuse(price_changed(priced));
 
-    auto draft = co_await draft_of(call, request, *basket, priced);
+    auto draft = co_await draft_of(call, request, *basket, priced, shipping);
     http::Response response{201, {}, draft.body, {}};
     for (auto& field : json::parse<Fields>(draft.headers, json::event).value())
       response.headers.set(field.at(0), field.at(1));

@@ -49,6 +49,16 @@ struct DiscountLine {
 };
 BOOST_DESCRIBE_STRUCT(DiscountLine, (), (code, kind, amount))
 
+struct PriceChange {
+  Money from, to;
+};
+BOOST_DESCRIBE_STRUCT(PriceChange, (), (from, to))
+/// What one of shipping's quotes promises.
+struct ShippingOption {
+  std::string carrier, service;
+};
+BOOST_DESCRIBE_STRUCT(ShippingOption, (), (carrier, service))
+
 struct CartLine {
   std::string sku;
   std::int64_t quantity = 0;
@@ -57,8 +67,10 @@ struct CartLine {
   std::optional<ProductId> product_id;
   std::optional<std::string> title;
   std::optional<Money> unit_price, discount, tax, total;
+  std::optional<PriceChange> price_changed;  // of one piece, since it was put there
 };
-BOOST_DESCRIBE_STRUCT(CartLine, (), (sku, quantity, in_stock, product_id, title, unit_price, discount, tax, total))
+BOOST_DESCRIBE_STRUCT(CartLine, (),
+                      (sku, quantity, in_stock, product_id, title, unit_price, discount, tax, total, price_changed))
 
 struct CartView {
   CartId id;
@@ -66,6 +78,7 @@ struct CartView {
   std::vector<CartLine> lines;
   std::vector<DiscountLine> discounts;
   std::optional<CartDestination> destination;
+  std::optional<ShippingOption> shipping_option;
   bool estimated = true;  // until a destination is known, for the shop's own country
   Money subtotal, discount_total, shipping_total, tax_total;
   bool tax_included = false;
@@ -74,14 +87,20 @@ struct CartView {
   Time updated_at{};
 };
 BOOST_DESCRIBE_STRUCT(CartView, (),
-                      (id, currency, lines, discounts, destination, estimated, subtotal, discount_total, shipping_total,
-                       tax_total, tax_included, total, problems, updated_at))
+                      (id, currency, lines, discounts, destination, shipping_option, estimated, subtotal,
+                       discount_total, shipping_total, tax_total, tax_included, total, problems, updated_at))
 
 Task<Result<Answer<CartView>>> open_cart(Call& call, NewCart request);
 Task<Result<CartView>> get_cart(Call& call, CartId id);
 Task<Result<CartView>> put_item(Call& call, CartId id, std::string sku, CartItem request);
 Task<Result<CartView>> delete_item(Call& call, CartId id, std::string sku);
 Task<Result<CartView>> put_destination(Call& call, CartId id, CartDestination request);
+struct ChosenQuote {
+  Text<1024, 1> shipping_quote;
+};
+BOOST_DESCRIBE_STRUCT(ChosenQuote, (), (shipping_quote))
+Task<Result<CartView>> put_shipping_quote(Call& call, CartId id, ChosenQuote request);
+Task<Result<CartView>> delete_shipping_quote(Call& call, CartId id);
 Task<Result<CartView>> put_discount(Call& call, CartId id, std::string code);
 Task<Result<CartView>> delete_discount(Call& call, CartId id, std::string code);
 
@@ -194,11 +213,12 @@ struct PlaceOrder {
   std::optional<Text<255, 4>> payment_method;
   std::optional<Text<2048, 1>> return_url;
   std::optional<List<Text<40, 1>, 10>> discount_codes;  // besides the cart's
+  std::optional<Text<1024, 1>> shipping_quote;          // instead of the cart's
   std::optional<Money> expected_total;
 };
 BOOST_DESCRIBE_STRUCT(PlaceOrder, (),
                       (cart_id, items, currency, locale, email, shipping_address, billing_address, payment_method,
-                       return_url, discount_codes, expected_total))
+                       return_url, discount_codes, shipping_quote, expected_total))
 void check(const PlaceOrder& order, const json::Node& in);
 
 struct OrderLine {
@@ -250,6 +270,7 @@ struct OrderView {
   std::string email, locale;
   Address shipping_address;
   std::optional<Address> billing_address;
+  std::optional<ShippingOption> shipping_option;
   OrderPayment payment;
   std::vector<OrderShipment> shipments;
   std::vector<TimelineEntry> timeline;
@@ -258,7 +279,7 @@ struct OrderView {
 BOOST_DESCRIBE_STRUCT(OrderView, (),
                       (id, number, status, reason, customer_id, guest, currency, lines, discounts, subtotal,
                        discount_total, shipping_total, tax_total, tax_included, total, email, locale, shipping_address,
-                       billing_address, payment, shipments, timeline, placed_at, updated_at))
+                       billing_address, shipping_option, payment, shipments, timeline, placed_at, updated_at))
 
 struct OrderQuery {
   Between<1, 100> limit{20};

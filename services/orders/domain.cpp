@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <numeric>
 #include <stdexcept>
-#include <utility>
 
 #include "commerce/money.hpp"
 
@@ -81,6 +80,21 @@ static std::int64_t tax_of(std::int64_t amount, std::int64_t rate, bool included
   return scale(amount, rate, (included ? whole + rate : whole) * step) * step;
 }
 
+std::optional<std::int64_t> price_of(const Offer& offer, const std::string& currency, Time now) {
+  const auto price = offer.prices.find(currency);
+  if (price == offer.prices.end()) return {};
+  if (const auto sale = offer.sales.find(currency); sale != offer.sales.end()) {
+    const auto& [amount, from, until] = sale->second;
+    if ((!from || *from <= now) && (!until || now < *until)) return amount;
+  }
+  return price->second;
+}
+
+static bool fits(const ShippingQuote& quote, const std::string& currency, const Destination& to, std::int64_t grams) {
+  return quote.currency == currency && quote.country == to.country && quote.region == to.region &&
+         quote.postal_code == to.postal_code && quote.grams >= grams;
+}
+
 std::optional<Refusal> refusal(const Discount& discount, const std::string& currency, std::int64_t subtotal, Time now) {
   using enum Refusal;
   const auto in_currency = [&](auto& amounts) { return amounts.contains(currency); };
@@ -135,8 +149,8 @@ Quote quote(const Tables& tables, const std::string& currency, const std::vector
       out.hindrances.push_back({Obstacle::not_sold, i});
       continue;
     }
-    const auto price = offer->prices.find(currency);
-    if (price == offer->prices.end()) {
+    const auto price = price_of(*offer, currency, terms.now);
+    if (!price) {
       out.hindrances.push_back({Obstacle::no_price, i});
       continue;
     }
@@ -145,7 +159,7 @@ Quote quote(const Tables& tables, const std::string& currency, const std::vector
               offer->product_id,
               offer->title,
               quantity,
-              price->second,
+              *price,
               0,
               0,
               offer->weight_grams,
@@ -161,10 +175,18 @@ Quote quote(const Tables& tables, const std::string& currency, const std::vector
     rates.push_back(tax.rate(offer->tax_class));
     out.lines.push_back(std::move(line));
   }
+  std::optional<std::int64_t> usual;  // what the tables ask for the parcel
   if (ships) {
     if (auto* rule = tables.shipping(destination.country, currency, grams)) {
       const auto free = rule->free_from.find(currency);
-      if (free == rule->free_from.end() || totals.subtotal < free->second) totals.shipping = rule->prices.at(currency);
+      usual = free == rule->free_from.end() || totals.subtotal < free->second ? rule->prices.at(currency) : 0;
+    }
+    if (terms.shipping) {
+      totals.shipping = terms.shipping->amount;
+      if (!fits(*terms.shipping, currency, destination, grams))
+        out.hindrances.push_back({Obstacle::quote_does_not_fit, {}});
+    } else if (usual) {
+      totals.shipping = *usual;
     } else {
       out.hindrances.push_back(
           {tables.ships_to(destination.country, currency) ? Obstacle::too_heavy : Obstacle::not_shipped_there, {}});
@@ -180,7 +202,9 @@ Quote quote(const Tables& tables, const std::string& currency, const std::vector
         amount = take_off(out.lines, discount.amounts.at(currency), step);
         break;
       case DiscountKind::free_shipping:
-        amount = std::exchange(totals.shipping, 0);
+        // A dearer service than the usual one costs the difference.
+        amount = std::min(totals.shipping, usual.value_or(totals.shipping));
+        totals.shipping -= amount;
         break;
     }
     out.discounts.push_back({discount.code, discount.kind, amount});

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "commerce/ids.hpp"
+#include "commerce/quote.hpp"
 #include "platform/describe.hpp"
 #include "platform/time.hpp"
 
@@ -59,6 +60,14 @@ class Tables {
   std::vector<ShippingRule> shipping_;
 };
 
+/// A lower price that holds for a time.
+struct Sale {
+  std::int64_t amount = 0;
+  std::optional<Time> from, until;  // from, and until before
+  bool operator==(const Sale&) const = default;
+};
+BOOST_DESCRIBE_STRUCT(Sale, (), (amount, from, until))
+
 /// The facts about a SKU that its price depends on. `version` names them: placing an order asserts it.
 struct Offer {
   std::string sku;
@@ -69,7 +78,10 @@ struct Offer {
   std::int64_t weight_grams = 0;
   bool requires_shipping = true;
   std::map<std::string, std::int64_t> prices;  // currency → minor units
+  std::map<std::string, Sale> sales = {};
 };
+/// What one piece costs at that moment; nullopt: it has no price in this currency.
+std::optional<std::int64_t> price_of(const Offer& offer, const std::string& currency, Time now);
 
 struct Wanted {
   std::string sku;
@@ -78,6 +90,7 @@ struct Wanted {
 };
 struct Destination {
   std::string country, region;
+  std::string postal_code = {};
 };
 
 // Discounts: codes that lower what an order costs.
@@ -133,7 +146,8 @@ struct Totals {
 BOOST_DESCRIBE_STRUCT(Totals, (), (subtotal, discount, shipping, tax, tax_included, total))
 
 /// Why something cannot be ordered as it was asked for.
-BOOST_DEFINE_ENUM_CLASS(Obstacle, not_sold, no_price, not_shipped_there, too_heavy, too_much, too_little)
+BOOST_DEFINE_ENUM_CLASS(Obstacle, not_sold, no_price, not_shipped_there, too_heavy, too_much, too_little,
+                        quote_does_not_fit)
 struct Hindrance {
   Obstacle obstacle{};
   std::optional<std::size_t> wanted;  // which of the wanted, when it is about one
@@ -151,7 +165,8 @@ struct Quote {
 /// What an order's price depends on besides the goods and where they go.
 struct Terms {
   Time now{};
-  std::vector<Discount> discounts;  // one of each kind combine: percent first, then fixed from what is left
+  std::vector<Discount> discounts;        // one of each kind combine: percent first, then fixed from what is left
+  std::optional<ShippingQuote> shipping;  // verified; absent: the tables' price
 };
 
 /// The price of what is wanted. Wanted SKUs are distinct; quantities positive. Every amount can be charged: it is a

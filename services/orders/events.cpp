@@ -15,6 +15,7 @@ void announce(pg::Transaction& tx, const store::Order& order, std::vector<Line> 
   event.totals = order.totals;
   event.lines = std::move(lines);
   event.discounts = order.discounts;
+  event.shipping_option = order.shipping_option;
   event.placed_at = order.placed_at;
   if (!cancelled) {
     event.email = order.email;

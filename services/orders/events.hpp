@@ -16,7 +16,8 @@ struct OrderEvent {
   std::string currency;
   Totals totals;
   std::vector<Line> lines;
-  std::optional<json::Raw> discounts;  // [{"code", "kind", "amount"}]; absent: none
+  std::optional<json::Raw> discounts;        // [{"code", "kind", "amount"}]; absent: none
+  std::optional<json::Raw> shipping_option;  // {"carrier", "service"} of the quote chosen; absent: the shop's choice
   Time placed_at{};
   std::optional<std::string> email, locale;
   std::optional<json::Raw> shipping_address, billing_address;
@@ -24,7 +25,8 @@ struct OrderEvent {
 };
 BOOST_DESCRIBE_STRUCT(OrderEvent, (),
                       (order_id, number, customer_id, guest, status, reason, currency, totals, lines, discounts,
-                       placed_at, email, locale, shipping_address, billing_address, payment_method, return_url))
+                       shipping_option, placed_at, email, locale, shipping_address, billing_address, payment_method,
+                       return_url))
 
 /// The order's state as it stands in `order`: order.cancelled when it is cancelled, else order.updated.
 void announce(pg::Transaction& tx, const store::Order& order, std::vector<Line> lines);

@@ -24,7 +24,10 @@ Task<> on_product_updated(Reaction& on, ProductUpdated event) {
     sold.tax_class = event.tax_class.value_or("standard");
     sold.weight_grams = variant.weight_grams.value_or(0);
     sold.requires_shipping = variant.requires_shipping.value_or(true);
-    for (auto& price : variant.prices) sold.prices[price.currency] = price.amount;
+    for (auto& price : variant.prices) {
+      sold.prices[price.currency] = price.amount;
+      if (price.sale) sold.sales[price.currency] = {price.sale->amount, price.sale->from, price.sale->until};
+    }
   }
   store::offer(on.tx(), event.product_id, on.event().sequence, variants);
   // Only a courtesy: what is read again before this commits is the old price, and placing an order asserts the version.

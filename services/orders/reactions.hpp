@@ -5,11 +5,17 @@
 
 namespace acme::orders {
 
+struct ProductSale {
+  std::int64_t amount = 0;
+  std::optional<Time> from, until;
+};
+BOOST_DESCRIBE_STRUCT(ProductSale, (), (amount, from, until))
 struct ProductPrice {
   std::string currency;
   std::int64_t amount = 0;
+  std::optional<ProductSale> sale;
 };
-BOOST_DESCRIBE_STRUCT(ProductPrice, (), (currency, amount))
+BOOST_DESCRIBE_STRUCT(ProductPrice, (), (currency, amount, sale))
 struct ProductVariant {
   std::string sku;
   std::optional<std::string> title;

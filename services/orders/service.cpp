@@ -33,6 +33,8 @@ Service service(const Settings& settings, QuoteKey quotes) {
   orders.put("/v1/carts/{cart}/items/{sku}", put_item);
   orders.del("/v1/carts/{cart}/items/{sku}", delete_item);
   orders.put("/v1/carts/{cart}/destination", put_destination);
+  orders.put("/v1/carts/{cart}/shipping_quote", put_shipping_quote);
+  orders.del("/v1/carts/{cart}/shipping_quote", delete_shipping_quote);
   orders.put("/v1/carts/{cart}/discounts/{code}", put_discount);
   orders.del("/v1/carts/{cart}/discounts/{code}", delete_discount);
 

@@ -14,7 +14,7 @@ using Jsons = std::vector<json::Raw>;
 
 // A product's row is its tombstone, too: what is older than its sequence changes nothing. A version is drawn only when
 // a fact changed, so that news about something else refuses no order.
-static const pg::Statement<void(ProductId, std::int64_t, Texts, Texts, Texts, Numbers, Truths, Jsons)> offer_sql{
+static const pg::Statement<void(ProductId, std::int64_t, Texts, Texts, Texts, Numbers, Truths, Jsons, Jsons)> offer_sql{
     "orders.offer", R"sql(
   WITH heard AS (
     INSERT INTO products (id, sequence) VALUES ($1, $2)
@@ -23,23 +23,25 @@ static const pg::Statement<void(ProductId, std::int64_t, Texts, Texts, Texts, Nu
   ), gone AS (
     DELETE FROM offers USING heard WHERE offers.product_id = heard.id AND NOT (offers.sku = ANY ($3))
   )
-  INSERT INTO offers AS offer (sku, product_id, title, tax_class, weight_grams, requires_shipping, prices)
-  SELECT said.sku, heard.id, said.title, said.tax_class, said.weight_grams, said.requires_shipping, said.prices
-    FROM heard, unnest($3, $4, $5, $6, $7, $8)
-                AS said (sku, title, tax_class, weight_grams, requires_shipping, prices)
+  INSERT INTO offers AS offer (sku, product_id, title, tax_class, weight_grams, requires_shipping, prices, sales)
+  SELECT said.sku, heard.id, said.title, said.tax_class, said.weight_grams, said.requires_shipping, said.prices, said.sales
+    FROM heard, unnest($3, $4, $5, $6, $7, $8, $9)
+                AS said (sku, title, tax_class, weight_grams, requires_shipping, prices, sales)
   ON CONFLICT (sku, product_id) DO UPDATE
      SET version = nextval('offer_versions'), title = excluded.title, tax_class = excluded.tax_class,
-         weight_grams = excluded.weight_grams, requires_shipping = excluded.requires_shipping, prices = excluded.prices
-   WHERE (offer.title, offer.tax_class, offer.weight_grams, offer.requires_shipping, offer.prices)
+         weight_grams = excluded.weight_grams, requires_shipping = excluded.requires_shipping, prices = excluded.prices,
+         sales = excluded.sales
+   WHERE (offer.title, offer.tax_class, offer.weight_grams, offer.requires_shipping, offer.prices, offer.sales)
          IS DISTINCT FROM
-         (excluded.title, excluded.tax_class, excluded.weight_grams, excluded.requires_shipping, excluded.prices)
+         (excluded.title, excluded.tax_class, excluded.weight_grams, excluded.requires_shipping, excluded.prices,
+          excluded.sales)
 )sql"};
 
 void offer(pg::Transaction& tx, ProductId product, std::int64_t sequence, const std::vector<Variant>& variants) {
   Texts skus, titles, classes;
   Numbers weights;
   Truths ships;
-  Jsons prices;
+  Jsons prices, sales;
   for (auto& variant : variants) {
     skus.push_back(variant.sku);
     titles.push_back(variant.title);
@@ -47,8 +49,9 @@ void offer(pg::Transaction& tx, ProductId product, std::int64_t sequence, const 
     weights.push_back(variant.weight_grams);
     ships.push_back(variant.requires_shipping);
     prices.push_back({json::text(variant.prices)});
+    sales.push_back({json::text(variant.sales)});
   }
-  tx.later(offer_sql, product, sequence, skus, titles, classes, weights, ships, prices);
+  tx.later(offer_sql, product, sequence, skus, titles, classes, weights, ships, prices, sales);
 }
 
 struct OfferRow {
@@ -58,17 +61,20 @@ struct OfferRow {
   std::string title, tax_class;
   std::int64_t weight_grams = 0;
   bool requires_shipping = true;
-  json::Raw prices;
+  json::Raw prices, sales;
 };
 BOOST_DESCRIBE_STRUCT(OfferRow, (),
-                      (sku, product_id, version, title, tax_class, weight_grams, requires_shipping, prices))
+                      (sku, product_id, version, title, tax_class, weight_grams, requires_shipping, prices, sales))
 
 static std::map<std::string, std::int64_t> prices_of(const json::Raw& text) {
   return json::parse<std::map<std::string, std::int64_t>>(text.text, json::event).value();
 }
+static std::map<std::string, Sale> sales_of(const json::Raw& text) {
+  return json::parse<std::map<std::string, Sale>>(text.text, json::event).value();
+}
 
 static const pg::Statement<OfferRow(Texts)> find_offers_sql{"orders.find_offers", R"sql(
-  SELECT DISTINCT ON (sku) sku, product_id, version, title, tax_class, weight_grams, requires_shipping, prices
+  SELECT DISTINCT ON (sku) sku, product_id, version, title, tax_class, weight_grams, requires_shipping, prices, sales
     FROM offers WHERE sku = ANY ($1) ORDER BY sku, version DESC
 )sql"};
 
@@ -77,7 +83,8 @@ Task<std::vector<std::shared_ptr<const Offer>>> find_offers(pg::Session& db, std
   std::vector<std::shared_ptr<const Offer>> offers;
   for (auto& row : rows)
     offers.push_back(std::make_shared<Offer>(row.sku, row.product_id, row.version, row.title, row.tax_class,
-                                             row.weight_grams, row.requires_shipping, prices_of(row.prices)));
+                                             row.weight_grams, row.requires_shipping, prices_of(row.prices),
+                                             sales_of(row.sales)));
   co_return offers;
 }
 
@@ -111,19 +118,23 @@ struct CartRow {
   std::optional<std::string> title, tax_class;
   std::optional<std::int64_t> weight_grams;
   std::optional<bool> requires_shipping;
-  std::optional<json::Raw> prices;
+  std::optional<json::Raw> prices, sales;
+  std::optional<std::int64_t> shown_price;
   Texts codes;
+  std::optional<std::string> shipping_quote;
 };
 BOOST_DESCRIBE_STRUCT(CartRow, (),
                       (id, version, currency, country, region, postal_code, updated_at, sku, quantity, available,
-                       product_id, offer_version, title, tax_class, weight_grams, requires_shipping, prices, codes))
+                       product_id, offer_version, title, tax_class, weight_grams, requires_shipping, prices, sales,
+                       shown_price, codes, shipping_quote))
 
 static const pg::Statement<CartRow(CartId, UserId)> find_cart_sql{"orders.find_cart", R"sql(
   SELECT cart.id, cart.version, cart.currency, cart.country, cart.region, cart.postal_code, cart.updated_at,
          item.sku, item.quantity, stock.on_hand - stock.held AS available,
          offer.product_id, offer.version AS offer_version, offer.title, offer.tax_class, offer.weight_grams,
-         offer.requires_shipping, offer.prices,
-         ARRAY(SELECT code FROM cart_discounts WHERE cart_id = cart.id ORDER BY added_at, code) AS codes
+         offer.requires_shipping, offer.prices, offer.sales, item.shown_price,
+         ARRAY(SELECT code FROM cart_discounts WHERE cart_id = cart.id ORDER BY added_at, code) AS codes,
+         cart.shipping_quote
     FROM carts AS cart
          LEFT JOIN cart_items AS item ON item.cart_id = cart.id
          LEFT JOIN LATERAL (SELECT * FROM offers WHERE sku = item.sku ORDER BY version DESC LIMIT 1) AS offer ON true
@@ -136,17 +147,26 @@ Task<std::optional<Cart>> find_cart(pg::Session& db, CartId id, UserId owner) {
   const auto rows = co_await db.all(find_cart_sql, id, owner);
   if (rows.empty()) co_return std::nullopt;
   auto& first = rows.front();
-  Cart cart{first.id,     first.version,     first.currency,   first.country,
-            first.region, first.postal_code, first.updated_at, {},
-            {},           first.codes};
+  Cart cart;
+  cart.id = first.id;
+  cart.version = first.version;
+  cart.currency = first.currency;
+  cart.country = first.country;
+  cart.region = first.region;
+  cart.postal_code = first.postal_code;
+  cart.updated_at = first.updated_at;
+  cart.codes = first.codes;
+  cart.shipping_quote = first.shipping_quote;
   for (auto& row : rows) {
     if (!row.sku) continue;  // an empty cart
     std::shared_ptr<const Offer> offer;
     if (row.product_id)
       offer = std::make_shared<Offer>(*row.sku, *row.product_id, *row.offer_version, *row.title, *row.tax_class,
-                                      *row.weight_grams, *row.requires_shipping, prices_of(*row.prices));
+                                      *row.weight_grams, *row.requires_shipping, prices_of(*row.prices),
+                                      sales_of(*row.sales));
     cart.items.push_back({*row.sku, *row.quantity, std::move(offer)});
     cart.available.push_back(row.available.value_or(0));
+    cart.shown.push_back(row.shown_price);
   }
   co_return cart;
 }
@@ -162,7 +182,7 @@ static const pg::Statement<CartChange(CartId, UserId, std::optional<std::int64_t
     RETURNING id
   ), item AS (
     INSERT INTO cart_items (cart_id, sku, quantity, added_at) SELECT cart.id, $4, $5, $6 FROM cart
-    ON CONFLICT (cart_id, sku) DO UPDATE SET quantity = excluded.quantity
+    ON CONFLICT (cart_id, sku) DO UPDATE SET quantity = excluded.quantity, shown_price = NULL
   )
   SELECT CASE WHEN EXISTS (SELECT FROM cart) THEN 'changed'
               WHEN NOT EXISTS (SELECT FROM carts WHERE id = $1 AND owner = $2) THEN 'no_cart'
@@ -216,6 +236,31 @@ Task<CartChange> put_destination(pg::Session& db, CartId id, UserId owner, std::
   co_return (
       co_await db.one(put_destination_sql, id, owner, version, destination.country.value, region, postal_code, now))
       .value();
+}
+
+static const pg::Statement<CartChange(CartId, UserId, std::optional<std::int64_t>, std::optional<std::string>, Time)>
+    put_shipping_quote_sql{"orders.put_shipping_quote", R"sql(
+  WITH cart AS (
+    UPDATE carts SET shipping_quote = $4, version = version + 1, updated_at = $5
+     WHERE id = $1 AND owner = $2 AND ($3::bigint IS NULL OR version = $3)
+    RETURNING id
+  )
+  SELECT CASE WHEN EXISTS (SELECT FROM cart) THEN 'changed'
+              WHEN NOT EXISTS (SELECT FROM carts WHERE id = $1 AND owner = $2) THEN 'no_cart'
+              ELSE 'stale' END AS change
+)sql"};
+
+Task<CartChange> put_shipping_quote(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
+                                    std::optional<std::string> quote, Time now) {
+  co_return (co_await db.one(put_shipping_quote_sql, id, owner, version, std::move(quote), now)).value();
+}
+
+static const pg::Statement<void(CartId, std::string, std::int64_t)> note_price_sql{"orders.note_price", R"sql(
+  UPDATE cart_items SET shown_price = $3 WHERE cart_id = $1 AND sku = $2
+)sql"};
+
+Task<> note_price(pg::Session& db, CartId id, std::string sku, std::int64_t price) {
+  co_await db.run(note_price_sql, id, std::move(sku), price);
 }
 
 static const pg::Statement<CartChange(CartId, UserId, std::optional<std::int64_t>, std::string, Time)> put_discount_sql{
@@ -272,8 +317,8 @@ static const pg::Statement<void(UserId, UserId, Time)> merge_carts_sql{"orders.m
      WHERE owner = $2 AND EXISTS (SELECT FROM carts WHERE owner = $1)
     RETURNING id
   ), item AS (
-    INSERT INTO cart_items AS had (cart_id, sku, quantity, added_at)
-    SELECT target.id, item.sku, item.quantity, item.added_at
+    INSERT INTO cart_items AS had (cart_id, sku, quantity, added_at, shown_price)
+    SELECT target.id, item.sku, item.quantity, item.added_at, item.shown_price
       FROM target, carts AS source JOIN cart_items AS item ON item.cart_id = source.id
      WHERE source.owner = $1
     ON CONFLICT (cart_id, sku) DO UPDATE SET quantity = least(had.quantity + excluded.quantity, 999)

@@ -14,6 +14,7 @@ struct Variant {
   std::int64_t weight_grams = 0;
   bool requires_shipping = true;
   std::map<std::string, std::int64_t> prices;
+  std::map<std::string, Sale> sales;
 };
 /// The product is now sold as these variants, unless something newer is known of it.
 void offer(pg::Transaction& tx, ProductId product, std::int64_t sequence, const std::vector<Variant>& variants);
@@ -29,8 +30,10 @@ struct Cart {
   std::optional<std::string> country, region, postal_code;
   Time updated_at{};
   std::vector<Wanted> items;
-  std::vector<std::int64_t> available;  // of each item
-  std::vector<std::string> codes;       // of discounts
+  std::vector<std::int64_t> available;             // of each item
+  std::vector<std::optional<std::int64_t>> shown;  // of each item, what one piece cost when it was put there
+  std::vector<std::string> codes;                  // of discounts
+  std::optional<std::string> shipping_quote;
 };
 /// The owner's open cart, and whether it was made now. `id` is used for a new one.
 Task<std::pair<CartId, bool>> open_cart(pg::Session& db, CartId id, UserId owner, std::string currency, Time now);
@@ -45,6 +48,11 @@ Task<CartChange> delete_item(pg::Session& db, CartId id, UserId owner, std::opti
                              std::string sku, Time now);
 Task<CartChange> put_destination(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
                                  CartDestination destination, Time now);
+/// nullopt: none any more.
+Task<CartChange> put_shipping_quote(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
+                                    std::optional<std::string> quote, Time now);
+/// The buyer was shown this price of one piece.
+Task<> note_price(pg::Session& db, CartId id, std::string sku, std::int64_t price);
 Task<CartChange> put_discount(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
                               std::string code, Time now);
 Task<CartChange> delete_discount(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,

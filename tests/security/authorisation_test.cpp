@@ -67,6 +67,8 @@ const std::vector<Row> matrix{
     {"PUT /v1/carts/{cart}/items/{sku}",                 owner,    "", R"({"quantity": 1})"},
     {"DELETE /v1/carts/{cart}/items/{sku}",              owner},
     {"PUT /v1/carts/{cart}/destination",                 owner,    "", address},
+    {"PUT /v1/carts/{cart}/shipping_quote",              owner,    "", R"({"shipping_quote": "q"})"},
+    {"DELETE /v1/carts/{cart}/shipping_quote",           owner},
     {"PUT /v1/carts/{cart}/discounts/{code}",            owner},
     {"DELETE /v1/carts/{cart}/discounts/{code}",         owner},
     {"POST /v1/discounts",                               staff,    "discounts:write", "{}"},

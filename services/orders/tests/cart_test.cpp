@@ -80,6 +80,98 @@ TEST_CASE("If-Match guards a cart against another tab; without it the last one w
   CHECK(shop.put(path + "/items/MUG", R"({"quantity": 5})", {{"If-Match", fresh}}).status == 200);
 }
 
+TEST_CASE("a price that changed since it was put there is said to have changed, until it is put there again") {
+  Shop shop;
+  shop.sells("MUG", 1190, 5, 1);
+  const auto path = "/v1/carts/" + shop.cart();
+  CHECK(at(shop.put(path + "/items/MUG", R"({"quantity": 1})").body, "/lines/0/price_changed") == "");
+  CHECK(at(shop.get(path).body, "/lines/0/price_changed") == "");
+  shop.offers("MUG", 1290, 1, 2);
+  for (int i = 0; i < 2; ++i) {
+    const auto seen = shop.get(path);
+    CHECK(at(seen.body, "/lines/0/price_changed/from/amount") == "1190");
+    CHECK(at(seen.body, "/lines/0/price_changed/to/amount") == "1290");
+  }
+  CHECK(at(shop.put(path + "/items/MUG", R"({"quantity": 2})").body, "/lines/0/price_changed") == "");
+  CHECK(at(shop.get(path).body, "/lines/0/price_changed") == "");
+}
+
+TEST_CASE("a sale begins and ends by the clock of whoever sells") {
+  Shop shop;
+  shop.counts("MUG", 9);
+  const auto from = shop.world.now() + std::chrono::hours{1};
+  REQUIRE(shop.hear("product.updated",
+                    R"({"product_id": ")" + testing::id<ProductId>(1).text() + R"(", "handle": "h", "title": "Mug",
+                        "vendor": "v", "tax_class": "standard", "status": "active", "variants": [{"variant_id": ")" +
+                        testing::id<VariantId>(1).text() + R"(", "sku": "MUG", "title": "", "weight_grams": 300,
+                        "requires_shipping": true, "prices": [{"currency": "EUR", "amount": 2000,
+                        "sale": {"amount": 1500, "from": ")" +
+                        rfc3339(from) + R"(", "until": ")" + rfc3339(from + std::chrono::hours{1}) + R"("}}]}]})",
+                    testing::id<ProductId>(1).text(), 1));
+  const auto path = "/v1/carts/" + shop.cart();
+  shop.put(path + "/items/MUG", R"({"quantity": 1})");
+  const auto price = [&] {
+    const auto placed = shop.order(Shop::wish(Shop::items("MUG", 1)));
+    CHECK(at(placed.body, "/lines/0/unit_price/amount") == at(shop.get(path).body, "/lines/0/unit_price/amount"));
+    return at(placed.body, "/lines/0/unit_price/amount");
+  };
+  shop.world.advance(std::chrono::hours{1} - Duration{1});
+  CHECK(price() == "2000");
+  shop.world.advance(Duration{1});
+  CHECK(price() == "1500");
+  CHECK(at(shop.get(path).body, "/lines/0/price_changed/to/amount") == "1500");
+  shop.world.advance(std::chrono::hours{1});
+  CHECK(price() == "2000");
+}
+
+TEST_CASE("a signed shipping quote is the price of the parcel, while it holds and fits") {
+  const QuoteKey key{"a key of 32 bytes, more or less .."};
+  Shop shop{service(Settings{}, key), testing::Room::Mode::rolls_back};
+  shop.sells("MUG", 1190, 50, 1);
+  const ShippingQuote express{
+      "ups", "express", 2990, "EUR", "DE", "", "10115", 600, shop.world.now() + Duration{60'000}};
+  const auto body = [&](const ShippingQuote& quote) { return R"({"shipping_quote": ")" + sign(quote, key) + "\"}"; };
+  const auto order = [&](const ShippingQuote& quote, int mugs = 1) {
+    return shop.order(Shop::wish(Shop::items("MUG", mugs), R"(, "shipping_quote": ")" + sign(quote, key) + '"'));
+  };
+  const auto placed = order(express);
+  REQUIRE_MESSAGE(placed.status == 201, placed.body);
+  CHECK(at(placed.body, "/shipping_total/amount") == "2990");
+  CHECK(at(placed.body, "/shipping_option/service") == "express");
+  CHECK(shop.get("/v1/orders/" + at(placed.body, "/id")).body == placed.body);
+  CHECK(at(shop.published().back().data, "/shipping_option/carrier") == "ups");
+  CHECK(order(express, 2).status == 201);
+
+  const auto path = "/v1/carts/" + shop.cart();
+  shop.put(path + "/items/MUG", R"({"quantity": 2})");
+  CHECK(shop.put(path + "/shipping_quote", R"({"shipping_quote": "q1.x.y"})").status == 400);
+  CHECK(at(shop.put(path + "/shipping_quote", body(express)).body, "/problems/0/code") == "quote_does_not_fit");
+  auto seen = shop.put(path + "/destination", R"({"country": "DE", "postal_code": "10115"})");
+  CHECK(at(seen.body, "/shipping_total/amount") == "2990");
+  CHECK(at(seen.body, "/problems") == "[]");
+  CHECK(at(shop.put(path + "/items/MUG", R"({"quantity": 3})").body, "/problems/0/code") == "quote_does_not_fit");
+  shop.put(path + "/items/MUG", R"({"quantity": 2})");
+  CHECK(at(shop.order(Shop::wish(R"("cart_id": ")" + path.substr(10) + '"')).body, "/shipping_total/amount") == "2990");
+
+  auto elsewhere = express, light = express, dollars = express, forged = express;
+  elsewhere.postal_code = "10117";
+  light.grams = 299;
+  dollars.currency = "USD";
+  for (auto& wrong : {elsewhere, light, dollars})
+    CHECK(at(order(wrong).body, "/errors/0/pointer") == "/shipping_quote");
+  forged.amount = 1;
+  auto token = sign(forged, {"another key, also about 32 bytes long"});
+  CHECK(at(shop.order(Shop::wish(Shop::items("MUG", 1), R"(, "shipping_quote": ")" + token + '"')).body,
+           "/errors/0/pointer") == "/shipping_quote");
+
+  const auto next = "/v1/carts/" + shop.cart();
+  shop.put(next + "/shipping_quote", body(express));
+  shop.world.advance(Duration{60'000});
+  CHECK(at(order(express).body, "/type") == "urn:acme:problem:quote_expired");
+  CHECK(at(shop.get(next).body, "/problems/0/code") == "quote_expired");
+  CHECK(at(shop.del(next + "/shipping_quote").body, "/problems") == "[]");
+}
+
 TEST_CASE("another person's cart is not there") {
   Shop shop;
   shop.sells("MUG", 1190, 5, 1);
@@ -166,6 +258,30 @@ TEST_CASE("a guest's cart becomes the cart of a user who had none; nobody has mo
   merge(second);
   shop.sign_in(ann.text());
   CHECK(at(shop.get(path).body, "/lines/0/quantity") == "999");
+}
+
+TEST_CASE("a merge takes every line along: 65 lines stay 65, and 65 others make 130") {
+  Shop shop;
+  shop.sells("MUG", 1190, 9, 1);
+  const auto fill = [&](const std::string& prefix) {
+    shop.sql("INSERT INTO cart_items SELECT id, '" + prefix +
+                 "' || n, 1, now() FROM carts, generate_series(1, 65) AS n WHERE owner = $1",
+             UserId::parse(shop.as.subject)->uuid());
+  };
+  const auto guest = testing::id<UserId>(77), second = testing::id<UserId>(78);
+  const auto merge = [&](UserId who) {
+    CHECK(shop.hear("user.merged", R"({"user_id": ")" + ann.text() + R"(", "guest_id": ")" + who.text() + R"("})"));
+  };
+  for (auto who : {guest, second, ann}) {
+    shop.sign_in(who.text());
+    shop.cart();
+    if (who != ann) fill(who == guest ? "A" : "B");
+  }
+  merge(guest);
+  CHECK(shop.sql("SELECT count(*) FROM cart_items JOIN carts ON id = cart_id WHERE owner = $1", ann.uuid()) == "65");
+  merge(second);
+  CHECK(shop.sql("SELECT count(*) FROM cart_items JOIN carts ON id = cart_id WHERE owner = $1", ann.uuid()) == "130");
+  CHECK(shop.sql("SELECT count(*) FROM carts") == "1");
 }
 
 TEST_CASE("a cart that nobody touched for a month is forgotten") {

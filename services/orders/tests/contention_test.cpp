@@ -123,6 +123,28 @@ TEST_CASE("100 equal requests at once with one key: one order, equal answers") {
   CHECK(shop.sql("SELECT count(*) FROM orders") == "1");
 }
 
+TEST_CASE("twenty tabs change one cart as they saw it: one wins, the others hear that it changed") {
+  Crowd shop;
+  shop.sells("MUG", 1190, 50, 1);
+  const auto path = "/v1/carts/" + shop.cart();
+  const auto tag = std::string{*shop.get(path).headers.get("ETag")};
+  std::vector<http::Request> requests;
+  for (int i = 0; i < 20; ++i) {
+    auto request = shop.wants(R"({"quantity": )" + std::to_string(i + 1) + "}", "");
+    request.method = "PUT";
+    request.target = path + "/items/MUG";
+    request.headers = {{"Content-Type", "application/json"}, {"If-Match", tag}};
+    requests.push_back(std::move(request));
+  }
+  int changed = 0, stale = 0;
+  for (auto& answer : shop.rush(std::move(requests))) {
+    changed += answer.status == 200;
+    stale += answer.status == 412;
+  }
+  CHECK(changed == 1);
+  CHECK(stale == 19);
+}
+
 TEST_CASE("one cart and many keys at once: it is ordered once") {
   Crowd shop;
   shop.sells("MUG", 1190, 50, 1);

@@ -6,8 +6,8 @@ namespace acme::orders {
 using testing::at;
 
 /// A mug for 20.00 and a pot for 30.00, a parcel for 4.90, and staff who make codes.
-struct Sale : Shop {
-  explicit Sale(Mode mode = Mode::rolls_back) : Shop(mode) {
+struct Till : Shop {
+  explicit Till(Mode mode = Mode::rolls_back) : Shop(mode) {
     sells("MUG", 2000, 500, 1);
     sells("POT", 3000, 500, 2);
   }
@@ -38,7 +38,7 @@ struct Sale : Shop {
 static const char* const ten_percent = R"("kind": "percent", "percent": "10")";
 
 TEST_CASE("a code lowers the cart and the order: the lines share it exactly, tax is of what is left") {
-  Sale shop;
+  Till shop;
   shop.offers_code("ten", ten_percent);
   shop.offers_code("FIVE", R"("kind": "fixed", "amounts": [{"amount": 500, "currency": "EUR"}])");
   shop.offers_code("PARCEL", R"("kind": "free_shipping")");
@@ -73,7 +73,7 @@ TEST_CASE("a code lowers the cart and the order: the lines share it exactly, tax
 }
 
 TEST_CASE("a code that does not apply says why, on the cart and at the order") {
-  Sale shop;
+  Till shop;
   shop.world.advance(std::chrono::hours{1});
   const auto at_time = [&](int minutes) {
     return '"' + rfc3339(shop.world.now() + std::chrono::minutes{minutes}) + '"';
@@ -124,7 +124,7 @@ TEST_CASE("a code that does not apply says why, on the cart and at the order") {
 }
 
 TEST_CASE("validity begins at its moment and ends before its end") {
-  Sale shop;
+  Till shop;
   const auto from = shop.world.now() + std::chrono::hours{1};
   shop.offers_code("HOUR", ten_percent + (R"(, "valid_from": ")" + rfc3339(from) + R"(", "valid_until": ")" +
                                           rfc3339(from + std::chrono::hours{1}) + '"'));
@@ -137,7 +137,7 @@ TEST_CASE("validity begins at its moment and ends before its end") {
 
 TEST_CASE(
     "a customer uses a code as often as he may, by account and by address; a cancelled order gives its use back") {
-  Sale shop;
+  Till shop;
   shop.offers_code("ONCE", ten_percent + std::string{R"(, "usage_limit_per_customer": 1)"});
   const auto placed = shop.orders_with(R"("ONCE")");
   REQUIRE(placed.status == 201);
@@ -155,7 +155,7 @@ TEST_CASE(
 }
 
 TEST_CASE("what a guest used counts for the user that he becomes") {
-  Sale shop;
+  Till shop;
   shop.offers_code("ONCE", ten_percent + std::string{R"(, "usage_limit_per_customer": 1)"});
   const auto guest = testing::id<UserId>(77);
   shop.sign_in(guest.text(), {"guest"});
@@ -168,7 +168,7 @@ TEST_CASE("what a guest used counts for the user that he becomes") {
 }
 
 TEST_CASE("a refused order uses no code, and a refused code holds no stock") {
-  Sale shop;
+  Till shop;
   shop.offers_code("LAST", ten_percent + std::string{R"(, "usage_limit": 1)"});
   shop.sells("CUP", 2000, 0, 3);
   CHECK(at(shop.order(Shop::wish(Shop::items("CUP", 1), R"(, "discount_codes": ["LAST"])")).body, "/type") ==
@@ -181,7 +181,7 @@ TEST_CASE("a refused order uses no code, and a refused code holds no stock") {
 }
 
 TEST_CASE("a code that changed since the order was priced is said to have changed, and nothing is held") {
-  Sale shop;
+  Till shop;
   shop.offers_code("TEN", ten_percent);
   const auto outcome = shop.sql(R"(
     SELECT outcome FROM place_orders_v2(ARRAY['k'], ARRAY['h'], ARRAY['b'], ARRAY['[]'::jsonb], ARRAY[gen_random_uuid()],
@@ -198,7 +198,7 @@ TEST_CASE("a code that changed since the order was priced is said to have change
 }
 
 TEST_CASE("staff make, read, change and delete codes; what makes no sense is refused where it is wrong") {
-  Sale shop;
+  Till shop;
   shop.offers_code("spring-1", R"("kind": "percent", "percent": "12.50", "usage_limit": 3,
       "minimum_subtotals": [{"amount": 1000, "currency": "EUR"}])");
   CHECK(shop.makes("SPRING-1", ten_percent).status == 409);
@@ -252,7 +252,7 @@ TEST_CASE("staff make, read, change and delete codes; what makes no sense is ref
 }
 
 TEST_CASE("a code for everything makes a present of it") {
-  Sale shop;
+  Till shop;
   shop.offers_code("ALL", R"("kind": "percent", "percent": "100")");
   shop.offers_code("PARCEL", R"("kind": "free_shipping")");
   const auto placed = shop.orders_with(R"("ALL", "PARCEL")");

@@ -147,6 +147,83 @@ TEST_CASE("in every currency: the sums hold to the last unit, and every total ca
   }
 }
 
+/// Codes of each kind, any of them perhaps missing.
+static std::vector<Discount> any_discounts(const std::string& currency) {
+  const auto step = smallest_step(currency);
+  std::vector<Discount> out;
+  for (auto kind : {DiscountKind::free_shipping, DiscountKind::fixed, DiscountKind::percent}) {
+    if (*rc::gen::inRange(0, 3) == 0) continue;
+    auto& discount = out.emplace_back();
+    discount.code = std::string{name(kind)};
+    discount.kind = kind;
+    if (kind == DiscountKind::percent) discount.rate = *rc::gen::inRange<std::int64_t>(1, 1'000'001);
+    if (kind == DiscountKind::fixed)
+      discount.amounts[currency] = step * *rc::gen::inRange<std::int64_t>(1, 1'000'000'000);
+  }
+  return out;
+}
+
+TEST_CASE("in every currency, with codes: lines + tax + shipping - discounts = total, and each share is exact") {
+  for (auto& currency : currencies()) {
+    CAPTURE(currency);
+    const auto step = smallest_step(currency);
+    CHECK(rc::check("discounted sums", [&] {
+      const auto purchase = any_purchase(currency);
+      Terms terms;
+      terms.discounts = any_discounts(currency);
+      if (*rc::gen::arbitrary<bool>())
+        terms.shipping = {"ups", "x", step * *rc::gen::inRange(0, 10'000), currency, "DE", "", "", 1'000'000'000, {}};
+      const auto priced = quote(purchase.tables, currency, purchase.wanted, {"DE", "", ""}, terms);
+      const auto& totals = priced.totals;
+      std::int64_t subtotal = 0, discount = 0, tax = 0, codes = 0;
+      for (auto& line : priced.lines) {
+        RC_ASSERT(line.discount >= 0);
+        RC_ASSERT(line.discount % step == 0);
+        RC_ASSERT(line.net() >= 0);
+        RC_ASSERT(line.tax >= 0);
+        subtotal += line.quantity * line.unit_price;
+        discount += line.discount;
+        tax += line.tax;
+      }
+      RC_ASSERT(priced.refused.empty());
+      RC_ASSERT(priced.discounts.size() == terms.discounts.size());
+      for (auto& each : priced.discounts)
+        if (each.kind != DiscountKind::free_shipping) codes += each.amount;
+      RC_ASSERT(codes == discount);
+      RC_ASSERT(totals.discount == discount);
+      RC_ASSERT(totals.subtotal == subtotal);
+      RC_ASSERT(totals.shipping >= 0);
+      RC_ASSERT(totals.tax >= tax);
+      RC_ASSERT(totals.total == subtotal - discount + totals.shipping + (totals.tax_included ? 0 : totals.tax));
+      RC_ASSERT(to_stripe({totals.total, currency}).has_value());
+      // A part refund of every line, and of the parcel, sums to the whole.
+      std::int64_t refunded = totals.shipping + (totals.tax_included ? 0 : totals.tax - tax);
+      for (auto& line : priced.lines) {
+        const auto paid = line.net() + (totals.tax_included ? 0 : line.tax);
+        for (auto part : allocate(paid / step, std::vector<std::int64_t>(static_cast<std::size_t>(line.quantity), 1)))
+          refunded += part * step;
+      }
+      RC_ASSERT(refunded == totals.total);
+    }));
+  }
+}
+
+TEST_CASE("a discount is shared in proportion: no line is off by a step or more") {
+  CHECK(rc::check("shares", [] {
+    const auto purchase = any_purchase("EUR");
+    Discount fixed;
+    fixed.kind = DiscountKind::fixed;
+    fixed.amounts["EUR"] = *rc::gen::inRange<std::int64_t>(1, 1'000'000);
+    const auto priced = quote(purchase.tables, "EUR", purchase.wanted, {"DE", "", ""}, {{}, {fixed}, {}});
+    RC_PRE(priced.totals.subtotal > 0);
+    for (auto& line : priced.lines) {
+      const auto exact = static_cast<__int128>(line.quantity * line.unit_price) * priced.totals.discount;
+      const auto off = exact - static_cast<__int128>(line.discount) * priced.totals.subtotal;
+      RC_ASSERT((off < 0 ? -off : off) < priced.totals.subtotal);
+    }
+  }));
+}
+
 TEST_CASE("in every currency: the tax of a line is the exact one, rounded to the nearest step") {
   for (auto& currency : currencies()) {
     CAPTURE(currency);
