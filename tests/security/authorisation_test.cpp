@@ -92,6 +92,8 @@ const std::vector<Row> matrix{
     {"GET /v1/shipments/{shipment}",                     owner,    "shipments:read"},
     {"POST /v1/shipments/{shipment}/cancel",             staff,    "shipments:write", R"({"x": 1})"},
     {"POST /v1/shipments/{shipment}/label",              staff,    "shipments:write", R"({"x": 1})"},
+    {"POST /v1/shipments/{shipment}/split",              staff,    "shipments:write", R"({"x": 1})"},
+    {"POST /v1/shipping/rates",                          token,    "", "{}"},
     {"POST /v1/webhooks/ups",                            provider, "", "{}"},
     {"GET /v1/notifications",                            token},
     {"GET /v1/notifications/search",                     staff,    "notifications:read"},
