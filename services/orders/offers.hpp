@@ -1,5 +1,6 @@
 #pragma once
 // Offers close at hand: a bounded cache in this process. It may be stale; placing an order asserts each version.
+#include <deque>
 #include <mutex>
 #include <unordered_map>
 
@@ -26,19 +27,26 @@ class OrderNumbers {
  public:
   std::optional<std::int64_t> take() {
     const std::lock_guard lock{mutex_};
-    return next_ < end_ ? std::optional{next_++} : std::nullopt;
+    if (blocks_.empty()) return std::nullopt;
+    auto& block = blocks_.front();
+    const auto number = block.next++;
+    if (block.next == block.end) blocks_.pop_front();
+    return number;
   }
-  /// A block of a hundred that is ours from now on; its first number is the caller's.
+  /// A block of a hundred that is ours from now on; its first number is the caller's. When numbers run out in a crowd,
+  /// several lease at once: each block is used up.
   std::int64_t lease(std::int64_t first) {
     const std::lock_guard lock{mutex_};
-    next_ = first + 1;
-    end_ = first + 100;
+    blocks_.push_back({first + 1, first + 100});
     return first;
   }
 
  private:
+  struct Block {
+    std::int64_t next, end;
+  };
   std::mutex mutex_;
-  std::int64_t next_ = 0, end_ = 0;
+  std::deque<Block> blocks_;
 };
 
 }  // namespace acme::orders

@@ -1,4 +1,7 @@
 // What placing an order promises.
+#include <set>
+
+#include "services/orders/offers.hpp"
 #include "services/orders/tests/shop.hpp"
 
 namespace acme::orders {
@@ -36,6 +39,16 @@ TEST_CASE("an order is answered whole, holds its stock and is announced with it"
   CHECK(at(said[0].data, "/lines/0/weight_grams") == "300");
   CHECK(at(said[0].data, "/shipping_address/city") == "Berlin");
   CHECK(shop.faults() == "[]");
+}
+
+TEST_CASE("order numbers that several lease at once are all given away, each once") {
+  OrderNumbers numbers;
+  CHECK_FALSE(numbers.take());
+  std::set<std::int64_t> given{numbers.lease(500), numbers.lease(300)};
+  while (const auto number = numbers.take()) CHECK(given.insert(*number).second);
+  CHECK(given.size() == 200);
+  CHECK(*given.begin() == 300);
+  CHECK(*given.rbegin() == 599);
 }
 
 TEST_CASE("a cart is ordered whole and is then gone; the next one is new") {
