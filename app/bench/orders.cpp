@@ -70,6 +70,22 @@ std::string StockedShop::order_for(const std::string& sku) {
          app::sample_address + "}";
 }
 
+void StockedShop::warm_offers() const {
+  constexpr int lines = 50;
+  for (int first = 0; first < options_.skus; first += lines) {
+    std::string items;
+    for (int i = first; i < std::min(first + lines, options_.skus); ++i)
+      items += (i > first ? "," : "") + std::string{R"({"sku": "T)"} + std::to_string(i) + R"(", "quantity": 1})";
+    const auto placed =
+        customers_[0].post("/v1/orders",
+                           R"({"items": [)" + items + R"(], "email": "bench@example.com", "shipping_address": )" +
+                               app::sample_address + "}",
+                           {{"Idempotency-Key", app::new_key()}});
+    if (placed.status != 201) throw std::runtime_error("A large order was refused: " + placed.problem());
+  }
+  settle();
+}
+
 StockedShop::Answers StockedShop::order(int clients, std::chrono::seconds warm, std::chrono::seconds measured,
                                         const Body& body) const {
   Answers answers;  // written on the callers' one loop
@@ -91,10 +107,10 @@ StockedShop::Answers StockedShop::order(int clients, std::chrono::seconds warm, 
     }
   };
   for (int i = 0; i < clients; ++i)
-    group.spawn(0, "client",
-                client(customers_[static_cast<std::size_t>(i) % customers_.size()], body,
-                       static_cast<std::uint64_t>(i) * 7919 + static_cast<std::uint64_t>(orders_placed()), stop,
-                       measuring, good, answers));
+    group.spawn(
+        0, "client",
+        client(customer(i), body, static_cast<std::uint64_t>(i) * 7919 + static_cast<std::uint64_t>(orders_placed()),
+               stop, measuring, good, answers));
   std::this_thread::sleep_for(warm);
   measuring = true;
   const int before = good;
@@ -113,6 +129,39 @@ StockedShop::Answers StockedShop::order_or_throw(int clients, std::chrono::secon
   auto answers = order(clients, warm, measured, body);
   for (auto& [why, count] : answers.refused)
     throw std::runtime_error(std::to_string(count) + " orders were refused: " + why);
+  return answers;
+}
+
+StockedShop::Answers StockedShop::order_steadily(int rate, std::chrono::seconds time, const Body& body) const {
+  Answers answers;  // written on the callers' one loop
+  TaskGroup group(shop_.runtime(), "orders");
+  const auto one = [](const app::Caller& to, std::string text, Clock::time_point intended, Clock::time_point until,
+                      int& in_time, Answers& out) -> Task<> {
+    try {
+      const auto reply = co_await to.send("POST", "/v1/orders", std::move(text), {{"Idempotency-Key", app::new_key()}});
+      if (reply.status == 201) {
+        ++out.placed;
+        in_time += Clock::now() < until;
+        out.ms.push_back(seconds_since(intended) * 1000);
+      } else {
+        ++out.refused[std::to_string(reply.status) + " " + reply.text("/type")];
+      }
+    } catch (const http::NoAnswer&) {
+      ++out.refused["no answer"];
+    }
+  };
+  Chance chance(static_cast<std::uint64_t>(orders_placed()));
+  const auto begin = Clock::now();
+  const auto total = rate * time.count();
+  int in_time = 0;
+  for (std::int64_t i = 0; i < total; ++i) {
+    const auto intended = begin + std::chrono::microseconds{i * 1'000'000 / rate};
+    std::this_thread::sleep_until(intended);
+    group.spawn(0, "order", one(customer(static_cast<int>(i)), body(chance), intended, begin + time, in_time, answers));
+  }
+  while (group.running()) std::this_thread::sleep_for(5ms);
+  shop_.runtime().wait(0, group.stop());
+  answers.rate = in_time / Seconds(time).count();
   return answers;
 }
 
@@ -210,8 +259,12 @@ std::string StockedShop::placing_script(const std::string& name, int orders, con
   };
   std::string call;
   for (auto& argument : arguments) call += (call.empty() ? "" : ",\n  ") + argument;
+  return script(name, variables + "SELECT * FROM place_orders_v2(\n  " + call + ");\n");
+}
+
+std::string StockedShop::script(const std::string& name, const std::string& text) const {
   const auto file = directory() / (name + ".sql");
-  std::ofstream(file) << variables << "SELECT * FROM place_orders_v2(\n  " << call << ");\n";
+  std::ofstream(file) << text;
   return " -f '" + file.string() + "@1'";
 }
 

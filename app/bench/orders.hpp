@@ -23,6 +23,7 @@ class StockedShop {
 
   const app::PrivateShop& shop() const { return shop_; }
   const app::Caller& staff() const { return staff_; }
+  const app::Caller& customer(int i) const { return customers_[static_cast<std::size_t>(i) % customers_.size()]; }
   int skus() const { return options_.skus; }
   /// One value, as PostgreSQL prints it. As the service's role, or as the superuser.
   std::string query(const std::string& database, const std::string& sql, bool superuser = false) const;
@@ -44,11 +45,17 @@ class StockedShop {
     int placed = 0;          // from the first to the last request
     std::map<std::string, int> refused;
   };
+  /// Orders each SKU once, so that every offer is at hand.
+  void warm_offers() const;
+
   using Body = std::function<std::string(Chance&)>;
   /// `clients` who order one after the other over HTTPS, each waiting for its answer.
   Answers order(int clients, std::chrono::seconds warm, std::chrono::seconds measured, const Body& body) const;
   /// The same, for those who take no refusal: throws.
   Answers order_or_throw(int clients, std::chrono::seconds warm, std::chrono::seconds measured, const Body& body) const;
+
+  /// Open loop: `rate` orders a second, sent at their moments whatever became of those before; latency from there.
+  Answers order_steadily(int rate, std::chrono::seconds time, const Body& body) const;
 
   /// A script for pgbench: one call of the placing function for `orders` orders of some lines each. `skus` are SQL
   /// expressions, `variables` the script's first lines. Taken from an order placed through the shop.
@@ -56,6 +63,8 @@ class StockedShop {
                              const std::vector<std::string>& skus);
   /// Scripts for orders of 1 to 5 lines over all SKUs, as arguments for pgbench.
   std::string placing_scripts();
+  /// A script of one's own.
+  std::string script(const std::string& name, const std::string& text) const;
   /// Transactions a second.
   double pgbench(int clients, std::chrono::seconds time, const std::string& scripts) const;
   /// Where scripts lie.

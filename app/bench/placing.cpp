@@ -1,7 +1,49 @@
 // P8: orders placed through HTTPS, against pgbench calling the same function, one call a transaction.
+#include <thread>
+
 #include "app/bench/orders.hpp"
 
 namespace acme::bench {
+
+/// Whether an order is one round trip and at most one commit: by the program's own count of statements, and
+/// PostgreSQL's of commits (of the whole database, relay and upkeep included).
+static void count_what_an_order_costs(Bench& bench, const StockedShop& shop, const StockedShop::Body& body) {
+  struct Counts {
+    double place, reads, leases, commits;
+  };
+  const auto now = [&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds{1'500});  // backends report their counts within a second
+    const auto text = shop.shop().internal().get("/metrics").body;
+    const auto of = [&](const std::string& statement) {
+      return metric(text, "acme_postgres_seconds_count", "statement=\"orders." + statement + "\"");
+    };
+    return Counts{of("place"), of("find_offers"), of("lease_numbers"),
+                  std::stod(shop.query("orders", "SELECT xact_commit FROM pg_stat_database WHERE datname = 'orders'"))};
+  };
+  for (const int clients : {1, 64}) {
+    shop.order_or_throw(clients, bench.warm(), std::chrono::seconds{1}, body);  // every offer is at hand
+    shop.settle();
+    const auto before = now();
+    const auto orders =
+        static_cast<double>(shop.order_or_throw(clients, std::chrono::seconds{0}, bench.measured(), body).placed);
+    shop.settle();
+    const auto after = now();
+    const double calls = (after.place - before.place) / orders, commits = (after.commits - before.commits) / orders;
+    const auto rest = (after.reads - before.reads + after.leases - before.leases) / orders;
+    const auto counted = fixed(calls, 3) + " and " + fixed(rest, 3) + " per order";
+    if (clients == 1)
+      bench.add("P8",
+                "round trips of an order: calls of the placing function, and others (a block of 100 numbers, offers "
+                "not at hand); 1 client",
+                counted, "1 and ≤ 0.05", calls > 0.999 && calls < 1.001 && rest <= 0.05);
+    else
+      bench.add("P8", "the same with 64 clients, " + fixed(1 / calls, 0) + " orders a call", counted, "≤ 1 and ≤ 0.05",
+                calls <= 1 && rest <= 0.05);
+    if (clients == 64)
+      bench.add("P8", "commits of the orders database per order, 64 clients, relay and upkeep included",
+                fixed(commits, 3), "≤ 1", commits <= 1);
+  }
+}
 
 /// Only gateway, auth, catalog and orders run: what follows an order is P11's and P12's.
 void placing(Bench& bench) {
@@ -9,6 +51,7 @@ void placing(Bench& bench) {
   StockedShop shop(bench, {.skus = bench.quick() ? 5'000 : 100'000});
   const auto body = [&](Chance& chance) { return shop.order_of(1 + static_cast<int>(chance() % 5), chance); };
   const auto scripts = shop.placing_scripts();
+  shop.warm_offers();
 
   struct Turn {
     std::string name;
@@ -54,6 +97,7 @@ void placing(Bench& bench) {
             spread(sixteen, 2, "×"), "≥ 0.8×", median(sixteen) >= 0.8);
   bench.add("P8", "the same with 64 clients (" + rates(turns[2]) + ")", spread(sixty_four, 2, "×"), "≥ 2×",
             median(sixty_four) >= 2);
+  count_what_an_order_costs(bench, shop, body);
   for (auto& turn : turns) bench.rounds_of(turn.name + ", orders/s", turn.rates);
   Plot plot{.file = "P8-placing", .title = "Placing orders", .x = "", .y = "orders/s"};
   for (auto& turn : turns) {

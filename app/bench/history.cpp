@@ -1,0 +1,96 @@
+// P17: does a shop with a long history place orders as fast as a young one?
+#include "app/bench/orders.hpp"
+
+namespace acme::bench {
+
+/// Orders of the past, copied from one that was placed: with lines, journal and key, their stock long gone.
+static void fill(const StockedShop& shop, std::int64_t until) {
+  constexpr std::int64_t chunk = 100'000;
+  for (auto have = shop.orders_placed(); have < until; have = shop.orders_placed()) {
+    const auto count = std::to_string(std::min(chunk, until - have));
+    shop.query("orders", R"sql(
+      CREATE TEMP TABLE past AS
+      SELECT gen_random_uuid() AS id, (SELECT id FROM orders ORDER BY number LIMIT 1) AS model,
+             2000000000000000 + (SELECT count(*) FROM orders) + n AS number
+        FROM generate_series(1, )sql" +
+                             count + R"sql() AS n;
+      INSERT INTO orders (id, number, customer_id, guest, status, currency, subtotal, discount, shipping, tax, tax_included,
+                          total, email, locale, shipping_address, placed_at, updated_at)
+      SELECT past.id, past.number, gen_random_uuid(), guest, 'delivered', currency, subtotal, discount, shipping, tax,
+             tax_included, total, email, locale, shipping_address, placed_at, updated_at
+        FROM past JOIN orders AS model ON model.id = past.model;
+      INSERT INTO order_lines (order_id, line, sku, product_id, title, quantity, unit_price, discount, tax, weight_grams)
+      SELECT past.id, line, sku, product_id, title, quantity, unit_price, discount, tax, weight_grams
+        FROM past JOIN order_lines AS model ON model.order_id = past.model;
+      INSERT INTO stock_journal (sku, kind, held, order_id)
+      SELECT sku, 'held', quantity, past.id FROM past JOIN order_lines AS model ON model.order_id = past.model;
+      INSERT INTO platform.idempotency (scope, key, hash, status, headers, body)
+      SELECT 'orders.place', past.id::text, hash, status, headers, body
+        FROM past, (SELECT * FROM platform.idempotency LIMIT 1) AS model)sql");
+  }
+  shop.query("orders", "ANALYZE", true);
+  shop.query("orders", "CHECKPOINT", true);  // its writes are not the next measurement's
+}
+
+void history(Bench& bench) {
+  bench.say("P17: placing orders with ever more orders stored");
+  StockedShop shop(bench, {.skus = 5'000});
+  const auto body = [&](Chance& chance) { return shop.order_of(1 + static_cast<int>(chance() % 5), chance); };
+  std::vector<std::int64_t> sizes{1'000, 10'000, 100'000};
+  if (!bench.quick()) sizes.push_back(1'000'000);
+  if (bench.extended()) sizes.push_back(10'000'000);
+
+  // The machine's own pace changes in minutes: beside each, a table that does not grow.
+  shop.query("orders", "CREATE TABLE pace (id int PRIMARY KEY, n bigint NOT NULL)");
+  shop.query("orders", "INSERT INTO pace SELECT n, 0 FROM generate_series(1, 10000) AS n");
+  const auto pace_script =
+      shop.script("pace", "\\set id random(1, 10000)\nUPDATE pace SET n = n + 1 WHERE id = :id;\n");
+  shop.warm_offers();
+  shop.order_or_throw(16, bench.warm(), bench.warm(), body);
+
+  Plot rates{.file = "P17-history",
+             .title = "Placing orders with ever more orders stored (16 clients)",
+             .x = "orders stored",
+             .y = "orders/s, at the pace of the first",
+             .series = {{"orders/s", {}}},
+             .logarithmic_x = true};
+  std::vector<double> paced, p50s;
+  double first_pace = 0;
+  for (const auto size : sizes) {
+    fill(shop, size);
+    std::vector<double> rounds, paces, middles;
+    for (int round = 0; round < (bench.quick() ? 1 : 3); ++round) {
+      paces.push_back(shop.pgbench(16, std::chrono::seconds{2}, pace_script));
+      const auto seen =
+          shop.order_or_throw(16, std::chrono::seconds{1}, std::chrono::seconds{bench.quick() ? 3 : 5}, body);
+      paces.push_back(shop.pgbench(16, std::chrono::seconds{2}, pace_script));
+      rounds.push_back(seen.rate);
+      middles.push_back(percentile(seen.ms, 50));
+      shop.settle();
+    }
+    const double pace = median(paces);
+    if (first_pace == 0) first_pace = pace;
+    paced.push_back(median(rounds) * first_pace / pace);
+    p50s.push_back(median(middles) * pace / first_pace);
+    rates.series[0].points.emplace_back(static_cast<double>(size), paced.back());
+    bench.say("  " + std::to_string(size) + " orders: " + fixed(median(rounds), 0) + "/s, p50 " +
+              fixed(median(middles), 1) + " ms; plain updates beside it " + fixed(pace, 0) + "/s");
+    bench.rounds_of("orders/s with " + std::to_string(size), rounds);
+    bench.rounds_of("plain updates/s with " + std::to_string(size), paces);
+  }
+  const auto [slowest, fastest] = std::ranges::minmax(paced);
+  const auto [soonest, latest] = std::ranges::minmax(p50s);
+  const auto change = [](double low, double high, double from) {
+    return "−" + fixed((1 - low / from) * 100, 0) + " % … +" + fixed((high / from - 1) * 100, 0) + " %";
+  };
+  const auto to = std::to_string(sizes.back());
+  bench.add("P17",
+            "orders placed a second with 1000 … " + to +
+                " orders stored (16 clients, HTTPS, 5000 SKUs), against 1000, at the machine's pace beside it",
+            change(slowest, fastest, paced[0]), "±15 %", slowest >= 0.85 * paced[0] && fastest <= 1.15 * paced[0]);
+  bench.add("P17", "the same, median latency", change(soonest, latest, p50s[0]), "±15 %",
+            soonest >= 0.85 * p50s[0] && latest <= 1.15 * p50s[0]);
+  bench.plot(rates);
+}
+
+}  // namespace acme::bench
