@@ -1,0 +1,179 @@
+// Two things at once: what each parcel ends as, whoever was first.
+#include <thread>
+
+#include "platform/runtime/runtime.hpp"
+#include "platform/testing/cluster.hpp"
+#include "services/shipping/store.hpp"
+#include "services/shipping/tests/dock.hpp"
+
+namespace acme::shipping {
+namespace {
+
+using testing::at;
+
+/// The answer to buying the label of order 1 is lost: UPS has it, we do not know.
+void lose_the_label(Dock& dock, std::int64_t visible_after_ms = 0) {
+  dock.paid_order(9);
+  dock.work();  // the token is there
+  dock.paid_order(1);
+  dock.outside.set_faults({.lost_answer_rate = 1, .visibility_ms = visible_after_ms}, "ups");
+  dock.work();
+  dock.outside.set_faults({.visibility_ms = visible_after_ms}, "ups");
+  CHECK(dock.column("label") == "called");
+  CHECK(dock.labels_alive() == 2);
+}
+constexpr auto other_order = "shipment.created label_created";  // of order 9
+
+TEST_CASE("cancelled while the label's answer is lost: the label is found, voided, and nobody ever heard of it") {
+  Dock dock;
+  lose_the_label(dock);
+  dock.hear_order(1, "order.updated", 2, "cancelling");
+  CHECK(dock.told() == other_order);
+  dock.work(Duration{60'000});
+  dock.work(Duration{60'000});
+  CHECK(dock.told() == std::string{other_order} + ", shipment.updated cancelled");
+  CHECK(dock.labels_alive() == 1);
+}
+
+TEST_CASE(
+    "cancelled while the label is given up for lost: no other is bought, and the lost one is voided when it shows") {
+  Dock dock;
+  lose_the_label(dock, 1'800'000);
+  dock.hear_order(1, "order.updated", 2, "cancelling");
+  for (int minutes : {1, 2, 4, 8}) dock.work(std::chrono::minutes{minutes});
+  CHECK(dock.told() == std::string{other_order} + ", shipment.updated cancelled");
+  CHECK(dock.labels_alive() == 2);
+  dock.work(std::chrono::hours{1});
+  CHECK(dock.labels_alive() == 1);
+  CHECK(dock.room->sql("SELECT count(*) FROM labels WHERE state = 'bought'") == "1");
+}
+
+TEST_CASE("the order comes back from cancelling while its void is on the way: it leaves with one label") {
+  Dock dock;
+  dock.paid_order();
+  dock.work();
+  dock.hear_order(1, "order.updated", 2, "cancelling");
+  SUBCASE("before the carrier heard of it") {
+    dock.hear_order(1, "order.updated", 3, "paid");
+    dock.work();
+    CHECK(dock.calls("/ship") == 1);
+  }
+  SUBCASE("after") {
+    dock.work();
+    CHECK(dock.told().ends_with("shipment.updated cancelled"));
+    dock.hear_order(1, "order.updated", 3, "paid");
+    dock.work();
+    CHECK(dock.calls("/ship") == 2);
+    CHECK(dock.told().ends_with("shipment.updated label_created"));
+  }
+  CHECK(dock.column("status") == "label_created");
+  CHECK(dock.labels_alive() == 1);
+}
+
+TEST_CASE("cancelling twice is answered twice, and voids once") {
+  Dock dock;
+  dock.paid_order();
+  dock.work();
+  dock.hear_order(1, "order.updated", 2, "cancelling");
+  dock.hear_order(1, "order.updated", 2, "cancelling");
+  dock.hear_order(1, "order.updated", 3, "cancelling");
+  dock.work();
+  CHECK(dock.told() == "shipment.created label_created, shipment.updated cancelled");
+  SUBCASE("the order's end, told late and again, changes nothing") {
+    dock.hear_order(1, "order.cancelled", 4, "cancelled");
+    dock.hear_order(1, "order.cancelled", 4, "cancelled");
+    dock.hear_order(1, "order.updated", 3, "cancelling");
+    dock.work();
+    CHECK(dock.told() == "shipment.created label_created, shipment.updated cancelled");
+  }
+  int voids = 0;
+  for (auto& entry : dock.outside.journal("ups")) voids += entry.method == "DELETE";
+  CHECK(voids == 1);
+  CHECK(dock.labels_alive() == 0);
+}
+
+TEST_CASE("cancelled by the customer and by staff at once: one void, one word") {
+  Dock dock;
+  dock.paid_order();
+  dock.work();
+  dock.room->sign_in(eve.text(), {"fulfilment"}, {"shipments:read", "shipments:write"});
+  const auto path = "/v1/shipments/" + at(dock.room->published().at(0).data, "/shipment_id") + "/cancel";
+  CHECK(dock.room->post(path, "{}").status == 202);
+  dock.hear_order(1, "order.updated", 2, "cancelling");
+  CHECK(dock.room->post(path, "{}").status == 202);
+  dock.work();
+  CHECK(dock.told() == "shipment.created label_created, shipment.updated cancelled");
+  CHECK(dock.labels_alive() == 0);
+}
+
+TEST_CASE("handed over while our void is on its way: the cancelling is refused once, and the parcel is followed") {
+  Dock dock;
+  dock.paid_order();
+  dock.work();
+  const auto number = dock.column("tracking_number");
+  dock.hear_order(1, "order.updated", 2, "cancelling");
+  dock.outside.advance_parcel(number, "picked_up");
+  dock.room->sql("UPDATE platform.jobs SET run_at = $1 WHERE kind = 'shipping.void_label'",
+                 Time{dock.world.now() + std::chrono::hours{8}});
+  dock.work(std::chrono::hours{7});  // tracking is first
+  CHECK(dock.told() == "shipment.created label_created, shipment.updated in_transit, shipment.updated cancel_refused");
+  dock.work(std::chrono::hours{8});
+  dock.outside.advance_parcel(number, "delivered");
+  dock.work(std::chrono::hours{7});
+  CHECK(dock.told().ends_with("cancel_refused, shipment.updated delivered"));
+  CHECK(dock.labels_alive() == 1);
+}
+
+TEST_CASE("a parcel that comes back is told with its reason, and nothing follows it any more") {
+  Dock dock;
+  dock.paid_order();
+  dock.work();
+  const auto number = dock.column("tracking_number");
+  for (auto stage : {"picked_up", "returned"}) CHECK(dock.outside.advance_parcel(number, stage));
+  dock.work(std::chrono::hours{7});
+  CHECK(dock.told() == "shipment.created label_created, shipment.updated in_transit, shipment.updated returned");
+  CHECK(at(dock.room->published().back().data, "/reason") != "");
+  CHECK(dock.room->sql("SELECT count(*) FROM platform.jobs WHERE kind = 'shipping.track'") == "0");
+  dock.hear_order(1, "order.updated", 2, "cancelling");
+  CHECK(dock.told().ends_with("shipment.updated cancel_refused"));
+}
+
+TEST_CASE("a cancelling that waits for a split sees the new part too") {
+  Dock dock{{}, testing::Room::Mode::commits};
+  dock.paid_order();
+  auto& database = dock.room->database();
+  const auto order = testing::id<OrderId>(1);
+  const auto shipment = ShipmentId{*Uuid::parse(dock.column("id"))};
+
+  auto splitting = dock.room->await(database.begin(in(Duration{20'000})));
+  dock.room->await(open_store(splitting->transaction())->decide_all(shipment, dock.world.now(), [&](Dispatch& all) {
+    CHECK(split_by_staff(all, shipment, {{1, 1}}, testing::id<ShipmentId>(77), dock.world.now()) == Split::done);
+  }));
+  const auto cancel = [&](pg::Transaction& tx) -> Task<std::vector<Changed>> {
+    const auto store = open_store(tx);
+    co_return co_await store->decide(order, testing::id<ShipmentId>(78), dock.world.now(), [&](Dispatch& all) {
+      OrderFacts facts;
+      facts.sequence = 2;
+      facts.stage = Stage::cancelling;
+      hear_order(all, facts, dock.world.now());
+    });
+  };
+  std::vector<Changed> cancelled;
+  {
+    std::jthread cancelling{
+        [&] { cancelled = testing::runtime().wait(1, database.transaction(cancel, in(Duration{20'000}))); }};
+    while (dock.room->sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = "
+                          "current_database()") == "0")
+      std::this_thread::yield();
+    dock.room->await(splitting->commit());
+  }
+  REQUIRE(cancelled.size() == 2);
+  for (auto& each : cancelled) {
+    CHECK(each.shipment.status == Status::cancelled);
+    CHECK(each.effects.say.size() == 1);
+  }
+  CHECK(dock.room->sql("SELECT string_agg(status, ' ') FROM shipments") == "cancelled cancelled");
+}
+
+}  // namespace
+}  // namespace acme::shipping
