@@ -105,16 +105,19 @@ PrivateShop::~PrivateShop() {
 std::string PrivateShop::output() const { return contents(home_ + "/../up.txt"); }
 
 void PrivateShop::wait_ready() const {
+  std::string last;
   const auto give_up = std::chrono::steady_clock::now() + 60s;
   for (;;) {
     try {
-      if (internal().get("/readyz").status == 200 && sandbox().get("/clock").status == 200) return;
+      if (all_ready(internal(), options_.services.empty() ? service_names : options_.services, last) &&
+          sandbox().get("/clock").status == 200)
+        return;
     } catch (const http::NoAnswer&) {
     }
     int status = 0;
     if (waitpid(up_, &status, WNOHANG) == up_) throw std::runtime_error("acme up ended: " + output());
     if (std::chrono::steady_clock::now() > give_up)
-      throw std::runtime_error("The shop is not ready after 60 s: " + output() + contents(home_ + "/stderr.log"));
+      throw std::runtime_error("The shop is not ready after 60 s (" + last + "): " + output() + contents(home_ + "/stderr.log"));
     std::this_thread::sleep_for(20ms);
   }
 }

@@ -110,6 +110,10 @@ class Process {
       std::map<std::string, http::Handler> internal;
       for (auto& [name, transport] : transports_)
         internal[name] = [transport](http::Request request) { return transport->call(std::move(request)); };
+      for (auto& host : hosts_) {
+        auto& handler = internal.at(host->service().name);
+        handler = http::internal_handler(checks, std::move(handler));
+      }
       servers_.push_back(http::serve(runtime_,
                                      {.address = settings_.server.internal_address,
                                       .port = settings_.server.internal_port,

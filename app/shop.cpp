@@ -24,6 +24,16 @@ static std::optional<json::Node> find(const json::Document& document, std::strin
   return node.missing() ? std::nullopt : std::optional{node};
 }
 
+bool all_ready(const Caller& internal, const std::vector<std::string>& services, std::string& why) {
+  for (auto& service : services) {
+    const auto answer = internal.get(service == "gateway" ? "/readyz" : "/internal/" + service + "/readyz");
+    if (answer.status == 200) continue;
+    why = service + ": " + answer.body;
+    return false;
+  }
+  return true;
+}
+
 std::optional<std::string> json_at(const std::string& json, std::string_view pointer) {
   json::Document document{json, json::lenient};
   if (!document.faults().empty()) return std::nullopt;

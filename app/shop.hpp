@@ -44,6 +44,10 @@ class Caller {
   std::shared_ptr<http::Client> client_;
 };
 
+/// Whether each of the services, in whatever process, says that it is ready; `why` gets the answer of one that is not.
+/// Throws http::NoAnswer while the internal listener is not there.
+bool all_ready(const Caller& internal, const std::vector<std::string>& services, std::string& why);
+
 /// A member of a JSON document as text, whatever its type; nullopt when it is not there.
 std::optional<std::string> json_at(const std::string& json, std::string_view pointer);
 

@@ -223,9 +223,9 @@ class Up {
     std::string last;
     while (std::chrono::steady_clock::now() < give_up) {
       try {
-        const auto ready = internal.get("/readyz");
-        if (ready.status == 200 && box.get("/clock").status == 200) return true;
-        last = ready.body;
+        if (all_ready(internal, options_.services.empty() ? service_names : options_.services, last) &&
+            box.get("/clock").status == 200)
+          return true;
       } catch (const http::NoAnswer& error) {
         last = error.what();
       }

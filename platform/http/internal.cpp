@@ -82,7 +82,10 @@ Handler internal_services(std::map<std::string, Handler> services) {
     if (path.starts_with(internal)) {
       const auto rest = path.substr(internal.size());
       const auto service = shared->find(std::string{rest.substr(0, rest.find('/'))});
-      if (service != shared->end()) return service->second(std::move(request));
+      if (service != shared->end()) {
+        if (rest == service->first + "/readyz") request.target = "/readyz";
+        return service->second(std::move(request));
+      }
     }
     return [](Response response) -> Task<Response> { co_return response; }(nothing_here(request));
   };

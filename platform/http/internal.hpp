@@ -19,7 +19,8 @@ using Checks = std::function<std::vector<Check>()>;
 
 /// Answers /livez, /readyz, /healthz (?verbose) and /metrics; the rest goes to `next`.
 Handler internal_handler(Checks checks, Handler next);
-/// Sends "/internal/<service>/…" to that service's handler; 404 for the rest.
+/// Sends "/internal/<service>/…" to that service's handler, and "/internal/<service>/readyz" as the "/readyz" of its
+/// process; 404 for the rest.
 Handler internal_services(std::map<std::string, Handler> services);
 
 }  // namespace acme::http

@@ -12,10 +12,10 @@ TEST_CASE("operators see whether a process lives, is ready, and what it counted;
   Runtime runtime{{.loops = 1}};
   bool connected = false;
   auto named = [](std::string name) -> Handler {
-    return [name](Request) -> Task<Response> {
+    return [name](Request request) -> Task<Response> {
       return [](std::string text) -> Task<Response> {
         co_return Response{.status = 200, .headers = {}, .body = text, .stream = {}};
-      }(name);
+      }(name + " answers " + request.target);
     };
   };
   const auto handler =
@@ -37,8 +37,9 @@ TEST_CASE("operators see whether a process lives, is ready, and what it counted;
   CHECK(testing::at(ask("/healthz?verbose").body, "/checks/0/detail") == "2 of 4 connections");
   CHECK(ask("/metrics").body.find("acme_internal_test_total 1") != std::string::npos);
   CHECK(ask("/livez", "POST").status == 405);
-  CHECK(ask("/internal/orders/audit").body == "orders");
-  CHECK(ask("/internal/auth/revocations?after=0").body == "auth");
+  CHECK(ask("/internal/orders/audit").body == "orders answers /internal/orders/audit");
+  CHECK(ask("/internal/auth/revocations?after=0").body == "auth answers /internal/auth/revocations?after=0");
+  CHECK(ask("/internal/orders/readyz").body == "orders answers /readyz");
   CHECK(ask("/internal/nobody/audit").status == 404);
   CHECK(ask("/v1/orders").status == 404);
 }

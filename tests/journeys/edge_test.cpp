@@ -41,8 +41,12 @@ std::vector<Reply> at_once(const PrivateShop& shop, const std::vector<Caller>& c
   for (std::size_t i = 0; i < replies.size(); ++i)
     group.spawn(0, "order", [](const Caller& to, std::string text, std::string with, Reply& out) -> Task<> {
       for (;;) {
-        out = co_await to.send("POST", "/v1/orders", text, {{"Idempotency-Key", with}});
-        if (out.status < 500 && out.text("/type") != "urn:acme:problem:idempotency_conflict") break;
+        try {
+          out = co_await to.send("POST", "/v1/orders", text, {{"Idempotency-Key", with}});
+          if (out.status < 500 && out.text("/type") != "urn:acme:problem:idempotency_conflict") break;
+        } catch (const http::NoAnswer&) {
+        } catch (const DeadlinePassed&) {
+        }
         co_await sleep(Duration{100});
       }
     }(callers[i % callers.size()], body, key.empty() ? new_key() : key, replies[i]));
