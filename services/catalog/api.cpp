@@ -155,7 +155,7 @@ namespace {
 constexpr const char* write_scope = "catalog:write";
 
 ProductView view_of(const Product& product, const std::string& currency, const std::vector<std::string>& in_stock,
-                    bool staff) {
+                    bool staff, Time now, const std::vector<PastPrice>& history) {
   ProductView view;
   view.id = product.id;
   view.handle = product.handle;
@@ -178,7 +178,7 @@ ProductView view_of(const Product& product, const std::string& currency, const s
       if (std::ranges::find(option.values, variant.options.at(i)) == option.values.end())
         option.values.push_back(variant.options[i]);
   }
-  for (auto& price : prices_from(product))
+  for (auto& price : prices_from(product, now))
     if (price.currency == currency) view.price_from.value = Money{price.amount, currency};
   for (auto& variant : product.variants) {
     auto& shown = view.variants.emplace_back();
@@ -190,26 +190,43 @@ ProductView view_of(const Product& product, const std::string& currency, const s
     shown.requires_shipping = variant.requires_shipping;
     shown.barcode = variant.barcode;
     if (!variant.image.empty()) shown.image.value = variant.image;
-    const auto price = std::ranges::find(variant.prices, currency, &Price::currency);
-    if (price != variant.prices.end()) {
-      shown.price.value = Money{price->amount, currency};
-      if (price->compare_at) shown.compare_at_price.value = Money{*price->compare_at, currency};
+    const auto known = std::ranges::find(variant.prices, currency, &Price::currency);
+    if (known != variant.prices.end()) {
+      const auto price = price_at(*known, now);
+      shown.price.value = Money{price.amount, currency};
+      if (price.compare_at) {
+        shown.compare_at_price.value = Money{*price.compare_at, currency};
+        std::vector<PriceSpan> own;
+        for (auto& past : history)
+          if (past.variant_id == variant.id) own.push_back(past.span);
+        if (const auto lowest = lowest_before_reduction(own, now)) shown.lowest_price_30_days = {*lowest, currency};
+      }
+      if (known->sale && price.amount == known->sale->amount) shown.sale_until = known->sale->until;
     }
     shown.available = shown.price.value && std::ranges::find(in_stock, variant.sku) != in_stock.end();
     view.in_stock = view.in_stock || shown.available;
     if (!staff) continue;
     auto& prices = shown.prices.emplace();
-    for (auto& each : variant.prices) prices.push_back({each.currency, each.amount, each.compare_at});
+    for (auto& each : variant.prices) prices.push_back({each.currency, each.amount, each.compare_at, each.sale});
     shown.taxable = variant.taxable;
     shown.tax_code = variant.tax_code;
   }
   return view;
 }
 
-Task<std::vector<std::string>> in_stock(pg::Session& db, const Product& product) {
+/// The product as it is shown now.
+Task<ProductView> shown(const Call& call, pg::Session& db, const Product& product, std::string currency, bool staff) {
   std::vector<std::string> skus;
-  for (auto& variant : product.variants) skus.push_back(variant.sku);
-  return available(db, std::move(skus));
+  bool reduced = false;
+  for (auto& variant : product.variants) {
+    skus.push_back(variant.sku);
+    for (auto& price : variant.prices)
+      reduced = reduced || (price.currency == currency && price_at(price, call.now()).compare_at);
+  }
+  const auto stocked = co_await available(db, std::move(skus));
+  std::vector<PastPrice> history;
+  if (reduced) history = co_await price_history(db, product.id, currency);
+  co_return view_of(product, currency, stocked, staff, call.now(), history);
 }
 
 /// The version and, after a point, what is shown beside it: a sale gives the answer another tag, and the version in it
@@ -286,8 +303,10 @@ void apply(Variant& variant, const VariantInput& input) {
   if (!input.prices) return;
   variant.prices.clear();
   for (auto& price : *input.prices)
-    variant.prices.push_back({price.currency.code, price.amount.value,
-                              price.compare_at_amount ? std::optional{price.compare_at_amount->value} : std::nullopt});
+    variant.prices.push_back(
+        {price.currency.code, price.amount.value,
+         price.compare_at_amount ? std::optional{price.compare_at_amount->value} : std::nullopt,
+         price.sale.transform([](auto& sale) { return Sale{sale.amount, sale.from, sale.until}; })});
 }
 
 void apply(Call& call, Product& product, const std::vector<VariantInput>& inputs, Faults& faults) {
@@ -351,8 +370,7 @@ Task<Result<http::Response>> show_product(Call& call, std::string id_or_handle, 
   // Drafts are staff's alone.
   if (found.empty() || (found[0].status != Status::active && !staff))
     co_return refuse(not_found("product", id_or_handle));
-  const auto stocked = co_await in_stock(call.db(), found[0]);
-  const auto view = view_of(found[0], currency, stocked, staff);
+  const auto view = co_await shown(call, call.db(), found[0], currency, staff);
   auto page = std::make_shared<Pages::Page>();
   page->json = json::text(view);
   page->etag = tag_of(view, page->json);
@@ -379,8 +397,7 @@ Task<Result<http::Response>> create_product(Call& call, CreateProduct request) {
       if (auto good = co_await check(tx, product, std::move(faults)); !good) co_return refuse(std::move(good.error()));
       std::vector<Product> products(1, product);
       co_await store(call, tx, std::move(products));
-      const auto stocked = co_await in_stock(tx, product);
-      const auto view = view_of(product, currency_of(call, std::nullopt), stocked, true);
+      const auto view = co_await shown(call, tx, product, currency_of(call, std::nullopt), true);
       auto created = render(view);
       created.status = 201;
       created.headers.set("ETag", tag_of(view, created.body));
@@ -422,8 +439,7 @@ Task<Result<ProductView>> change_product(Call& call, ProductId id, ChangeProduct
             std::vector<Product> products(1, product);
             co_await store(call, tx, std::move(products));
           }
-          const auto stocked = co_await in_stock(tx, product);
-          co_return view_of(product, currency_of(call, std::nullopt), stocked, true);
+          co_return co_await shown(call, tx, product, currency_of(call, std::nullopt), true);
         },
         call.deadline());
   } catch (const pg::Error& error) {
@@ -434,6 +450,17 @@ Task<Result<ProductView>> change_product(Call& call, ProductId id, ChangeProduct
   call.get<Pages>().clear();
   if (changed) call.answer_header("ETag", tag_of(*changed, json::text(*changed)));
   co_return changed;
+}
+
+Task<Result<PriceHistory>> show_price_history(Call& call, ProductId id, Query<CurrencyQuery> query) {
+  const auto found = co_await load(call.db(), std::vector<ProductId>(1, id));
+  if (found.empty()) co_return refuse(not_found("product", id.text()));
+  PriceHistory history;
+  for (auto& [variant, span] :
+       co_await price_history(call.db(), id, query->currency.transform([](auto& currency) { return currency.code; })))
+    history.data.push_back({variant, span.price.currency, span.price.amount, span.price.compare_at, span.price.sale,
+                            span.since, span.until});
+  co_return history;
 }
 
 Task<Result<NoContent>> delete_product(Call& call, ProductId id) {

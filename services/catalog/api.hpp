@@ -51,11 +51,14 @@ struct VariantView {
     std::string currency;
     std::int64_t amount = 0;
     std::optional<std::int64_t> compare_at_amount;
+    std::optional<Sale> sale;
   };
   VariantId id;
   std::string sku, title;
   std::map<std::string, std::string> options;
   json::Nullable<Money> price, compare_at_price;
+  std::optional<Money> lowest_price_30_days;  // before the reduction, of a reduced price
+  std::optional<Time> sale_until;
   std::int64_t weight_grams = 0;
   bool requires_shipping = true;
   bool available = false;
@@ -66,10 +69,10 @@ struct VariantView {
   std::optional<bool> taxable;
   std::optional<std::string> tax_code;
 };
-BOOST_DESCRIBE_STRUCT(VariantView::PriceView, (), (currency, amount, compare_at_amount))
+BOOST_DESCRIBE_STRUCT(VariantView::PriceView, (), (currency, amount, compare_at_amount, sale))
 BOOST_DESCRIBE_STRUCT(VariantView, (),
-                      (id, sku, title, options, price, compare_at_price, weight_grams, requires_shipping, available,
-                       barcode, image, prices, taxable, tax_code))
+                      (id, sku, title, options, price, compare_at_price, lowest_price_30_days, sale_until, weight_grams,
+                       requires_shipping, available, barcode, image, prices, taxable, tax_code))
 struct OptionView {
   std::string name;
   std::vector<std::string> values;
@@ -95,12 +98,35 @@ BOOST_DESCRIBE_STRUCT(ProductView, (),
                        categories, price_from, in_stock, seo_title, seo_description, version, created_at, updated_at))
 Task<Result<http::Response>> show_product(Call& call, std::string id_or_handle, Query<CurrencyQuery> query);
 
+/// What a price was and is, of each variant and currency the oldest first.
+struct PriceHistory {
+  struct Entry {
+    VariantId variant_id;
+    std::string currency;
+    std::int64_t amount = 0;
+    std::optional<std::int64_t> compare_at_amount;
+    std::optional<Sale> sale;
+    Time since{};
+    std::optional<Time> until;
+  };
+  std::vector<Entry> data;
+};
+BOOST_DESCRIBE_STRUCT(PriceHistory::Entry, (), (variant_id, currency, amount, compare_at_amount, sale, since, until))
+BOOST_DESCRIBE_STRUCT(PriceHistory, (), (data))
+Task<Result<PriceHistory>> show_price_history(Call& call, ProductId id, Query<CurrencyQuery> query);
+
+struct SaleInput {
+  Between<0, 99'999'999'000> amount;
+  std::optional<Time> from, until;  // from, and until before
+};
+BOOST_DESCRIBE_STRUCT(SaleInput, (), (amount, from, until))
 struct PriceInput {
   Between<0, 99'999'999'000> amount;
   Currency currency;
   std::optional<Between<1, 99'999'999'000>> compare_at_amount;
+  std::optional<SaleInput> sale;
 };
-BOOST_DESCRIBE_STRUCT(PriceInput, (), (amount, currency, compare_at_amount))
+BOOST_DESCRIBE_STRUCT(PriceInput, (), (amount, currency, compare_at_amount, sale))
 struct ImageInput {
   Text<2048, 1> src;
   std::optional<Text<512>> alt;

@@ -12,7 +12,8 @@ void announce_products(pg::Transaction& tx, const std::vector<Product>& products
     for (auto& variant : product.variants) {
       auto& told = event.variants.emplace_back();
       told = {variant.id, variant.sku, variant_title(variant), {}, variant.weight_grams, variant.requires_shipping};
-      for (auto& price : variant.prices) told.prices.push_back({price.currency, price.amount, price.compare_at});
+      for (auto& price : variant.prices)
+        told.prices.push_back({price.currency, price.amount, price.compare_at, price.sale});
     }
     events.keys.push_back(product.id.text());
     events.sequences.push_back(product.version);
@@ -24,7 +25,7 @@ void announce_products(pg::Transaction& tx, const std::vector<Product>& products
 Task<> store(const Context& on, pg::Transaction& tx, std::vector<Product> products) {
   if (products.empty()) co_return;
   co_await save(tx, products);
-  co_await on.get<SearchIndex>().put(tx, products);
+  co_await on.get<SearchIndex>().put(tx, products, on.now());
   announce_products(tx, products);
 }
 

@@ -26,6 +26,7 @@ struct ProductUpdated {
     std::string currency;
     std::int64_t amount = 0;
     std::optional<std::int64_t> compare_at;
+    std::optional<Sale> sale;
   };
   struct Variant {
     VariantId variant_id;
@@ -40,7 +41,7 @@ struct ProductUpdated {
   std::string tax_class;
   std::vector<Variant> variants;
 };
-BOOST_DESCRIBE_STRUCT(ProductUpdated::Price, (), (currency, amount, compare_at))
+BOOST_DESCRIBE_STRUCT(ProductUpdated::Price, (), (currency, amount, compare_at, sale))
 BOOST_DESCRIBE_STRUCT(ProductUpdated::Variant, (), (variant_id, sku, title, prices, weight_grams, requires_shipping))
 BOOST_DESCRIBE_STRUCT(ProductUpdated, (), (product_id, handle, title, vendor, status, tax_class, variants))
 

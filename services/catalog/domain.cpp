@@ -147,6 +147,13 @@ Faults faults_of(const Product& product) {
       if (price.compare_at && *price.compare_at <= price.amount)
         check.fault(at + "/compare_at_amount", "must be greater than amount");
       if (j > 0 && variant.prices[j - 1].currency == price.currency) check.fault(at + "/currency", "is there twice");
+      if (!price.sale) continue;
+      if (price.sale->amount < 0 || price.sale->amount >= price.amount)
+        check.fault(at + "/sale/amount", "must be less than amount");
+      else if (!to_stripe({price.sale->amount, price.currency}))
+        check.fault(at + "/sale/amount", "cannot be charged in " + price.currency + ": the last decimal must be 0");
+      if (price.sale->from && price.sale->until && *price.sale->from >= *price.sale->until)
+        check.fault(at + "/sale/until", "must be after from");
     }
   }
   return std::move(check.faults);
@@ -240,16 +247,53 @@ std::vector<std::string> terms_of(const Product& product) {
   return {terms.begin(), terms.end()};
 }
 
-std::vector<Price> prices_from(const Product& product) {
+Price price_at(const Price& price, Time now) {
+  const auto& sale = price.sale;
+  if (!sale || (sale->from && now < *sale->from) || (sale->until && now >= *sale->until))
+    return {price.currency, price.amount, price.compare_at};
+  return {price.currency, sale->amount, price.amount};
+}
+
+std::vector<Price> prices_from(const Product& product, Time now) {
   std::map<std::string, Price> lowest;
   for (auto& variant : product.variants)
-    for (auto& price : variant.prices) {
+    for (auto& each : variant.prices) {
+      const auto price = price_at(each, now);
       auto [at, first] = lowest.try_emplace(price.currency, price);
       if (!first && price.amount < at->second.amount) at->second = price;
     }
   std::vector<Price> out;
   for (auto& [currency, price] : lowest) out.push_back(price);
   return out;
+}
+
+std::optional<std::int64_t> lowest_before_reduction(const std::vector<PriceSpan>& history, Time now) {
+  // What was asked, step by step: a sale makes up to three of one price.
+  struct Step {
+    Time from, until;
+    Price price;
+  };
+  std::vector<Step> steps;
+  for (auto& [price, since, ended] : history) {
+    const auto until = ended.value_or(Time::max());
+    std::set<Time> turns{since, until};
+    if (price.sale)
+      for (auto& turn : {price.sale->from, price.sale->until})
+        if (turn && *turn > since && *turn < until) turns.insert(*turn);
+    for (auto from = turns.begin(), next = std::next(from); next != turns.end() && *from <= now; from = next++)
+      steps.push_back({*from, *next, price_at(price, *from)});
+  }
+  if (steps.empty() || steps.back().until <= now || !steps.back().price.compare_at) return {};
+  // A reduction that was only said anew (a later end, another comparison) began when it was said first.
+  auto first = steps.size() - 1;
+  while (first > 0 && steps[first - 1].until == steps[first].from && steps[first - 1].price.compare_at &&
+         steps[first - 1].price.amount == steps[first].price.amount)
+    --first;
+  std::optional<std::int64_t> lowest;
+  for (std::size_t i = 0; i < first; ++i)
+    if (steps[i].until > steps[first].from - std::chrono::days{30})
+      lowest = std::min(lowest.value_or(steps[i].price.amount), steps[i].price.amount);
+  return lowest;
 }
 
 std::string tax_class(const Product& product) {

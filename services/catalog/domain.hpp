@@ -16,10 +16,18 @@ namespace acme::catalog {
 /// Only active products are seen by customers.
 BOOST_DEFINE_ENUM_CLASS(Status, active, draft, archived)
 
+/// A lower price that holds for a time.
+struct Sale {
+  std::int64_t amount = 0;
+  std::optional<Time> from, until;  // from, and until before
+  bool operator==(const Sale&) const = default;
+};
+BOOST_DESCRIBE_STRUCT(Sale, (), (amount, from, until))
 struct Price {
   std::string currency;
   std::int64_t amount = 0;  // minor units
   std::optional<std::int64_t> compare_at;
+  std::optional<Sale> sale = {};
   bool operator==(const Price&) const = default;
 };
 struct Variant {
@@ -90,8 +98,19 @@ std::vector<Category> categories_of(const Product& product);
 std::string option_key(std::string_view name);
 /// What the search filters and counts by: "category:kitchen/mugs", "vendor:Acme", "tag:gift", "option.size:L".
 std::vector<std::string> terms_of(const Product& product);
-/// The lowest price in each currency.
-std::vector<Price> prices_from(const Product& product);
+/// What it costs at that moment: on sale, it costs less, and is compared with what it costs otherwise.
+Price price_at(const Price& price, Time now);
+/// The lowest price in each currency at that moment.
+std::vector<Price> prices_from(const Product& product, Time now);
+/// A price as it stood from `since` until before `until`; without: as it stands.
+struct PriceSpan {
+  Price price;
+  Time since{};
+  std::optional<Time> until;
+};
+/// Directive 98/6/EC Art. 6a: the lowest price of the 30 days before a reduction began, from all that the price was in
+/// one currency, oldest first. Nothing when it is not reduced now, or was not sold in those days.
+std::optional<std::int64_t> lowest_before_reduction(const std::vector<PriceSpan>& history, Time now);
 /// standard, reduced, zero or exempt: from the tax code (one of these words, or one of Avalara's) and whether it is
 /// taxed.
 std::string tax_class(const Product& product);

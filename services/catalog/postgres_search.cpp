@@ -188,7 +188,7 @@ std::string sort_name(Sort sort) {
 
 class PostgresSearch : public SearchIndex {
  public:
-  Task<> put(pg::Transaction& tx, const std::vector<Product>& products) override {
+  Task<> put(pg::Transaction& tx, const std::vector<Product>& products, Time now) override {
     if (products.empty()) co_return;
     Ids ids, price_ids;
     Texts handles, titles, vendors, terms, names, descriptions, plain_names, currencies;
@@ -207,7 +207,7 @@ class PostgresSearch : public SearchIndex {
       plain_names.push_back(words_text(product.vendor + ' ' + product.type + ' ' + joined(product.tags, ' ')));
       for (auto& [path, name] : categories_of(product)) categories.try_emplace(path, name);
       if (product.status != Status::active) continue;
-      for (auto& price : prices_from(product)) {
+      for (auto& price : prices_from(product, now)) {
         price_ids.push_back(product.id);
         currencies.push_back(price.currency);
         amounts.push_back(price.amount);
@@ -228,7 +228,7 @@ class PostgresSearch : public SearchIndex {
     Product gone;
     gone.id = id;
     std::vector<Product> products{std::move(gone)};
-    co_await put(tx, products);
+    co_await put(tx, products, {});
   }
 
   Task<> restock(pg::Transaction& tx, std::vector<ProductId> ids) override {

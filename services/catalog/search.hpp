@@ -68,7 +68,7 @@ class SearchIndex {
   virtual ~SearchIndex() = default;
   /// Makes the products findable as they stand now; those that nobody may buy are taken out. In the transaction that
   /// writes the products, whose rows are locked.
-  virtual Task<> put(pg::Transaction& tx, const std::vector<Product>& products) = 0;
+  virtual Task<> put(pg::Transaction& tx, const std::vector<Product>& products, Time now) = 0;
   virtual Task<> remove(pg::Transaction& tx, ProductId id) = 0;
   /// Looks again whether these products are in stock.
   virtual Task<> restock(pg::Transaction& tx, std::vector<ProductId> ids) = 0;

@@ -9,6 +9,21 @@
 
 namespace acme::catalog {
 
+/// A sale that begins or ends changes what lists sort and filter by. Orders keeps the time of its prices by itself.
+static Task<> turn_sales(Job& job) {
+  for (;;) {
+    const auto ids = co_await turning(job.db(), job.now());
+    if (ids.empty()) co_return;
+    co_await job.database().transaction([&](pg::Transaction& tx) -> Task<> {
+      const auto products = co_await lock(tx, ids);
+      co_await job.get<SearchIndex>().put(tx, products, job.now());
+      turned(tx, ids, job.now());
+    });
+    job.get<Pages>().clear();
+  }
+}
+static Task<> forget_prices(Job& job) { return forget_old_prices(job.db(), job.now()); }
+
 Service service(const config::Config& config) {
   Service catalog{"catalog"};
   const auto settings = std::make_shared<Settings>(config.section<Settings>("catalog"));
@@ -18,6 +33,7 @@ Service service(const config::Config& config) {
 
   catalog.get("/v1/products", list_products).open();
   catalog.get("/v1/products/{product}", show_product).open().answers<ProductView>();
+  catalog.get("/v1/products/{product}/price_history", show_price_history).needs("catalog:write");
   catalog.get("/v1/categories", list_categories).open();
   catalog.get("/v1/search/suggest", suggest).open();
   // Barcodes look like card numbers to whoever counts digits only.
@@ -45,6 +61,8 @@ Service service(const config::Config& config) {
   catalog.on("inventory.changed", on_inventory_changed);
   catalog.job("catalog.import", run_import, {.concurrency = 1, .timeout = Duration{60'000}});
   catalog.every("catalog.tidy_imports", Duration{3'600'000}, tidy_imports);
+  catalog.every("catalog.turn_sales", Duration{1'000}, turn_sales);
+  catalog.every("catalog.forget_prices", Duration{3'600'000}, forget_prices);
   catalog.publishes = {"product.updated", "product.deleted", "inventory.imported"};
   return catalog;
 }

@@ -204,6 +204,7 @@ struct Reader {
       if (price == variant.prices.end()) price = variant.prices.insert(price, {in, 0, {}});
       price->amount = *value;
       if (price->compare_at && *price->compare_at <= *value) price->compare_at.reset();
+      if (price->sale && price->sale->amount >= *value) price->sale.reset();
     }
     if (!has_before) return;
     price->compare_at.reset();

@@ -33,10 +33,15 @@ struct StoredVariant {
   std::string tax_code, image;
   std::vector<std::string> currencies;
   std::vector<std::int64_t> amounts, compare_ats;  // -1: none
+  std::vector<std::string> sales;                  // JSON; "": none
 };
 BOOST_DESCRIBE_STRUCT(StoredVariant, (),
                       (product_id, id, sku, options, barcode, weight_grams, requires_shipping, taxable, tax_code, image,
-                       currencies, amounts, compare_ats))
+                       currencies, amounts, compare_ats, sales))
+
+std::optional<Sale> sale_of(const std::string& text) {
+  return text.empty() ? std::nullopt : std::optional{json::parse<Sale>(text, json::event).value()};
+}
 
 using Ids = std::vector<ProductId>;
 using Texts = std::vector<std::string>;
@@ -77,7 +82,8 @@ static const pg::Statement<StoredVariant(Ids)> load_variants_sql{"catalog.load_v
          ARRAY(SELECT currency FROM prices WHERE variant_id = variants.id ORDER BY currency) AS currencies,
          ARRAY(SELECT amount FROM prices WHERE variant_id = variants.id ORDER BY currency) AS amounts,
          ARRAY(SELECT coalesce(compare_at, -1) FROM prices WHERE variant_id = variants.id ORDER BY currency)
-           AS compare_ats
+           AS compare_ats,
+         ARRAY(SELECT coalesce(sale::text, '') FROM prices WHERE variant_id = variants.id ORDER BY currency) AS sales
     FROM variants
    WHERE product_id = ANY ($1)
    ORDER BY product_id, position
@@ -109,7 +115,8 @@ static Task<std::vector<Product>> filled(pg::Session& db, std::vector<StoredProd
                     std::move(row.image)};
     for (std::size_t i = 0; i < row.currencies.size(); ++i) {
       const auto before = row.compare_ats[i];
-      variant.prices.push_back({row.currencies[i], row.amounts[i], before < 0 ? std::nullopt : std::optional{before}});
+      variant.prices.push_back({row.currencies[i], row.amounts[i], before < 0 ? std::nullopt : std::optional{before},
+                                sale_of(row.sales[i])});
     }
     product->variants.push_back(std::move(variant));
   }
@@ -174,8 +181,24 @@ static const pg::Statement<void(Ids, Texts, Texts, Texts, Texts, Texts, Texts, T
 static const pg::Statement<void(Ids, std::vector<VariantId>)> drop_variants_sql{"catalog.drop_variants", R"sql(
   DELETE FROM variants WHERE product_id = ANY ($1) AND id <> ALL ($2)
 )sql"};
-static const pg::Statement<void(Ids)> drop_prices_sql{"catalog.drop_prices", R"sql(
-  DELETE FROM prices WHERE variant_id IN (SELECT id FROM variants WHERE product_id = ANY ($1))
+// What is no longer so becomes history; a price that stays the same keeps its row, and since when it stands.
+static const pg::Statement<void(Ids, std::vector<VariantId>, Texts, Numbers, std::vector<std::optional<std::int64_t>>,
+                                std::vector<std::optional<json::Raw>>)>
+    drop_prices_sql{"catalog.drop_prices", R"sql(
+  WITH past AS (
+    DELETE FROM prices USING variants
+     WHERE variants.id = prices.variant_id AND variants.product_id = ANY ($1)
+       AND NOT EXISTS (SELECT FROM unnest($2::uuid[], $3::text[], $4::bigint[], $5::bigint[], $6::jsonb[])
+                                AS given (variant_id, currency, amount, compare_at, sale)
+                        WHERE given.variant_id = prices.variant_id AND given.currency = prices.currency
+                          AND (given.amount, given.compare_at, given.sale)
+                              IS NOT DISTINCT FROM (prices.amount, prices.compare_at, prices.sale))
+    RETURNING product_id, variant_id, currency, amount, compare_at, sale, since
+  )
+  INSERT INTO price_history (variant_id, currency, amount, compare_at, sale, since, until)
+  SELECT variant_id, currency, amount, compare_at, sale, since, products.updated_at
+    FROM past JOIN products ON products.id = product_id
+   WHERE since < products.updated_at
 )sql"};
 static const pg::Statement<void(Ids)> drop_images_sql{"catalog.drop_images", R"sql(
   DELETE FROM images WHERE product_id = ANY ($1)
@@ -196,10 +219,15 @@ static const pg::Statement<void(std::vector<VariantId>, Ids, Numbers, Texts, Tex
          weight_grams = EXCLUDED.weight_grams, requires_shipping = EXCLUDED.requires_shipping,
          taxable = EXCLUDED.taxable, tax_code = EXCLUDED.tax_code, image = EXCLUDED.image
 )sql"};
-static const pg::Statement<void(std::vector<VariantId>, Texts, Numbers, std::vector<std::optional<std::int64_t>>)>
+static const pg::Statement<void(std::vector<VariantId>, Texts, Numbers, std::vector<std::optional<std::int64_t>>,
+                                std::vector<std::optional<json::Raw>>, std::vector<Time>)>
     save_prices_sql{"catalog.save_prices", R"sql(
-  INSERT INTO prices (variant_id, currency, amount, compare_at)
-  SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[])
+  INSERT INTO prices (variant_id, currency, amount, compare_at, sale, since, turns_at)
+  SELECT variant_id, currency, amount, compare_at, sale, since,
+         CASE WHEN sale IS NOT NULL THEN next_turn(sale, since) END
+    FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::jsonb[], $6::timestamptz[])
+      AS given (variant_id, currency, amount, compare_at, sale, since)
+      ON CONFLICT (variant_id, currency) DO NOTHING
 )sql"};
 static const pg::Statement<void(Ids, Numbers, Texts, Texts)> save_images_sql{"catalog.save_images", R"sql(
   INSERT INTO images (product_id, position, src, alt)
@@ -218,6 +246,8 @@ Task<> save(pg::Transaction& tx, const std::vector<Product>& products) {
   Texts skus, variant_options, barcodes, tax_codes, variant_images, currencies, srcs, alts;
   Truths shipped, taxed;
   std::vector<std::optional<std::int64_t>> compare_ats;
+  std::vector<std::optional<json::Raw>> sales;
+  std::vector<Time> since;
   for (auto& product : products) {
     ids.push_back(product.id);
     if (product.version > 1) changed.push_back(product.id);
@@ -253,6 +283,8 @@ Task<> save(pg::Transaction& tx, const std::vector<Product>& products) {
         currencies.push_back(price.currency);
         amounts.push_back(price.amount);
         compare_ats.push_back(price.compare_at);
+        sales.push_back(price.sale.transform([](auto& sale) { return json::Raw{json::text(sale)}; }));
+        since.push_back(product.updated_at);
       }
     }
     position = 0;
@@ -269,7 +301,7 @@ Task<> save(pg::Transaction& tx, const std::vector<Product>& products) {
            std::move(updated));
   if (!changed.empty()) {
     tx.later(drop_variants_sql, changed, variant_ids);
-    tx.later(drop_prices_sql, changed);
+    tx.later(drop_prices_sql, changed, price_variants, currencies, amounts, compare_ats, sales);
     tx.later(drop_images_sql, std::move(changed));
   }
   tx.later(save_variants_sql, std::move(variant_ids), std::move(variant_products), std::move(positions),
@@ -278,7 +310,59 @@ Task<> save(pg::Transaction& tx, const std::vector<Product>& products) {
   if (!srcs.empty())
     tx.later(save_images_sql, std::move(image_products), std::move(image_positions), std::move(srcs), std::move(alts));
   co_await tx.run(save_prices_sql, std::move(price_variants), std::move(currencies), std::move(amounts),
-                  std::move(compare_ats));
+                  std::move(compare_ats), std::move(sales), std::move(since));
+}
+
+struct PastRow {
+  VariantId variant_id;
+  std::string currency;
+  std::int64_t amount = 0;
+  std::optional<std::int64_t> compare_at;
+  std::optional<json::Raw> sale;
+  Time since{};
+  std::optional<Time> until;
+};
+BOOST_DESCRIBE_STRUCT(PastRow, (), (variant_id, currency, amount, compare_at, sale, since, until))
+
+static const pg::Statement<PastRow(ProductId, std::optional<std::string>)> price_history_sql{"catalog.price_history",
+                                                                                             R"sql(
+  WITH variant AS (
+    SELECT id FROM variants WHERE product_id = $1
+  )
+  SELECT variant_id, currency, amount, compare_at, sale, since, until
+    FROM price_history JOIN variant ON id = variant_id WHERE $2::text IS NULL OR currency = $2
+  UNION ALL
+  SELECT variant_id, currency, amount, compare_at, sale, since, NULL
+    FROM prices JOIN variant ON id = variant_id WHERE $2::text IS NULL OR currency = $2
+   ORDER BY variant_id, currency, since
+)sql"};
+
+Task<std::vector<PastPrice>> price_history(pg::Session& db, ProductId product, std::optional<std::string> currency) {
+  std::vector<PastPrice> history;
+  for (auto& row : co_await db.all(price_history_sql, product, std::move(currency)))
+    history.push_back(
+        {row.variant_id,
+         {{row.currency, row.amount, row.compare_at, sale_of(row.sale ? row.sale->text : "")}, row.since, row.until}});
+  co_return history;
+}
+
+static const pg::Statement<void(Time)> forget_prices_sql{"catalog.forget_prices", R"sql(
+  DELETE FROM price_history WHERE until < $1 - interval '400 days'
+)sql"};
+
+Task<> forget_old_prices(pg::Session& db, Time now) { co_await db.run(forget_prices_sql, now); }
+
+static const pg::Statement<ProductId(Time)> turning_sql{"catalog.turning", R"sql(
+  SELECT DISTINCT product_id FROM prices JOIN variants ON id = variant_id WHERE turns_at <= $1 LIMIT 200
+)sql"};
+static const pg::Statement<void(Ids, Time)> turned_sql{"catalog.turned", R"sql(
+  UPDATE prices SET turns_at = next_turn(sale, $2)
+    FROM variants WHERE variants.id = prices.variant_id AND product_id = ANY ($1) AND turns_at <= $2
+)sql"};
+
+Task<std::vector<ProductId>> turning(pg::Session& db, Time now) { return db.all(turning_sql, now); }
+void turned(pg::Transaction& tx, std::vector<ProductId> products, Time now) {
+  tx.later(turned_sql, std::move(products), now);
 }
 
 static const pg::Statement<void(ProductId)> erase_sql{"catalog.erase", R"sql(

@@ -29,6 +29,17 @@ Task<std::vector<SkuOwner>> owners(pg::Session& db, std::vector<std::string> sku
 Task<> save(pg::Transaction& tx, const std::vector<Product>& products);
 Task<> erase(pg::Transaction& tx, ProductId id);
 
+struct PastPrice {
+  VariantId variant_id;
+  PriceSpan span;
+};
+/// What the variants' prices were in the last 400 days and are now; of each variant and currency the oldest first.
+Task<std::vector<PastPrice>> price_history(pg::Session& db, ProductId product, std::optional<std::string> currency);
+Task<> forget_old_prices(pg::Session& db, Time now);
+/// Products of which a sale has begun or ended since this was last asked, some of them; `turned` takes note.
+Task<std::vector<ProductId>> turning(pg::Session& db, Time now);
+void turned(pg::Transaction& tx, std::vector<ProductId> products, Time now);
+
 /// Announces many events of one topic in one statement; `keys`, `sequences` and `data` go together.
 struct Announcements {
   std::vector<std::string> keys;

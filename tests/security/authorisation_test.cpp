@@ -57,6 +57,7 @@ const std::vector<Row> matrix{
     {"GET /v1/categories",                               nothing},
     {"GET /v1/search/suggest",                           nothing},
     {"POST /v1/products",                                staff,    "catalog:write", "{}"},
+    {"GET /v1/products/{product}/price_history",         staff,    "catalog:write"},
     {"PATCH /v1/products/{product}",                     staff,    "catalog:write", "{}"},
     {"DELETE /v1/products/{product}",                    staff,    "catalog:write"},
     {"POST /v1/products/import",                         staff,    "catalog:write"},

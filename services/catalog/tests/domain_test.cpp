@@ -66,7 +66,55 @@ TEST_CASE("terms are what filters and facets speak of") {
 }
 
 TEST_CASE("a product's price is its cheapest variant's, in each currency") {
-  CHECK(prices_from(mug()) == std::vector<Price>{{"EUR", 1150, 1300}, {"USD", 1400, {}}});
+  CHECK(prices_from(mug(), {}) == std::vector<Price>{{"EUR", 1150, 1300}, {"USD", 1400, {}}});
+  auto product = mug();
+  product.variants[0].prices[0].sale = {1100, Time{std::chrono::hours{1}}, Time{std::chrono::hours{2}}};
+  CHECK(prices_from(product, Time{std::chrono::hours{1}})[0] == Price{"EUR", 1100, 1250});
+  CHECK(prices_from(product, Time{std::chrono::hours{2}})[0] == Price{"EUR", 1150, 1300});
+}
+
+TEST_CASE("beside a reduced price stands the lowest of the 30 days before the reduction (98/6/EC Art. 6a)") {
+  const auto day = [](int n) { return Time{std::chrono::days{n}}; };
+  const auto was = [&](std::int64_t amount, int since, std::optional<int> until,
+                       std::optional<std::int64_t> compare = {}, std::optional<Sale> sale = {}) {
+    return PriceSpan{{"EUR", amount, compare, sale}, day(since), until.transform(day)};
+  };
+  struct {
+    const char* story;
+    std::vector<PriceSpan> history;
+    int now;
+    std::optional<std::int64_t> expected;
+  } table[] = {
+      {"not reduced", {was(1000, 0, 100), was(900, 100, {})}, 101, {}},
+      {"reduced once", {was(1000, 0, 100), was(900, 100, {}, 1000)}, 101, 1000},
+      {"raised before it was reduced", {was(1000, 0, 90), was(1200, 90, 100), was(900, 100, {}, 1200)}, 101, 1000},
+      {"the low price is longer ago", {was(700, 0, 69), was(1000, 69, 100), was(900, 100, {}, 1000)}, 101, 1000},
+      {"its last moment is not", {was(700, 0, 71), was(1000, 71, 100), was(900, 100, {}, 1000)}, 101, 700},
+      {"reduced for two months", {was(1000, 0, 100), was(900, 100, {}, 1000)}, 160, 1000},
+      {"said anew", {was(1000, 0, 100), was(900, 100, 110, 1000), was(900, 110, {}, 1100)}, 120, 1000},
+      {"reduced further", {was(1000, 0, 100), was(900, 100, 110, 1000), was(800, 110, {}, 1000)}, 120, 900},
+      {"reduced from the first day", {was(900, 0, {}, 1000)}, 50, {}},
+      {"a comparison that nobody asked for", {was(900, 0, 100), was(900, 100, {}, 1500)}, 101, 900},
+      {"a sale before it begins", {was(1000, 0, {}, {}, Sale{800, day(50), day(60)})}, 49, {}},
+      {"a sale", {was(1000, 0, {}, {}, Sale{800, day(50), day(60)})}, 50, 1000},
+      {"its last day", {was(1000, 0, {}, {}, Sale{800, day(50), day(60)})}, 59, 1000},
+      {"after it", {was(1000, 0, {}, {}, Sale{800, day(50), day(60)})}, 60, {}},
+      {"a sale that is made longer",
+       {was(1000, 0, 55, {}, Sale{800, day(50), day(60)}), was(1000, 55, {}, {}, Sale{800, day(50), day(90)})},
+       70,
+       1000},
+      {"a second sale within 30 days",
+       {was(1000, 0, 65, {}, Sale{800, day(50), day(60)}), was(1000, 65, {}, {}, Sale{900, day(70), {}})},
+       71,
+       800},
+      {"a sale right after a rise", {was(1000, 0, 90), was(1500, 90, {}, {}, Sale{1200, day(95), {}})}, 96, 1000},
+      {"not sold meanwhile", {was(700, 0, 10), was(900, 100, {}, 1000)}, 101, {}},
+      {"nothing", {}, 1, {}},
+  };
+  for (auto& row : table) {
+    CAPTURE(row.story);
+    CHECK(lowest_before_reduction(row.history, day(row.now)) == row.expected);
+  }
 }
 
 TEST_CASE("the tax class comes from the code, or from not being taxed") {
