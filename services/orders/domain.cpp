@@ -75,6 +75,12 @@ std::int64_t smallest_step(const std::string& currency) {
   return 1;
 }
 
+std::int64_t piece_share(std::int64_t amount, std::int64_t pieces, std::int64_t before, std::int64_t taken,
+                         std::int64_t step) {
+  const auto of_first = [&](std::int64_t n) { return n == pieces ? amount : scale(amount, n, pieces * step) * step; };
+  return of_first(before + taken) - of_first(before);
+}
+
 /// The tax on, or in, an amount: the one rounding rule, to a step that can be charged.
 static std::int64_t tax_of(std::int64_t amount, std::int64_t rate, bool included, std::int64_t step) {
   return scale(amount, rate, (included ? whole + rate : whole) * step) * step;

@@ -175,6 +175,12 @@ struct Terms {
 Quote quote(const Tables& tables, const std::string& currency, const std::vector<Wanted>& wanted,
             const Destination& destination, const Terms& terms = {});
 
+/// What `taken` pieces more come to of the amount that was paid for `pieces`, after `before` were taken: the parts of
+/// any partition sum to `amount` exactly, each is off its exact share by less than a step, and a multiple of `step` if
+/// `amount` is. In minor units; 0 <= before, 0 <= taken, before + taken <= pieces, 0 < pieces.
+std::int64_t piece_share(std::int64_t amount, std::int64_t pieces, std::int64_t before, std::int64_t taken,
+                         std::int64_t step = 1);
+
 /// The smallest difference between two amounts that can be charged: 1, or 10 and 100 where Stripe takes no last digits.
 std::int64_t smallest_step(const std::string& currency);
 /// The largest total we count with: twelve digits.

@@ -104,7 +104,11 @@ TEST_CASE("rates and prices that make no sense are refused at the start, with a 
   CHECK_THROWS_AS((Tables{{}, {{{"DE"}, 0, {{"BHD", 5}}, {}}}}), std::runtime_error);  // its last digit must be 0
 }
 
-/// Any basket in a currency, to a place with or without tax inside.
+static const Time now{std::chrono::days{20'000}};
+/// The moment itself, or one about it.
+static Time any_moment() { return now + std::chrono::hours{*rc::gen::inRange(-2, 3)}; }
+
+/// Any basket in a currency, some of it on sale, to a place with or without tax inside.
 struct Purchase {
   Tables tables;
   std::vector<Wanted> wanted;
@@ -116,35 +120,19 @@ static Purchase any_purchase(const std::string& currency) {
   Purchase out{Tables{{{"DE", {}, included, {{"standard", percent}, {"reduced", "7"}}}},
                       {{{"*"}, 0, {{currency, step * *rc::gen::inRange(0, 10'000)}}, {}}}},
                {}};
+  const auto any_price = [&] { return step * *rc::gen::inRange<std::int64_t>(0, 1'000'000); };
   const auto lines = *rc::gen::inRange(1, 8);
-  for (int i = 0; i < lines; ++i)
-    out.wanted.push_back(
-        wanted(*rc::gen::inRange(1, 1000), step * *rc::gen::inRange<std::int64_t>(0, 1'000'000), currency,
-               *rc::gen::element(std::string{"standard"}, std::string{"reduced"}, std::string{"exempt"})));
-  return out;
-}
-
-TEST_CASE("in every currency: the sums hold to the last unit, and every total can be charged") {
-  REQUIRE(currencies().size() > 100);
-  for (auto& currency : currencies()) {
-    CAPTURE(currency);
-    CHECK(rc::check("sums", [&] {
-      const auto purchase = any_purchase(currency);
-      const auto priced = quote(purchase.tables, currency, purchase.wanted, {"DE", ""});
-      const auto& totals = priced.totals;
-      std::int64_t subtotal = 0, tax = 0;
-      for (auto& line : priced.lines) {
-        RC_ASSERT(line.tax >= 0);
-        subtotal += line.quantity * line.unit_price;
-        tax += line.tax;
-      }
-      RC_ASSERT(totals.subtotal == subtotal);
-      RC_ASSERT(totals.tax >= tax);  // the parcel's tax is the rest
-      RC_ASSERT(totals.total == subtotal + totals.shipping + (totals.tax_included ? 0 : totals.tax));
-      if (totals.tax_included) RC_ASSERT(totals.tax <= totals.total);
-      RC_ASSERT(to_stripe({totals.total, currency}).has_value());
-    }));
+  for (int i = 0; i < lines; ++i) {
+    auto each = wanted(*rc::gen::inRange(1, 1000), any_price(), currency,
+                       *rc::gen::element(std::string{"standard"}, std::string{"reduced"}, std::string{"exempt"}));
+    if (*rc::gen::arbitrary<bool>()) {
+      auto offer = *each.offer;
+      offer.sales[currency] = {any_price(), any_moment(), any_moment()};
+      each.offer = std::make_shared<Offer>(std::move(offer));
+    }
+    out.wanted.push_back(std::move(each));
   }
+  return out;
 }
 
 /// Codes of each kind, any of them perhaps missing.
@@ -163,20 +151,29 @@ static std::vector<Discount> any_discounts(const std::string& currency) {
   return out;
 }
 
-TEST_CASE("in every currency, with codes: lines + tax + shipping - discounts = total, and each share is exact") {
+/// So many pieces, in any parts.
+static std::vector<std::int64_t> any_parts(std::int64_t pieces) {
+  std::vector<std::int64_t> parts;
+  while (pieces > 0) pieces -= parts.emplace_back(*rc::gen::inRange<std::int64_t>(1, pieces + 1));
+  return parts;
+}
+
+TEST_CASE("in every currency: lines + tax + shipping - discounts = total = charged = what is refunded in any parts") {
+  REQUIRE(currencies().size() > 100);
   for (auto& currency : currencies()) {
     CAPTURE(currency);
     const auto step = smallest_step(currency);
-    CHECK(rc::check("discounted sums", [&] {
+    CHECK(rc::check("sums", [&] {
       const auto purchase = any_purchase(currency);
-      Terms terms;
-      terms.discounts = any_discounts(currency);
+      Terms terms{now, any_discounts(currency), {}};
       if (*rc::gen::arbitrary<bool>())
         terms.shipping = {"ups", "x", step * *rc::gen::inRange(0, 10'000), currency, "DE", "", "", 1'000'000'000, {}};
       const auto priced = quote(purchase.tables, currency, purchase.wanted, {"DE", "", ""}, terms);
       const auto& totals = priced.totals;
       std::int64_t subtotal = 0, discount = 0, tax = 0, codes = 0;
-      for (auto& line : priced.lines) {
+      for (std::size_t i = 0; i < priced.lines.size(); ++i) {
+        auto& line = priced.lines[i];
+        RC_ASSERT(line.unit_price == price_of(*purchase.wanted[i].offer, currency, now));
         RC_ASSERT(line.discount >= 0);
         RC_ASSERT(line.discount % step == 0);
         RC_ASSERT(line.net() >= 0);
@@ -193,19 +190,55 @@ TEST_CASE("in every currency, with codes: lines + tax + shipping - discounts = t
       RC_ASSERT(totals.discount == discount);
       RC_ASSERT(totals.subtotal == subtotal);
       RC_ASSERT(totals.shipping >= 0);
-      RC_ASSERT(totals.tax >= tax);
+      RC_ASSERT(totals.tax >= tax);  // the parcel's tax is the rest
       RC_ASSERT(totals.total == subtotal - discount + totals.shipping + (totals.tax_included ? 0 : totals.tax));
-      RC_ASSERT(to_stripe({totals.total, currency}).has_value());
-      // A part refund of every line, and of the parcel, sums to the whole.
+      if (totals.tax_included) RC_ASSERT(totals.tax <= totals.total);
+
+      const auto charged = to_stripe({totals.total, currency});
+      RC_ASSERT(charged.has_value());
+      RC_ASSERT(from_stripe(*charged, currency) == (Money{totals.total, currency}));
+
+      // The parcel at once, the pieces of each line in any parts.
       std::int64_t refunded = totals.shipping + (totals.tax_included ? 0 : totals.tax - tax);
       for (auto& line : priced.lines) {
-        const auto paid = line.net() + (totals.tax_included ? 0 : line.tax);
-        for (auto part : allocate(paid / step, std::vector<std::int64_t>(static_cast<std::size_t>(line.quantity), 1)))
-          refunded += part * step;
+        std::int64_t before = 0;
+        for (auto part : any_parts(line.quantity)) {
+          const auto share =
+              piece_share(line.net() + (totals.tax_included ? 0 : line.tax), line.quantity, before, part, step);
+          RC_ASSERT(share >= 0);
+          RC_ASSERT(to_stripe({share, currency}).has_value());
+          refunded += share;
+          before += part;
+        }
       }
       RC_ASSERT(refunded == totals.total);
     }));
   }
+}
+
+TEST_CASE("a share of some pieces is off the exact one by less than a step; the parts sum to the whole") {
+  CHECK(piece_share(100, 3, 0, 1) == 33);
+  CHECK(piece_share(100, 3, 1, 1) == 34);
+  CHECK(piece_share(100, 3, 2, 1) == 33);
+  CHECK(piece_share(100, 3, 0, 3) == 100);
+  CHECK(piece_share(100, 3, 3, 0) == 0);
+  CHECK(piece_share(1000, 3, 0, 1, 10) == 330);
+  CHECK(piece_share(1, 2, 0, 1) + piece_share(1, 2, 1, 1) == 1);
+  CHECK(rc::check("shares of pieces", [] {
+    const auto step = *rc::gen::element(1, 10, 100);
+    const auto whole = step * *rc::gen::inRange<std::int64_t>(0, largest_total / 100);
+    const auto pieces = *rc::gen::inRange<std::int64_t>(1, 1000);
+    std::int64_t before = 0, sum = 0;
+    for (auto part : any_parts(pieces)) {
+      const auto share = piece_share(whole, pieces, before, part, step);
+      const auto off = share * pieces - whole * part;
+      RC_ASSERT((off < 0 ? -off : off) < step * pieces);
+      RC_ASSERT(share % step == 0);
+      sum += share;
+      before += part;
+    }
+    RC_ASSERT(sum == whole);
+  }));
 }
 
 TEST_CASE("a discount is shared in proportion: no line is off by a step or more") {
