@@ -1,5 +1,6 @@
 #include "platform/events/postgres_log.hpp"
 
+#include <deque>
 #include <list>
 #include <map>
 #include <mutex>
@@ -27,9 +28,16 @@ struct Head {
 };
 BOOST_DESCRIBE_STRUCT(Head, (), (topic, position))
 
+struct Appended {
+  std::int64_t position;
+  std::int64_t before;  // the topic's head until now
+};
+BOOST_DESCRIBE_STRUCT(Appended, (), (position, before))
+
 using Texts = std::vector<std::string>;
-const pg::Statement<Head(std::string, std::vector<Uuid>, Texts, Texts, std::vector<std::int64_t>, std::vector<Time>,
-                         Texts, std::vector<json::Raw>)>
+// Answers in the order given. log_heads is read as it was when the statement began.
+const pg::Statement<Appended(std::string, std::vector<Uuid>, Texts, Texts, std::vector<std::int64_t>, std::vector<Time>,
+                             Texts, std::vector<json::Raw>)>
     append_sql{"events.append", R"sql(
   WITH given AS (
     SELECT *
@@ -41,14 +49,17 @@ const pg::Statement<Head(std::string, std::vector<Uuid>, Texts, Texts, std::vect
     SELECT nextval('platform.log_position'), topic, id, key, sequence, time, traceparent, '/acme/' || $1, data
       FROM given
     RETURNING topic, position
+  ), heads AS (
+    INSERT INTO platform.log_heads AS head (topic, position)
+    SELECT topic, max(position)
+      FROM appended
+     GROUP BY topic
+        ON CONFLICT (topic) DO UPDATE
+       SET position = excluded.position
   )
-  INSERT INTO platform.log_heads AS head (topic, position)
-  SELECT topic, max(position)
-    FROM appended
-   GROUP BY topic
-      ON CONFLICT (topic) DO UPDATE
-     SET position = excluded.position
-  RETURNING topic, position
+  SELECT appended.position, coalesce(head.position, 0)
+    FROM appended LEFT JOIN platform.log_heads AS head USING (topic)
+   ORDER BY appended.position
 )sql"};
 const pg::Statement<Row(std::string, std::int64_t, int)> read_sql{"events.read", R"sql(
   SELECT position, id, key, sequence, time, traceparent, data
@@ -87,6 +98,50 @@ struct PostgresLog::State {
     return news;
   }
 
+  /// Of topics that are read here: what this process appended itself need not be read back.
+  void keep(std::vector<Envelope>&& events, const std::vector<Appended>& places) {
+    const std::lock_guard lock{mutex};
+    for (std::size_t i = 0; i < events.size(); ++i) {
+      const auto tail = tails.find(events[i].topic);
+      if (tail != tails.end()) tail->second.add({places[i].position, std::move(events[i])}, places[i].before);
+    }
+  }
+  /// Nothing when the log itself has to be asked.
+  std::vector<Entry> kept(const std::string& topic, std::int64_t position, int limit) {
+    const std::lock_guard lock{mutex};
+    return tails[topic].after(position, limit);
+  }
+
+  /// The newest entries of a topic, without a gap: all that are past `from`.
+  class Tail {
+   public:
+    void add(Entry entry, std::int64_t before) {
+      if (before > to_) {  // another process appended meanwhile
+        entries_.clear();
+        bytes_ = 0;
+        from_ = before;
+      }
+      to_ = entry.position;
+      bytes_ += entry.envelope.data.size();
+      entries_.push_back(std::move(entry));
+      for (; bytes_ > most_bytes; entries_.pop_front()) {
+        from_ = entries_.front().position;
+        bytes_ -= entries_.front().envelope.data.size();
+      }
+    }
+    std::vector<Entry> after(std::int64_t position, int limit) const {
+      if (position < from_) return {};
+      const auto begin = std::ranges::upper_bound(entries_, position, {}, &Entry::position);
+      return {begin, begin + std::min<std::ptrdiff_t>(limit, entries_.end() - begin)};
+    }
+
+   private:
+    static constexpr std::size_t most_bytes = 256 * 1024;
+    std::deque<Entry> entries_;
+    std::int64_t from_ = 0, to_ = 0;
+    std::size_t bytes_ = 0;
+  };
+
   struct Waiter {
     std::string topic;
     Signal signal;
@@ -97,6 +152,7 @@ struct PostgresLog::State {
   std::unique_ptr<pg::Database> database;
   std::mutex mutex;
   std::map<std::string, std::int64_t> heads;
+  std::map<std::string, Tail> tails;
   std::list<Waiter> waiting;
 };
 
@@ -125,19 +181,24 @@ class LockedWriter final : public Log::Writer {
     std::vector<json::Raw> data;
     for (auto& event : events) {
       ids.push_back(event.id);
-      topics.push_back(std::move(event.topic));
-      keys.push_back(std::move(event.key));
+      topics.push_back(event.topic);
+      keys.push_back(event.key);
       sequences.push_back(event.sequence);
       times.push_back(event.time);
-      traceparents.push_back(std::move(event.traceparent));
-      data.push_back({std::move(event.data)});
+      traceparents.push_back(event.traceparent);
+      data.push_back({event.data});
     }
     connection_.send(
         append_sql, {pg::encode(service_), pg::encode(ids), pg::encode(topics), pg::encode(keys), pg::encode(sequences),
                      pg::encode(times), pg::encode(traceparents), pg::encode(data)});
     const auto rows = co_await connection_.sync(in(Duration{30'000}));
+    std::vector<Appended> places;
     std::vector<Head> now;
-    for (std::size_t i = 0; i < rows.size(); ++i) now.push_back(pg::decode<Head>(rows, i));
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      places.push_back(pg::decode<Appended>(rows, i));
+      now.push_back({events[i].topic, places.back().position});
+    }
+    state_->keep(std::move(events), places);
     state_->learn(now);
   }
 
@@ -180,7 +241,8 @@ Task<std::unique_ptr<Log::Writer>> PostgresLog::writer(std::string service) {
   co_return writer;
 }
 Task<std::vector<Entry>> PostgresLog::read(std::string topic, std::int64_t position, int limit) {
-  std::vector<Entry> entries;
+  auto entries = state_->kept(topic, position, limit);
+  if (!entries.empty()) co_return entries;
   for (auto& row : co_await state_->database->session().all(read_sql, topic, position, limit))
     entries.push_back({row.position,
                        {row.id, topic, std::move(row.key), row.sequence, row.time, std::move(row.traceparent),

@@ -19,17 +19,18 @@ struct Row {
 };
 BOOST_DESCRIBE_STRUCT(Row, (), (seq, id, topic, key, sequence, time, traceparent, data))
 
-const pg::Statement<Row(int)> waiting_sql{"platform.outbox_waiting", R"sql(
+// $1: what was moved. Its mark may be lost with PostgreSQL: the rows then move again and are known by their ids.
+const pg::Statement<Row(std::vector<std::int64_t>, int)> waiting_sql{"platform.outbox_waiting", R"sql(
+  WITH moved AS (
+    DELETE FROM platform.outbox
+     USING (SELECT set_config('synchronous_commit', 'off', true)) AS repeatable
+     WHERE seq = ANY ($1)
+  )
   SELECT seq, id, topic, key, sequence, time, traceparent, data
     FROM platform.outbox
+   WHERE seq <> ALL ($1)
    ORDER BY seq
-   LIMIT $1
-)sql"};
-// Lost, the rows move again and are known by their ids.
-const pg::Statement<void(std::vector<std::int64_t>)> moved_sql{"platform.outbox_moved", R"sql(
-  DELETE FROM platform.outbox
-   USING (SELECT set_config('synchronous_commit', 'off', true)) AS repeatable
-   WHERE seq = ANY ($1)
+   LIMIT $2
 )sql"};
 
 constexpr int batch = 500;
@@ -43,13 +44,15 @@ struct Relay::State {
   const std::string service;
   const int loop;
   Signal signal;
+  std::vector<std::int64_t> appended = {};  // rows that are in the log; the next look takes them out of the outbox
   metrics::Counter moved = metrics::counter("acme_events_relayed_total", "Events moved from the outbox into the log",
                                             {{"service", service}});
   metrics::Histogram delay = metrics::histogram("acme_event_relay_seconds",
                                                 "From the event's row to its place in the log", {{"service", service}});
 
   Task<int> move(Log::Writer& writer) {
-    auto rows = co_await database.session().all(waiting_sql, batch);
+    auto rows = co_await database.session().all(waiting_sql, appended, batch);
+    appended.clear();
     if (rows.empty()) co_return 0;
     std::vector<Envelope> events;
     std::vector<std::int64_t> seqs;
@@ -62,7 +65,7 @@ struct Relay::State {
     const auto now = real_world_now();
     for (auto& row : rows) delay.observe(std::chrono::duration<double>(now - row.time).count());
     moved.add(static_cast<double>(rows.size()));
-    co_await database.session().run(moved_sql, std::move(seqs));
+    appended = std::move(seqs);
     co_return static_cast<int>(rows.size());
   }
   static Time real_world_now() {

@@ -229,6 +229,38 @@ TEST_CASE("what another process appends is heard without a hint") {
   CHECK(stage.becomes(effects, "x1"));
 }
 
+TEST_CASE("what a process appended itself it does not read back, and what others append between is not missed") {
+  Fresh database{{}, "events"};
+  events::PostgresLog here{testing::runtime(), database.options}, elsewhere{testing::runtime(), database.options};
+  testing::TestWorld chance{7};
+  const auto append = [&](events::Log& log, const std::string& service, int n) {
+    on_loop([&]() -> Task<> {
+      const auto writer = co_await log.writer(service);
+      REQUIRE(writer);
+      co_await writer->append({events::Envelope{chance.uuid(), "step", "x", n, {}, "", R"({"n": 1})"}});
+    });
+  };
+  const auto read = [&](std::int64_t position) {
+    std::vector<std::int64_t> sequences;
+    for (auto& entry : on_loop([&] { return here.read("step", position, 10); }))
+      sequences.push_back(entry.envelope.sequence);
+    return sequences;
+  };
+  using Sequences = std::vector<std::int64_t>;
+  append(here, "nobody", 1);
+  CHECK(read(0) == Sequences{1});  // from now on somebody reads it here
+  append(here, "nobody", 2);
+  append(here, "nobody", 3);
+  database.sql("UPDATE platform.log SET sequence = 30 WHERE sequence = 3");
+  CHECK(read(1) == Sequences{2, 3});
+  CHECK(read(0) == Sequences{1, 2, 30});
+  append(elsewhere, "somebody", 4);
+  append(here, "nobody", 5);
+  CHECK(read(2) == Sequences{30, 4, 5});
+  CHECK(read(4) == Sequences{5});
+  CHECK(read(5) == Sequences{});
+}
+
 TEST_CASE("the log drops what is older than a week and has tomorrow's place ready") {
   Fresh log{{}, "events"};
   log.sql(
