@@ -784,6 +784,34 @@ Task<Result<OrderView>> get_order(Call& call, OrderId id) {
   co_return std::move(views.front());
 }
 
+Task<Result<http::Response>> cancel_order(Call& call, OrderId id, CancelOrder request) {
+  const auto work = [&](pg::Transaction& tx) -> Task<Result<Answer<OrderView>>> {
+    auto order = co_await store::lock_order(tx, id, scope(call, "orders:write"));
+    if (!order) co_return refuse(not_found("order", id.text()));
+    const auto asked = next(order->state(), News::cancel_asked);
+    if (asked != order->state()) {
+      std::vector<Line> lines;
+      for (auto& [order_id, line, taken] : co_await store::find_lines(tx, {id})) {
+        if (taken)
+          co_return refuse(conflict("cannot_cancel", "A part of this order, " + line.title + ", is handed over."));
+        lines.push_back(line);
+      }
+      order->status = status_of(asked);
+      order->reason = name(request.reason);
+      order->cancel_version = order->version + 1;
+      store::save(tx, *order, call.now());
+      note_cancelling(tx, *order, call.now(), order->reason);
+      announce(tx, *order, std::move(lines));
+      call.get<Followers>().wake(id);
+    } else if (order->status != Status::cancelling && order->status != Status::cancelled) {
+      co_return refuse(conflict("cannot_cancel", "This order is on its way or has arrived: it cannot be cancelled."));
+    }
+    auto views = co_await views_of(tx, {*order});
+    co_return accepted(std::move(views.front()));
+  };
+  co_return co_await call.once(work);
+}
+
 // Server-sent events (WHATWG HTML §9.2): `id` is the order's version, `data` the order as GET shows it.
 
 struct Following {

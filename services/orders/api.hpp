@@ -288,10 +288,18 @@ struct OrderQuery {
 };
 BOOST_DESCRIBE_STRUCT(OrderQuery, (), (limit, cursor, status))
 
+BOOST_DEFINE_ENUM_CLASS(CancelReason, changed_mind, ordered_by_mistake, arrives_too_late, not_available, other)
+struct CancelOrder {
+  CancelReason reason{};
+};
+BOOST_DESCRIBE_STRUCT(CancelOrder, (), (reason))
+
 Task<Result<http::Response>> place_order(Call& call, PlaceOrder request);
 Task<Result<Page<OrderView>>> list_orders(Call& call, Query<OrderQuery> query);
 Task<Result<OrderView>> get_order(Call& call, OrderId id);
 Task<Result<http::Response>> follow_order(Call& call, OrderId id);
+/// Whoever owns the irreversible step decides, so the answer is 202.
+Task<Result<http::Response>> cancel_order(Call& call, OrderId id, CancelOrder request);
 
 // For the doctor.
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 #include <stdexcept>
+#include <utility>
 
 #include "commerce/money.hpp"
 
@@ -234,49 +235,107 @@ Quote quote(const Tables& tables, const std::string& currency, const std::vector
 
 // How it lives.
 
-bool is_step(Status from, Status to) {
-  using enum Status;
-  // clang-format off
-  // The life of an order: every step there is.
-  static constexpr struct { Status from, to; } steps[] = {
-      {pending,    paid},        // the money is ours
-      {paid,       fulfilling},  // the label is bought
-      {fulfilling, paid},        // the label was voided
-      {fulfilling, shipped},     // handed over to the carrier
-      {shipped,    delivered},
-      {pending,    cancelled},   // the payment failed for good
-      {pending,    cancelling}, {paid, cancelling}, {fulfilling, cancelling},  // asked for, not yet decided
-      {cancelling, cancelled},
-      {cancelling, pending}, {cancelling, paid}, {cancelling, fulfilling},     // refused: back to where it was
-  };
-  // clang-format on
-  return std::ranges::any_of(steps, [&](auto& step) { return step.from == from && step.to == to; });
+// clang-format off
+// The life of an order. News comes in any order: skipped steps count as passed.
+static constexpr Transition life[] = {
+    {State::pending,               News::paid,           State::paid},
+    {State::pending,               News::payment_over,   State::cancelled},
+    {State::pending,               News::labelled,       State::fulfilling},
+    {State::pending,               News::handed_over,    State::shipped},
+    {State::pending,               News::delivered,      State::delivered},
+    {State::paid,                  News::labelled,       State::fulfilling},
+    {State::paid,                  News::handed_over,    State::shipped},
+    {State::paid,                  News::delivered,      State::delivered},
+    {State::fulfilling,            News::label_void,     State::paid},
+    {State::fulfilling,            News::handed_over,    State::shipped},
+    {State::fulfilling,            News::delivered,      State::delivered},
+    {State::shipped,               News::delivered,      State::delivered},
+
+    // Who owns the irreversible step decides: the capture, then the hand-over.
+    {State::pending,               News::cancel_asked,   State::cancelling_unpaid},
+    {State::paid,                  News::cancel_asked,   State::cancelling_paid},
+    {State::fulfilling,            News::cancel_asked,   State::cancelling_fulfilling},
+    {State::cancelling_unpaid,     News::payment_over,   State::cancelled},
+    {State::cancelling_unpaid,     News::paid,           State::paid},  // the money was faster
+    {State::cancelling_unpaid,     News::labelled,       State::cancelling_fulfilling},
+    {State::cancelling_unpaid,     News::handed_over,    State::shipped},
+    {State::cancelling_unpaid,     News::delivered,      State::delivered},
+    {State::cancelling_paid,       News::called_back,    State::cancelled},
+    {State::cancelling_paid,       News::cancel_refused, State::paid},
+    {State::cancelling_paid,       News::labelled,       State::cancelling_fulfilling},
+    {State::cancelling_paid,       News::handed_over,    State::shipped},
+    {State::cancelling_paid,       News::delivered,      State::delivered},
+    {State::cancelling_fulfilling, News::called_back,    State::cancelled},
+    {State::cancelling_fulfilling, News::cancel_refused, State::fulfilling},
+    {State::cancelling_fulfilling, News::label_void,     State::cancelling_paid},
+    {State::cancelling_fulfilling, News::handed_over,    State::shipped},
+    {State::cancelling_fulfilling, News::delivered,      State::delivered},
+};
+// clang-format on
+
+std::span<const Transition> transitions() { return life; }
+
+State next(State now, News news) {
+  const auto row = std::ranges::find_if(life, [&](auto& step) { return step.from == now && step.news == news; });
+  return row == std::end(life) ? now : row->to;
 }
 
-bool may_become(Status from, Status to) {
-  std::vector<Status> reached{from};
-  for (std::size_t i = 0; i < reached.size(); ++i)
-    for (Status status : enumerators<Status>())
-      if (is_step(reached[i], status) && std::ranges::find(reached, status) == reached.end()) reached.push_back(status);
-  return std::ranges::find(reached, to) != reached.end();
+Status status_of(State state) {
+  switch (state) {
+    case State::pending:
+      return Status::pending;
+    case State::paid:
+      return Status::paid;
+    case State::fulfilling:
+      return Status::fulfilling;
+    case State::shipped:
+      return Status::shipped;
+    case State::delivered:
+      return Status::delivered;
+    case State::cancelling_unpaid:
+    case State::cancelling_paid:
+    case State::cancelling_fulfilling:
+      return Status::cancelling;
+    case State::cancelled:
+      return Status::cancelled;
+  }
+  std::unreachable();
 }
 
-Status next(Status now, const Facts& facts) {
-  using enum Status;
-  Status wanted = pending;
-  if (facts.parcels == Parcels::delivered)
-    wanted = delivered;
-  else if (facts.parcels == Parcels::handed_over)
-    wanted = shipped;
-  else if (facts.payment_over && !facts.paid)
-    wanted = cancelled;
-  else if (now == cancelling)
-    return now;  // whoever was asked decides
-  else if (facts.parcels == Parcels::labelled)
-    wanted = fulfilling;
-  else if (facts.paid)
-    wanted = paid;
-  return may_become(now, wanted) ? wanted : now;
+State state_of(Status status, bool paid, Parcels parcels) {
+  switch (status) {
+    case Status::pending:
+      return State::pending;
+    case Status::paid:
+      return State::paid;
+    case Status::fulfilling:
+      return State::fulfilling;
+    case Status::shipped:
+      return State::shipped;
+    case Status::delivered:
+      return State::delivered;
+    case Status::cancelling:
+      if (parcels != Parcels::none) return State::cancelling_fulfilling;
+      return paid ? State::cancelling_paid : State::cancelling_unpaid;
+    case Status::cancelled:
+      return State::cancelled;
+  }
+  std::unreachable();
+}
+
+std::optional<News> news_of(Parcels before, Parcels after) {
+  if (before == after) return {};
+  switch (after) {
+    case Parcels::none:
+      return News::label_void;
+    case Parcels::labelled:
+      return News::labelled;
+    case Parcels::handed_over:
+      return News::handed_over;
+    case Parcels::delivered:
+      return News::delivered;
+  }
+  std::unreachable();
 }
 
 void apply(Payment& payment, PaymentNews news, std::int64_t sequence, const std::optional<std::string>& reason) {

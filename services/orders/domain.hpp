@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -195,18 +196,26 @@ BOOST_DEFINE_ENUM_CLASS(PaymentStatus, pending, succeeded, failed, refunded, par
 /// How far the goods are, over all shipments of an order.
 BOOST_DEFINE_ENUM_CLASS(Parcels, none, labelled, handed_over, delivered)
 
-/// Whether one step leads from one status to the other.
-bool is_step(Status from, Status to);
-/// Whether steps lead there: those between count as passed.
-bool may_become(Status from, Status to);
-
-/// What payments and shipping said so far. The same facts give the same status, in whatever order they were heard.
-struct Facts {
-  bool paid = false;
-  bool payment_over = false;  // failed for good
-  Parcels parcels{};
+/// Finer than the status: who is asked to cancel, and what it goes back to when that is refused. Unpaid: payments
+/// decides; paid or fulfilling: shipping.
+BOOST_DEFINE_ENUM_CLASS(State, pending, paid, fulfilling, shipped, delivered, cancelling_unpaid, cancelling_paid,
+                        cancelling_fulfilling, cancelled)
+/// What may happen to it: the money came, or never will; the goods, over all parcels, are labelled, not so any more,
+/// handed over, delivered; the buyer or support asks to cancel; shipping has called all parcels back, or cannot.
+BOOST_DEFINE_ENUM_CLASS(News, paid, payment_over, labelled, label_void, handed_over, delivered, cancel_asked,
+                        called_back, cancel_refused)
+struct Transition {
+  State from{};
+  News news{};
+  State to{};
 };
-Status next(Status now, const Facts& facts);
+/// Every step there is; what stands in no row is ignored (asked for by a person: refused).
+std::span<const Transition> transitions();
+State next(State now, News news);
+Status status_of(State state);
+State state_of(Status status, bool paid, Parcels parcels);
+/// What the change of the parcels is to their order.
+std::optional<News> news_of(Parcels before, Parcels after);
 
 /// What we know of a payment: folds its events in any order.
 struct Payment {

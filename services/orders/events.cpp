@@ -2,6 +2,8 @@
 
 namespace acme::orders {
 
+static std::string topic_of(Status status) { return status == Status::cancelled ? "order.cancelled" : "order.updated"; }
+
 void announce(pg::Transaction& tx, const store::Order& order, std::vector<Line> lines) {
   const bool cancelled = order.status == Status::cancelled;
   OrderEvent event;
@@ -23,7 +25,12 @@ void announce(pg::Transaction& tx, const store::Order& order, std::vector<Line> 
     event.shipping_address = order.shipping_address;
     event.billing_address = order.billing_address;
   }
-  events::publish(tx, cancelled ? "order.cancelled" : "order.updated", order.id.text(), order.version, event);
+  events::publish(tx, topic_of(order.status), order.id.text(), order.version, event);
+}
+
+void note_cancelling(pg::Transaction& tx, const store::Order& order, Time at, std::optional<std::string> detail) {
+  store::note(tx, order.id, order.id.text(), order.version,
+              {at, topic_of(order.status), std::string{name(order.status)}, std::move(detail)});
 }
 
 Task<std::int64_t> republish(pg::Database& database) {

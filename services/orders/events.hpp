@@ -31,6 +31,9 @@ BOOST_DESCRIBE_STRUCT(OrderEvent, (),
 /// The order's state as it stands in `order`: order.cancelled when it is cancelled, else order.updated.
 void announce(pg::Transaction& tx, const store::Order& order, std::vector<Line> lines);
 
+/// The timeline's entry of how the order stands after cancelling was asked for, or is decided.
+void note_cancelling(pg::Transaction& tx, const store::Order& order, Time at, std::optional<std::string> detail);
+
 /// Says every order's state once more, for a consumer that is new. Returns how many.
 Task<std::int64_t> republish(pg::Database& database);
 

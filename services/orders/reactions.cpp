@@ -58,24 +58,30 @@ static Task<std::vector<Line>> lines_of(pg::Transaction& tx, OrderId id) {
 /// An order that we do not know: events of orders come after the order, so something is badly wrong. The event is
 /// parked, where people see it.
 static Task<store::Order> lock(pg::Transaction& tx, OrderId id) {
-  auto order = co_await store::lock_order(tx, id);
+  auto order = co_await store::lock_order(tx, id, everybody);
   if (!order) throw std::runtime_error("there is no order " + id.text());
   co_return std::move(*order);
 }
 
-/// Writes the facts that changed, and what follows from them.
-static Task<> settle(Reaction& on, store::Order order, std::vector<Line> lines, std::optional<std::string> reason) {
+/// Writes the facts that changed, and where their news lead from `state`.
+static Task<> settle(Reaction& on, store::Order order, State state, const std::vector<News>& news,
+                     std::vector<Line> lines, std::optional<std::string> reason) {
   auto& tx = on.tx();
   const Status before = order.status;
-  order.status = next(before, {order.paid, order.payment_over, order.parcels});
-  if (order.status != before && order.status == Status::cancelled) {
-    order.reason = reason.value_or("payment_failed");
+  for (auto each : news) state = next(state, each);
+  order.status = status_of(state);
+  const bool moved = order.status != before, asked = moved && before == Status::cancelling;
+  if (moved && order.status == Status::cancelled) {
+    if (!asked) order.reason = reason.value_or("payment_failed");
     if (order.discounts) store::give_back_discounts(tx, order.id);
     store::release_stock(tx, order.id);
+  } else if (asked) {
+    order.reason.reset();
   }
   store::save(tx, order, on.now());
+  if (asked) note_cancelling(tx, order, on.now(), order.status == Status::cancelled ? order.reason : "cancel_refused");
   on.get<Followers>().wake(order.id);
-  if (order.status != before) announce(tx, order, std::move(lines));
+  if (moved) announce(tx, order, std::move(lines));
   co_return;
 }
 
@@ -99,6 +105,10 @@ static Task<> on_payment(Reaction& on, PaymentId payment_id, OrderId order_id, P
   store::note(tx, order.id, payment_id.text(), on.event().sequence,
               {on.event().time, on.event().topic, std::string{name(news)}, reason});
   if (payment == before) co_return;
+  const State state = order.state();
+  std::vector<News> heard;
+  if (payment.paid && !before.paid) heard.push_back(News::paid);
+  if (payment.over && !before.over) heard.push_back(News::payment_over);
   order.paid = payment.paid;
   order.payment_over = payment.over;
   order.payment_sequence = payment.sequence;
@@ -106,9 +116,11 @@ static Task<> on_payment(Reaction& on, PaymentId payment_id, OrderId order_id, P
   order.payment_failure = payment.failure;
   auto lines = co_await lines_of(tx, order.id);
   if (payment.paid && !before.paid && order.status != Status::cancelled &&
-      hand_over_without_parcel(tx, order.id, lines))
+      hand_over_without_parcel(tx, order.id, lines)) {
     order.parcels = Parcels::delivered;
-  co_await settle(on, std::move(order), std::move(lines), std::move(reason));
+    heard.push_back(News::delivered);
+  }
+  co_await settle(on, std::move(order), state, heard, std::move(lines), std::move(reason));
 }
 
 Task<> on_payment_completed(Reaction& on, PaymentCompleted event) {
@@ -147,21 +159,31 @@ Task<> on_shipment(Reaction& on, ShipmentEvent event) {
   }
   store::note(tx, order.id, event.shipment_id.text(), on.event().sequence,
               {on.event().time, on.event().topic, event.status, event.reason ? event.reason : event.tracking_number});
-  if (parcel == before) co_return;
-  store::save(tx, order.id, event.shipment_id, event.carrier, parcel, contents);
-  if (parcel.handed_over && !before.handed_over) {
-    if (order.status != Status::cancelled)
-      store::take_stock(tx, order.id, parcel.lines);
-    else
-      log::error("a cancelled order was handed over to the carrier",
-                 {{"order_id", order.id.text()}, {"shipment_id", event.shipment_id.text()}});
-  }
-  std::map<int, std::int64_t> ordered;
+  // An answer to this cancelling, not to an earlier one.
+  const bool answers = order.status == Status::cancelling && event.order_sequence.value_or(0) >= order.cancel_version;
+  const State state = order.state();
+  std::vector<News> heard;
   auto lines = co_await lines_of(tx, order.id);
-  for (auto& line : lines)
-    if (line.requires_shipping) ordered[line.line] = line.quantity;
-  order.parcels = progress(parcels, ordered);
-  co_await settle(on, std::move(order), std::move(lines), {});
+  if (parcel != before) {
+    store::save(tx, order.id, event.shipment_id, event.carrier, parcel, contents);
+    if (parcel.handed_over && !before.handed_over) {
+      if (order.status != Status::cancelled)
+        store::take_stock(tx, order.id, parcel.lines);
+      else
+        log::error("a cancelled order was handed over to the carrier",
+                   {{"order_id", order.id.text()}, {"shipment_id", event.shipment_id.text()}});
+    }
+    std::map<int, std::int64_t> ordered;
+    for (auto& line : lines)
+      if (line.requires_shipping) ordered[line.line] = line.quantity;
+    const auto reached = progress(parcels, ordered);
+    if (const auto news = news_of(order.parcels, reached)) heard.push_back(*news);
+    order.parcels = reached;
+  }
+  // Of an order that is being cancelled, shipping says `cancelled` when that is true of all of its parcels.
+  if (answers && event.status == "cancelled") heard.push_back(News::called_back);
+  if (answers && event.status == "cancel_refused") heard.push_back(News::cancel_refused);
+  if (parcel != before || !heard.empty()) co_await settle(on, std::move(order), state, heard, std::move(lines), {});
 }
 
 // Auth speaks.

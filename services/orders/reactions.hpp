@@ -73,8 +73,10 @@ struct ShipmentEvent {
   std::vector<ShippedLine> lines;
   std::string carrier, status;
   std::optional<std::string> tracking_number, reason;
+  std::optional<std::int64_t> order_sequence;  // of the newest word of ours that shipping had heard
 };
-BOOST_DESCRIBE_STRUCT(ShipmentEvent, (), (shipment_id, order_id, lines, carrier, status, tracking_number, reason))
+BOOST_DESCRIBE_STRUCT(ShipmentEvent, (),
+                      (shipment_id, order_id, lines, carrier, status, tracking_number, reason, order_sequence))
 struct UserMerged {
   UserId user_id, guest_id;
 };

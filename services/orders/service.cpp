@@ -42,6 +42,7 @@ Service service(const Settings& settings, QuoteKey quotes) {
   orders.get("/v1/orders", list_orders);
   orders.get("/v1/orders/{order}", get_order);
   orders.get("/v1/orders/{order}/events", follow_order);
+  orders.post("/v1/orders/{order}/cancel", cancel_order).requires_key().answers<OrderView>();
 
   orders.post("/v1/discounts", create_discount).needs("discounts:write").idempotent().answers<DiscountView>();
   orders.get("/v1/discounts", list_discounts).needs("discounts:write");

@@ -576,7 +576,7 @@ Task<std::int64_t> lease_numbers(pg::Session& db) { co_return (co_await db.one(l
   "discount AS totals_discount, shipping AS totals_shipping, tax AS totals_tax, tax_included AS totals_tax_included, " \
   "total AS totals_total, email, locale, shipping_address, billing_address, discounts, shipping_option, paid, "        \
   "payment_over, payment_sequence, "                                                                                   \
-  "payment_status, payment_failure, parcels, placed_at, updated_at "
+  "payment_status, payment_failure, parcels, cancel_version, placed_at, updated_at "
 
 static const pg::Statement<Order(OrderId, Scope)> find_order_sql{"orders.find_order", "SELECT " ORDER_COLUMNS R"sql(
     FROM orders WHERE id = $1 AND ($2::uuid IS NULL OR customer_id = $2)
@@ -616,7 +616,7 @@ Task<std::vector<Order>> orders_after(pg::Session& db, OrderId after, std::int64
 static const pg::Statement<LineOf(std::vector<OrderId>)> find_lines_sql{"orders.find_lines", R"sql(
   SELECT order_id, line AS line_line, sku AS line_sku, product_id AS line_product_id, title AS line_title,
          quantity AS line_quantity, unit_price AS line_unit_price, discount AS line_discount, tax AS line_tax,
-         weight_grams AS line_weight_grams, requires_shipping AS line_requires_shipping
+         weight_grams AS line_weight_grams, requires_shipping AS line_requires_shipping, taken
     FROM order_lines WHERE order_id = ANY ($1) ORDER BY order_id, line
 )sql"};
 
@@ -651,18 +651,20 @@ Task<std::optional<std::int64_t>> order_version(pg::Session& db, OrderId id, Sco
   return db.one(order_version_sql, id, whose);
 }
 
-static const pg::Statement<Order(OrderId)> lock_order_sql{"orders.lock_order", "SELECT " ORDER_COLUMNS R"sql(
-    FROM orders WHERE id = $1 FOR UPDATE
+static const pg::Statement<Order(OrderId, Scope)> lock_order_sql{"orders.lock_order", "SELECT " ORDER_COLUMNS R"sql(
+    FROM orders WHERE id = $1 AND ($2::uuid IS NULL OR customer_id = $2) FOR UPDATE
 )sql"};
 
-Task<std::optional<Order>> lock_order(pg::Transaction& tx, OrderId id) { return tx.one(lock_order_sql, id); }
+Task<std::optional<Order>> lock_order(pg::Transaction& tx, OrderId id, Scope whose) {
+  return tx.one(lock_order_sql, id, whose);
+}
 
 static const pg::Statement<void(OrderId, Status, std::optional<std::string>, bool, bool, std::int64_t, PaymentStatus,
-                                std::optional<std::string>, Parcels, Time)>
+                                std::optional<std::string>, Parcels, std::int64_t, Time)>
     save_order_sql{"orders.save_order", R"sql(
   UPDATE orders
      SET version = version + 1, status = $2, reason = $3, paid = $4, payment_over = $5, payment_sequence = $6,
-         payment_status = $7, payment_failure = $8, parcels = $9, updated_at = $10
+         payment_status = $7, payment_failure = $8, parcels = $9, cancel_version = $10, updated_at = $11
    WHERE id = $1
 )sql"};
 
@@ -670,7 +672,7 @@ void save(pg::Transaction& tx, Order& order, Time now) {
   order.version += 1;
   order.updated_at = now;
   tx.later(save_order_sql, order.id, order.status, order.reason, order.paid, order.payment_over, order.payment_sequence,
-           order.payment_status, order.payment_failure, order.parcels, now);
+           order.payment_status, order.payment_failure, order.parcels, order.cancel_version, now);
 }
 
 static const pg::Statement<void(OrderId, std::string, std::int64_t, Time, std::string, std::string,

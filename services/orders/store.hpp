@@ -125,18 +125,23 @@ struct Order {
   PaymentStatus payment_status{};
   std::optional<std::string> payment_failure;
   Parcels parcels{};
+  std::int64_t cancel_version = 0;  // the version in which cancelling was asked for last
   Time placed_at{}, updated_at{};
+
+  State state() const { return state_of(status, paid, parcels); }
 };
 BOOST_DESCRIBE_STRUCT(Order, (),
                       (id, number, version, customer_id, guest, status, reason, currency, totals, email, locale,
                        shipping_address, billing_address, discounts, shipping_option, paid, payment_over,
-                       payment_sequence, payment_status, payment_failure, parcels, placed_at, updated_at))
+                       payment_sequence, payment_status, payment_failure, parcels, cancel_version, placed_at,
+                       updated_at))
 
 struct LineOf {
   OrderId order_id;
   Line line;
+  std::int64_t taken = 0;  // pieces handed over
 };
-BOOST_DESCRIBE_STRUCT(LineOf, (), (order_id, line))
+BOOST_DESCRIBE_STRUCT(LineOf, (), (order_id, line, taken))
 struct ShipmentOf {
   OrderId order_id;
   OrderShipment shipment;
@@ -163,8 +168,8 @@ Task<std::vector<EntryOf>> find_timeline(pg::Session& db, std::vector<OrderId> i
 /// nullopt: there is none, or it is not theirs.
 Task<std::optional<std::int64_t>> order_version(pg::Session& db, OrderId id, Scope whose);
 
-Task<std::optional<Order>> lock_order(pg::Transaction& tx, OrderId id);
-/// Writes what reactions change: status, reason, the facts; raises the version by one, in the row and in `order`.
+Task<std::optional<Order>> lock_order(pg::Transaction& tx, OrderId id, Scope whose);
+/// Writes what its life changes: status, reason, the facts; raises the version by one, in the row and in `order`.
 void save(pg::Transaction& tx, Order& order, Time now);
 void note(pg::Transaction& tx, OrderId order, std::string source, std::int64_t sequence, TimelineEntry entry);
 

@@ -57,8 +57,8 @@ Task<> on_payment_completed(Reaction& on, std::vector<events::Event<PaymentHeard
 static void carry_out(pg::Transaction& tx, const Changed& changed, Time track_at) {
   const auto& [shipment, effects] = changed;
   for (auto& said : effects.say) {
-    ShipmentEvent event{shipment.id, shipment.order_id, {},         shipment.carrier, shipment.tracking_number,
-                        said.status, said.at,           said.reason};
+    ShipmentEvent event{shipment.id, shipment.order_id, {},          shipment.carrier,       shipment.tracking_number,
+                        said.status, said.at,           said.reason, shipment.order_sequence};
     for (auto& line : shipment.lines) event.lines.push_back({line.line, line.sku, line.quantity});
     // An answer to a cancellation is an update even when nobody heard of the shipment before.
     const bool first = said.sequence == 1 && !said.status.starts_with("cancel");

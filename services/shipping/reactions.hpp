@@ -53,8 +53,10 @@ struct ShipmentEvent {
   std::string status;
   Time at{};
   std::optional<std::string> reason;
+  std::int64_t order_sequence = 0;  // of the newest order.* that was heard: an answer to it, and to what came before
 };
-BOOST_DESCRIBE_STRUCT(ShipmentEvent, (), (shipment_id, order_id, lines, carrier, tracking_number, status, at, reason))
+BOOST_DESCRIBE_STRUCT(ShipmentEvent, (),
+                      (shipment_id, order_id, lines, carrier, tracking_number, status, at, reason, order_sequence))
 
 /// Says what is to be said and starts what is to be done, in the transaction of the change; a parcel with a new label
 /// is first asked for at `track_at`.

@@ -81,6 +81,7 @@ const std::vector<Row> matrix{
     {"GET /v1/orders",                                   token},
     {"GET /v1/orders/{order}",                           owner,    "orders:read"},
     {"GET /v1/orders/{order}/events",                    owner,    "orders:read"},
+    {"POST /v1/orders/{order}/cancel",                   owner,    "orders:write", R"({"reason": "other"})"},
     {"GET /v1/inventory/{sku}",                          staff,    "inventory:write"},
     {"PUT /v1/inventory/{sku}",                          staff,    "inventory:write", R"({"on_hand": 5})"},
     {"POST /v1/inventory/{sku}/adjustments",             staff,    "inventory:write", "{}"},

@@ -2,56 +2,88 @@
 #include <doctest/doctest.h>
 #include <rapidcheck.h>
 
-#include "services/orders/domain.hpp"
+#include "services/orders/tests/shop.hpp"
 
 namespace acme::orders {
 
-using enum Status;
-
-TEST_CASE("steps between count as passed; the end is the end") {
-  struct {
-    Status from, to;
-    bool may;
-  } table[] = {
-      {pending, paid, true},       {pending, delivered, true},  {delivered, pending, false},
-      {fulfilling, paid, true},    {shipped, delivered, true},  {shipped, paid, false},
-      {shipped, cancelled, false}, {delivered, shipped, false}, {delivered, paid, false},
-      {cancelled, paid, false},    {cancelled, shipped, false}, {cancelling, cancelled, true},
-      {paid, cancelled, true},
-  };
-  for (auto& row : table) {
-    CAPTURE(name(row.from));
-    CAPTURE(name(row.to));
-    CHECK(may_become(row.from, row.to) == row.may);
+/// Ann's order, brought to this state by what was said and asked.
+struct InState : Ordered {
+  explicit InState(orders::State wanted) {
+    using enum orders::State;
+    if (wanted == cancelled) hear(failed(true, "expired"));
+    if (wanted == cancelling_unpaid) cancel("asked");
+    if (wanted == cancelled || wanted == cancelling_unpaid || wanted == pending) return;
+    hear(completed());
+    if (wanted == fulfilling || wanted == cancelling_fulfilling) hear(parcel("label_created", 1));
+    if (wanted == cancelling_paid || wanted == cancelling_fulfilling) cancel("asked");
+    if (wanted == shipped || wanted == delivered) hear(parcel("in_transit", 2));
+    if (wanted == delivered) hear(parcel("delivered", 3));
   }
-}
-
-TEST_CASE("what payments and shipping said decides the status") {
-  using P = Parcels;
-  struct {
-    Status now;
-    Facts facts;
-    Status then;
-  } table[] = {
-      {pending, {false, false, P::none}, pending},
-      {pending, {true, false, P::none}, paid},
-      {pending, {false, true, P::none}, cancelled},
-      {pending, {false, false, P::labelled}, fulfilling},  // the label's news came before the payment's
-      {fulfilling, {true, false, P::labelled}, fulfilling},
-      {fulfilling, {true, false, P::none}, paid},  // the label was voided
-      {paid, {true, false, P::handed_over}, shipped},
-      {pending, {false, false, P::delivered}, delivered},
-      {shipped, {true, true, P::handed_over}, shipped},  // a failure that comes after the money changes nothing
-      {cancelled, {true, true, P::none}, cancelled},
-      {cancelling, {true, false, P::labelled}, cancelling},  // whoever was asked decides
-      {cancelling, {false, true, P::none}, cancelled},
-      {cancelling, {true, false, P::handed_over}, shipped},
-  };
-  for (auto& row : table) {
-    CAPTURE(name(row.now));
-    CAPTURE(name(row.then));
-    CHECK(next(row.now, row.facts) == row.then);
+  void happens(News news) {
+    switch (news) {
+      case News::paid:
+        CHECK(hear(completed(9)));
+        break;
+      case News::payment_over:
+        CHECK(hear(failed(true, "expired", 9)));
+        break;
+      case News::labelled:
+        CHECK(hear(parcel("label_created", 5)));
+        break;
+      case News::label_void:
+        CHECK(hear(parcel("cancelled", 6)));
+        break;
+      case News::handed_over:
+        CHECK(hear(parcel("in_transit", 7)));
+        break;
+      case News::delivered:
+        CHECK(hear(parcel("delivered", 8)));
+        break;
+      case News::cancel_asked:
+        refused = cancel("wish").status == 409;
+        break;
+      case News::called_back:
+        CHECK(hear(parcel("cancelled", 3, 2, 0, 99)));
+        break;
+      case News::cancel_refused:
+        CHECK(hear(parcel("cancel_refused", 3, 2, 0, 99)));
+        break;
+    }
   }
+  orders::State state() {
+    return state_of(named<Status>(sql("SELECT status FROM orders")).value(), sql("SELECT paid FROM orders") == "t",
+                    named<Parcels>(sql("SELECT parcels FROM orders")).value());
+  }
+  bool refused = false;
+};
+
+TEST_CASE("whatever happens to an order in whatever state does what the table of its life says, or nothing") {
+  int steps = 0;
+  for (State from : enumerators<State>())
+    for (News news : enumerators<News>()) {
+      CAPTURE(name(from));
+      CAPTURE(name(news));
+      const auto rows =
+          std::ranges::count_if(transitions(), [&](auto& step) { return step.from == from && step.news == news; });
+      CHECK(rows <= 1);
+      InState order{from};
+      REQUIRE(name(order.state()) == name(from));
+      const auto said = order.published().size();
+      order.happens(news);
+      CHECK(name(order.state()) == name(next(from, news)));
+      // Told once, if its status changed; what a person asks for in vain is refused.
+      const bool moved = status_of(next(from, news)) != status_of(from);
+      CHECK(order.published().size() == said + (moved ? 1 : 0));
+      const bool in_vain = from == State::shipped || from == State::delivered;
+      CHECK(order.refused == (news == News::cancel_asked && in_vain));
+      const bool left = order.state() == State::shipped || order.state() == State::delivered;
+      CHECK(order.stock() == (order.state() == State::cancelled ? "5 on hand, 0 held"
+                              : left                            ? "3 on hand, 0 held"
+                                                                : "5 on hand, 2 held"));
+      CHECK(order.faults() == "[]");
+      steps += static_cast<int>(rows);
+    }
+  CHECK(steps == std::ssize(transitions()));
 }
 
 TEST_CASE("delivered is an order when every piece of it is; a voided label does not count") {
@@ -87,14 +119,21 @@ struct Said {
 struct Known {
   Payment payment;
   Parcel parcel;
-  Status status = pending;
+  Parcels parcels{};
+  Status status{};
   Known() { parcel.lines = {{1, 1}}; }
   void hears(const Said& said) {
+    auto state = state_of(status, payment.paid, parcels);
+    const auto before = payment;
     if (said.of == Said::payment)
       apply(payment, said.news, said.sequence, "reason");
     else
       apply(parcel, said.status, said.sequence, "T" + std::to_string(said.sequence));
-    status = next(status, {payment.paid, payment.over, progress({parcel}, {{1, 1}})});
+    if (payment.paid && !before.paid) state = next(state, News::paid);
+    if (payment.over && !before.over) state = next(state, News::payment_over);
+    const auto reached = progress({parcel}, {{1, 1}});
+    if (const auto news = news_of(std::exchange(parcels, reached), reached)) state = next(state, *news);
+    status = status_of(state);
   }
   bool operator==(const Known&) const = default;
 };

@@ -8,56 +8,6 @@ namespace acme::orders {
 
 using testing::at;
 
-/// Ann has ordered two mugs of five.
-struct Ordered : Shop {
-  Ordered() {
-    sells("MUG", 1190, 5, 1);
-    id = ordered("MUG", 2);
-  }
-  events::Envelope payment(const std::string& topic, std::int64_t sequence, const std::string& more) {
-    return said(
-        topic, testing::id<PaymentId>(1).text(), sequence,
-        R"({"payment_id": ")" + testing::id<PaymentId>(1).text() + R"(", "amount": 2870, "currency": "EUR", )" + more);
-  }
-  events::Envelope completed(std::int64_t sequence = 2) {
-    return payment("payment.completed", sequence, R"("status": "succeeded")");
-  }
-  events::Envelope failed(bool final, const std::string& reason, std::int64_t sequence = 2) {
-    return payment("payment.failed", sequence,
-                   R"("status": "failed", "reason": ")" + reason + R"(", "final": )" + (final ? "true" : "false"));
-  }
-  events::Envelope parcel(const std::string& status, std::int64_t sequence, int shipment = 1, int pieces = 2) {
-    const auto key = testing::id<ShipmentId>(shipment).text();
-    return said(sequence == 1 ? "shipment.created" : "shipment.updated", key, sequence,
-                R"({"shipment_id": ")" + key + R"(", "lines": [)" +
-                    (pieces ? R"({"line": 1, "sku": "MUG", "quantity": )" + std::to_string(pieces) + "}" : "") +
-                    R"(], "carrier": "ups", "tracking_number": "1Z999", "at": "2026-11-23T18:00:00.000Z",
-                    "status": ")" +
-                    status + '"');
-  }
-  std::string status() { return at(get("/v1/orders/" + id).body, "/status"); }
-  std::string said_of_order() {
-    std::string out;
-    for (auto& event : published())
-      if (event.topic.starts_with("order."))
-        out += (out.empty() ? "" : " ") + event.topic + ":" + at(event.data, "/status");
-    return out;
-  }
-  std::string id;
-
- private:
-  int told_ = 0;
-  events::Envelope said(const std::string& topic, const std::string& key, std::int64_t sequence, std::string data) {
-    return {world.uuid(),
-            topic,
-            key,
-            sequence,
-            world.now() + Duration{++told_},
-            "",
-            data + R"(, "order_id": ")" + id + "\"}"};
-  }
-};
-
 TEST_CASE("from pending to delivered: each step is announced once, and the stock leaves when the parcel does") {
   Ordered shop;
   const std::vector<events::Envelope> story = {shop.failed(false, "card_declined"), shop.completed(3),

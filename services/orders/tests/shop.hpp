@@ -70,4 +70,59 @@ struct Shop : testing::Room {
   int keys_ = 0;
 };
 
+/// Ann has ordered two mugs of five.
+struct Ordered : Shop {
+  Ordered() {
+    sells("MUG", 1190, 5, 1);
+    id = ordered("MUG", 2);
+  }
+  events::Envelope payment(const std::string& topic, std::int64_t sequence, const std::string& more) {
+    return said(
+        topic, testing::id<PaymentId>(1).text(), sequence,
+        R"({"payment_id": ")" + testing::id<PaymentId>(1).text() + R"(", "amount": 2870, "currency": "EUR", )" + more);
+  }
+  events::Envelope completed(std::int64_t sequence = 2) {
+    return payment("payment.completed", sequence, R"("status": "succeeded")");
+  }
+  events::Envelope failed(bool final, const std::string& reason, std::int64_t sequence = 2) {
+    return payment("payment.failed", sequence,
+                   R"("status": "failed", "reason": ")" + reason + R"(", "final": )" + (final ? "true" : "false"));
+  }
+  /// `heard`: the version of the order that shipping knew.
+  events::Envelope parcel(const std::string& status, std::int64_t sequence, int shipment = 1, int pieces = 2,
+                          std::int64_t heard = 1) {
+    const auto key = testing::id<ShipmentId>(shipment).text();
+    return said(
+        sequence == 1 ? "shipment.created" : "shipment.updated", key, sequence,
+        R"({"shipment_id": ")" + key + R"(", "lines": [)" +
+            (pieces ? R"({"line": 1, "sku": "MUG", "quantity": )" + std::to_string(pieces) + "}" : "") +
+            R"(], "carrier": "ups", "tracking_number": "1Z999", "at": "2026-11-23T18:00:00.000Z", "order_sequence": )" +
+            std::to_string(heard) + R"(, "status": ")" + status + '"');
+  }
+  http::Response cancel(const std::string& key, const std::string& reason = "changed_mind") {
+    return post("/v1/orders/" + id + "/cancel", R"({"reason": ")" + reason + R"("})", {{"Idempotency-Key", key}});
+  }
+  std::string status() { return testing::at(get("/v1/orders/" + id).body, "/status"); }
+  std::string said_of_order() {
+    std::string out;
+    for (auto& event : published())
+      if (event.topic.starts_with("order."))
+        out += (out.empty() ? "" : " ") + event.topic + ":" + testing::at(event.data, "/status");
+    return out;
+  }
+  std::string id;
+
+ private:
+  int told_ = 0;
+  events::Envelope said(const std::string& topic, const std::string& key, std::int64_t sequence, std::string data) {
+    return {world.uuid(),
+            topic,
+            key,
+            sequence,
+            world.now() + Duration{++told_},
+            "",
+            data + R"(, "order_id": ")" + id + "\"}"};
+  }
+};
+
 }  // namespace acme::orders
