@@ -1,6 +1,7 @@
 #pragma once
 // Events: written with the change that they tell of, moved by a relay, heard by consumers. ARCHITECTURE, "The event
 // log".
+#include <algorithm>
 #include <memory>
 #include <span>
 #include <string>
@@ -28,6 +29,17 @@ struct Event {
   Envelope envelope;
   T data;
 };
+
+/// Of each key the newest alone, in the order of keys: for reactions that want an aggregate's state, not its steps.
+template <typename T>
+void keep_newest(std::vector<Event<T>>& events) {
+  std::ranges::sort(events, {}, [](const Event<T>& event) {
+    return std::pair{std::string_view{event.envelope.key}, -event.envelope.sequence};
+  });
+  const auto rest =
+      std::ranges::unique(events, {}, [](const Event<T>& event) { return std::string_view{event.envelope.key}; });
+  events.erase(rest.begin(), rest.end());
+}
 
 /// One row of the log.
 struct Entry {

@@ -55,7 +55,7 @@ Task<> on_order_created(Reaction& on, std::vector<events::Event<OrderHeard>> ord
 }
 
 Task<> on_order_updated(Reaction& on, std::vector<events::Event<OrderHeard>> orders) {
-  sort_by_order(orders);
+  events::keep_newest(orders);
   for (auto& [envelope, order] : orders) co_await learn_order(on, envelope.sequence, std::move(order));
 }
 

@@ -37,7 +37,7 @@ Task<> hear(Reaction& on, const events::Envelope& event, const OrderCancelled& o
 }  // namespace
 
 Task<> on_order(Reaction& on, std::vector<events::Event<OrderHeard>> orders) {
-  sort_by_order(orders);
+  events::keep_newest(orders);
   for (auto& [envelope, order] : orders) co_await hear(on, envelope, order, order.shipping_address);
 }
 

@@ -192,6 +192,16 @@ TEST_CASE("while a dependency is down the consumer pauses and parks nothing; the
   CHECK(stage.fresh.sql(parked).empty());
 }
 
+TEST_CASE("of a batch the newest state of each aggregate is left") {
+  std::vector<events::Event<Step>> batch;
+  for (auto [key, n] : {std::pair{"b", 2}, {"a", 7}, {"b", 9}, {"a", 3}, {"b", 9}, {"c", 1}})
+    batch.push_back({{{}, "step", key, n, {}, "", ""}, {n}});
+  events::keep_newest(batch);
+  std::string left;
+  for (auto& event : batch) left += event.envelope.key + std::to_string(event.data.n) + " ";
+  CHECK(left == "a7 b9 c1 ");
+}
+
 TEST_CASE("a batch that fails is split: its good events take effect once") {
   Stage stage;
   stage.script->poison = 25;
