@@ -3,8 +3,8 @@
 namespace acme::notifications {
 
 // A guest's order that was heard after the guest had become a user belongs to the user; one of a person who left keeps
-// no address.
-static const pg::Statement<NotificationId(OrderId, std::int64_t, UserId, std::string, std::string, json::Raw)>
+// no address. NULL: nothing newer. True: events may have been noted before their order.
+static const pg::Statement<std::optional<bool>(OrderId, std::int64_t, UserId, std::string, std::string, json::Raw)>
     learn_sql{"notifications.learn", R"sql(
   WITH person AS (
     SELECT coalesce((SELECT user_id FROM merged WHERE guest_id = $3), $3) AS id
@@ -16,46 +16,52 @@ static const pg::Statement<NotificationId(OrderId, std::int64_t, UserId, std::st
        SET sequence = excluded.sequence, customer_id = excluded.customer_id, email = excluded.email,
            locale = excluded.locale, snapshot = excluded.snapshot
      WHERE old.sequence < excluded.sequence
-    RETURNING order_id, customer_id
+    RETURNING xmax <> 0 AS was_there
   )
+  SELECT (SELECT was_there FROM known) AND NOT EXISTS (SELECT FROM orders WHERE order_id = $1 AND sequence > 0)
+)sql"};
+// A statement of its own, which sees what was committed while the first one waited for the order's row.
+static const pg::Statement<NotificationId(OrderId)> waiting_sql{"notifications.waiting", R"sql(
   UPDATE notifications
-     SET customer_id = known.customer_id
-    FROM known
-   WHERE notifications.order_id = known.order_id AND state = 'waiting'
+     SET customer_id = orders.customer_id
+    FROM orders
+   WHERE orders.order_id = $1 AND notifications.order_id = $1 AND state = 'waiting'
   RETURNING id
 )sql"};
 
 Task<std::vector<NotificationId>> learn(pg::Transaction& tx, Contact contact) {
-  return tx.all(learn_sql, contact.order_id, contact.sequence, contact.customer_id, contact.email, contact.locale,
-                contact.snapshot);
+  const auto first = co_await tx.one(learn_sql, contact.order_id, contact.sequence, contact.customer_id, contact.email,
+                                     contact.locale, contact.snapshot);
+  if (!first || !first->value_or(false)) co_return std::vector<NotificationId>{};
+  co_return co_await tx.all(waiting_sql, contact.order_id);
 }
 
-struct OrderState {
-  bool known = false;
-};
-BOOST_DESCRIBE_STRUCT(OrderState, (), (known))
-
-// Locks the order's row, so that an event and its order's cannot miss each other.
-static const pg::Statement<OrderState(OrderId)> touch_sql{"notifications.touch", R"sql(
-  INSERT INTO orders AS old (order_id)
-  VALUES ($1)
-  ON CONFLICT (order_id) DO UPDATE SET sequence = old.sequence
-  RETURNING sequence > 0 AS known
-)sql"};
-
-static const pg::Statement<void(NotificationId, Uuid, std::string, Kind, OrderId, json::Raw, Time, Time)> note_sql{
+// Locks the order's row, so that an event and its order cannot miss each other; made where the order is still to come.
+static const pg::Statement<bool(NotificationId, Uuid, std::string, Kind, OrderId, json::Raw, Time, Time)> note_sql{
     "notifications.note", R"sql(
-  INSERT INTO notifications (id, event_id, fact, channel, kind, order_id, customer_id, data, happened_at, created_at,
-                             updated_at)
-  VALUES ($1, $2, $3, 'email', $4, $5, (SELECT customer_id FROM orders WHERE order_id = $5), $6, $7, $8, $8)
-  ON CONFLICT DO NOTHING
+  WITH there AS (
+    SELECT sequence, customer_id FROM orders WHERE order_id = $5 FOR NO KEY UPDATE
+  ), made AS (
+    INSERT INTO orders AS old (order_id)
+    SELECT $5 WHERE NOT EXISTS (SELECT FROM there)
+    ON CONFLICT (order_id) DO UPDATE SET sequence = old.sequence
+    RETURNING sequence, customer_id
+  ), known AS (
+    SELECT * FROM there UNION ALL SELECT * FROM made
+  ), noted AS (
+    INSERT INTO notifications (id, event_id, fact, channel, kind, order_id, customer_id, data, happened_at, created_at,
+                               updated_at)
+    SELECT $1, $2, $3, 'email', $4, $5, customer_id, $6, $7, $8, $8 FROM known
+    ON CONFLICT DO NOTHING
+    RETURNING 1
+  )
+  SELECT sequence > 0 AND EXISTS (SELECT FROM noted) FROM known
 )sql"};
 
 Task<bool> note(pg::Transaction& tx, Demand demand, Time now) {
-  const auto order = co_await tx.one(touch_sql, demand.order_id);
-  const auto noted = co_await tx.run(note_sql, demand.id, demand.event_id, demand.fact, demand.kind, demand.order_id,
-                                     demand.data, demand.happened_at, now);
-  co_return noted == 1 && order->known;
+  co_return (co_await tx.one(note_sql, demand.id, demand.event_id, demand.fact, demand.kind, demand.order_id,
+                             demand.data, demand.happened_at, now))
+      .value();
 }
 
 static const pg::Statement<Work(NotificationId)> work_sql{"notifications.work", R"sql(

@@ -2,11 +2,15 @@
 
 #include <filesystem>
 #include <set>
+#include <thread>
 
 #include "commerce/ids.hpp"
+#include "platform/runtime/runtime.hpp"
+#include "platform/testing/cluster.hpp"
 #include "platform/testing/testing.hpp"
 #include "sandbox/sandbox.hpp"
 #include "services/notifications/service.hpp"
+#include "services/notifications/store.hpp"
 
 namespace acme::notifications {
 namespace {
@@ -131,6 +135,37 @@ TEST_CASE("what is heard before its order waits for it") {
   post.hear_order();  // the older word comes last: its confirmation is due all the same
   post.room->run_jobs();
   CHECK(post.subjects().size() == 3);
+}
+
+TEST_CASE("an order that is heard while its payment is being noted finds what was noted") {
+  Post post{testing::Room::Mode::commits};
+  auto& database = post.room->database();
+  const auto order = testing::id<OrderId>(1);
+  auto noting = post.room->await(database.begin(in(Duration{20'000})));
+  CHECK_FALSE(post.room->await(note(noting->transaction(),
+                                    {testing::id<NotificationId>(5),
+                                     testing::id<OrderId>(6).uuid(),
+                                     "paid",
+                                     Kind::payment_received,
+                                     order,
+                                     {"{}"},
+                                     post.world.now()},
+                                    post.world.now())));
+  std::vector<NotificationId> found;
+  {
+    std::jthread learning{[&] {
+      found = testing::runtime().wait(
+          1, database.transaction(
+                 [&](pg::Transaction& tx) { return learn(tx, {order, 1, ann, "ann@example.com", "en", {"{}"}}); },
+                 in(Duration{20'000})));
+    }};
+    while (post.room->sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = "
+                          "current_database()") == "0")
+      std::this_thread::yield();
+    post.room->await(noting->commit());
+  }
+  CHECK(found == std::vector{testing::id<NotificationId>(5)});
+  CHECK(post.room->sql("SELECT customer_id FROM notifications") != "");
 }
 
 TEST_CASE("an event heard twice, or published anew under another id, is told once") {
