@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <thread>
+
 #include "platform/host.hpp"
 #include "platform/testing/fresh.hpp"
 #include "platform/testing/testing.hpp"
@@ -198,6 +200,38 @@ TEST_CASE("a job that is asked for while it runs, runs once more") {
   room.await(enqueue(room.database(), "one"));
   CHECK(room.run_jobs() == 2);
   CHECK(room.sql(rows) == "0");
+}
+
+TEST_CASE("a job that is asked for at the moment when it ends has ended, and runs once more") {
+  Fresh fresh;
+  const auto doing = std::make_shared<Doing>();
+  std::unique_ptr<pg::Database::Lease> asking;
+  std::jthread committer;
+  doing->act = [&](Job& job) -> Task<jobs::Outcome> {
+    if (doing->ran > 1) co_return jobs::Done{};
+    asking = co_await fresh.db->begin(in(Duration{20'000}));
+    jobs::enqueue(asking->transaction(), "errand", "one", Errand{"milk"});
+    co_await asking->transaction().run(ran_sql, "asked");  // after the enqueueing, which holds the job's row
+    committer = std::jthread{[&] {
+      while (fresh.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = "
+                       "current_database()") == "0")
+        std::this_thread::yield();
+      on_loop([&] { return asking->commit(); });
+    }};
+    co_await job.database().transaction([&](pg::Transaction& tx) -> Task<> {
+      tx.later(ran_sql, "recorded");
+      co_await job.finish(tx);
+    });
+    co_return jobs::Done{};
+  };
+  Host host{fresh.options, errands(doing)};
+  on_loop([&] { return enqueue(*host.host.database(), "one"); });
+  CHECK(comes_true([&] { return doing->ran == 2 && fresh.sql(rows) == "0"; }));
+  CHECK(fresh.sql(
+            "SELECT string_agg(name, ' ' ORDER BY name) FROM platform.periodics WHERE name IN ('asked', 'recorded')") ==
+        "asked recorded");
+  committer.join();
+  asking.reset();
 }
 
 TEST_CASE("a job ends in the transaction that records its outcome, or both do not happen") {
