@@ -17,7 +17,7 @@ Task<jobs::Outcome> end(Job& job, NotificationId id, State state, std::string re
       .add();
   co_await job.database().transaction(
       [&](pg::Transaction& tx) -> Task<> {
-        co_await mark_ended(tx, id, state, reason, job.now());
+        mark_ended(tx, id, state, reason, job.now());
         co_await job.finish(tx);
       },
       job.deadline());
@@ -72,7 +72,7 @@ Task<jobs::Outcome> send(Job& job, SendWork given) {
   metrics::counter("acme_notifications_total", "Notifications by how they ended.", {{"state", "sent"}}).add();
   co_await job.database().transaction(
       [&](pg::Transaction& tx) -> Task<> {
-        co_await mark_sent(tx, work->id, std::get<Sent>(answer).message_id, job.now());
+        mark_sent(tx, work->id, std::get<Sent>(answer).message_id, job.now());
         co_await job.finish(tx);
       },
       job.deadline());

@@ -91,8 +91,8 @@ static const pg::Statement<void(NotificationId, std::string, Time)> mark_sent_sq
    WHERE id = $1 AND state = 'sending'
 )sql"};
 
-Task<> mark_sent(pg::Session& db, NotificationId id, std::string message_id, Time now) {
-  co_await db.run(mark_sent_sql, id, message_id, now);
+void mark_sent(pg::Transaction& tx, NotificationId id, std::string message_id, Time now) {
+  tx.later(mark_sent_sql, id, std::move(message_id), now);
 }
 
 static const pg::Statement<void(NotificationId, State, std::string, Time)> mark_ended_sql{"notifications.mark_ended",
@@ -102,8 +102,8 @@ static const pg::Statement<void(NotificationId, State, std::string, Time)> mark_
    WHERE id = $1 AND state IN ('waiting', 'sending')
 )sql"};
 
-Task<> mark_ended(pg::Session& db, NotificationId id, State state, std::string reason, Time now) {
-  co_await db.run(mark_ended_sql, id, state, reason, now);
+void mark_ended(pg::Transaction& tx, NotificationId id, State state, std::string reason, Time now) {
+  tx.later(mark_ended_sql, id, state, std::move(reason), now);
 }
 
 static const pg::Statement<void(NotificationId, Time)> mark_not_sent_sql{"notifications.mark_not_sent", R"sql(

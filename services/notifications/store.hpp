@@ -46,8 +46,8 @@ BOOST_DESCRIBE_STRUCT(Work, (),
 Task<std::optional<Work>> work_on(pg::Session& db, NotificationId id);
 /// The intent to send, before the call; false when somebody else changed the row since it was read.
 Task<bool> begin_send(pg::Session& db, const Work& work, std::string recipient, std::string subject, Time now);
-Task<> mark_sent(pg::Session& db, NotificationId id, std::string message_id, Time now);
-Task<> mark_ended(pg::Session& db, NotificationId id, State state, std::string reason, Time now);  // skipped, dead
+void mark_sent(pg::Transaction& tx, NotificationId id, std::string message_id, Time now);
+void mark_ended(pg::Transaction& tx, NotificationId id, State state, std::string reason, Time now);  // skipped, dead
 Task<> mark_not_sent(pg::Session& db, NotificationId id, Time now);
 
 struct Record {
