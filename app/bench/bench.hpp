@@ -44,6 +44,7 @@ class Bench {
 
 void placing(Bench& bench);           // P8
 void hot_sku(Bench& bench);           // P9
+void journey(Bench& bench);           // P10
 void to_the_mails(Bench& bench);      // P11
 void events(Bench& bench);            // P12
 void start_and_memory(Bench& bench);  // P15
