@@ -157,12 +157,17 @@ void PrivateShop::import(const std::string& csv, int seconds) const {
         [](const Reply& import) { return import.text("/status") == "completed"; });
 }
 
+DoctorOptions PrivateShop::doctors_options() const {
+  return {.home = home_,
+          .internal_url = "http://localhost:" + std::to_string(internal_port_),
+          .sandbox_url = "http://localhost:" + std::to_string(sandbox_port_),
+          .grace_s = 0};
+}
+
 int PrivateShop::doctor(bool quiet) const {
-  return app::doctor({.home = home_,
-                      .internal_url = "http://localhost:" + std::to_string(internal_port_),
-                      .sandbox_url = "http://localhost:" + std::to_string(sandbox_port_),
-                      .grace_s = 0,
-                      .quiet = quiet});
+  auto options = doctors_options();
+  options.quiet = quiet;
+  return app::doctor(options);
 }
 
 int PrivateShop::settled(int seconds) const {

@@ -39,6 +39,7 @@ class PrivateShop {
   void import(const std::string& csv, int seconds = 60) const;
   /// The doctor's exit status; what it says goes to standard output, unless it is to be quiet.
   int doctor(bool quiet = false) const;
+  DoctorOptions doctors_options() const;
   /// The same once nothing is in flight: asks for at most `seconds`, and does what the doctor says about a mail whose
   /// answers were lost twice.
   int settled(int seconds) const;

@@ -205,7 +205,7 @@ static const pg::Statement<AuditRow(OrderId, int)> audit_sql{"payments.audit", R
   SELECT payments.order_id, payments.id AS payment_id, payments.status, payments.currency, payments.amount,
          coalesce(booked.came, 0)::bigint AS captured, coalesce(booked.went, 0)::bigint AS refunded,
          payments.intent_id, payments.charge_id, payments.captured_at,
-         coalesce(orders.status, '') AS order_status, payments.alarm
+         coalesce(orders.status, '') AS order_status, payments.alarm, payments.updated_at
     FROM payments
     LEFT JOIN orders ON orders.id = payments.order_id
     LEFT JOIN LATERAL (SELECT sum(amount) FILTER (WHERE debit = 'stripe') AS came,

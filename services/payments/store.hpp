@@ -58,10 +58,11 @@ struct AuditRow {
   std::optional<Time> captured_at;
   std::string order_status;
   std::optional<std::string> alarm;
+  Time updated_at{};
 };
 BOOST_DESCRIBE_STRUCT(AuditRow, (),
                       (order_id, payment_id, status, currency, amount, captured, refunded, intent_id, charge_id,
-                       captured_at, order_status, alarm))
+                       captured_at, order_status, alarm, updated_at))
 Task<std::vector<AuditRow>> audit(pg::Session& db, OrderId after, int limit);
 
 /// What the ledger says was captured on a day (UTC).

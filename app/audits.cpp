@@ -1,0 +1,158 @@
+#include "app/audits.hpp"
+
+#include <deque>
+
+#include "app/home.hpp"
+#include "platform/runtime/runtime.hpp"
+#include "platform/world.hpp"
+
+namespace acme::app {
+namespace {
+
+template <typename T>
+T read(const Reply& page, std::string_view pointer) {
+  const auto text = json_at(page.body, pointer);
+  if (!text) return {};
+  auto read = json::parse<T>(*text, json::lenient);
+  if (!read)
+    throw std::runtime_error("An audit cannot be read at " + std::string{pointer} + read.error().faults.at(0).pointer +
+                             ": " + read.error().faults.at(0).detail);
+  return std::move(*read);
+}
+
+/// The rows of one audit, order by order, a page at a time.
+template <typename Row>
+class Feed {
+ public:
+  Feed(const Sources& sources, std::string service) : sources_(sources), service_(std::move(service)) {}
+
+  /// Until the first row is there, or it is known that none comes.
+  Task<> fill() {
+    while (rows_.empty() && more_) {
+      auto reply =
+          co_await sources_.internal("/internal/" + service_ + "/audit" + (after_.empty() ? "" : "?after=" + after_));
+      if (!reply.ok()) throw std::runtime_error("The audit of " + service_ + " does not answer: " + reply.problem());
+      for (auto& row : read<std::vector<Row>>(reply, "/data")) rows_.push_back(std::move(row));
+      const bool is_first = after_.empty();
+      after_ = reply.text("/next");
+      if (after_.empty()) after_ = reply.text("/next_after");
+      if (after_ == "null") after_.clear();
+      more_ = !after_.empty();
+      if (is_first) first = std::move(reply);
+    }
+  }
+  /// The next order; filled before.
+  std::optional<OrderId> next() const { return rows_.empty() ? std::nullopt : std::optional{rows_.front().order_id}; }
+  /// Moves the rows of that order out. An order's rows may stand on two pages.
+  Task<std::vector<Row>> take(OrderId order) {
+    std::vector<Row> out;
+    for (co_await fill(); !rows_.empty() && rows_.front().order_id == order; co_await fill()) {
+      out.push_back(std::move(rows_.front()));
+      rows_.pop_front();
+    }
+    co_return out;
+  }
+  Reply first;  // its first page
+
+ private:
+  const Sources& sources_;
+  const std::string service_;
+  std::deque<Row> rows_;
+  std::string after_;
+  bool more_ = true;
+};
+
+template <typename Row>
+std::optional<Row> only(std::vector<Row> rows) {
+  return rows.empty() ? std::nullopt : std::optional{std::move(rows.front())};
+}
+
+/// Successful PaymentIntents by order.
+Task<std::map<OrderId, Charged>> charges(const Sources& sources, Examination& examination) {
+  std::map<OrderId, Charged> out;
+  std::string after;
+  do {
+    const auto page =
+        co_await sources.stripe("/v1/payment_intents?limit=100" + (after.empty() ? "" : "&starting_after=" + after));
+    if (!page.ok())
+      throw std::runtime_error("Stripe's list of payments does not answer: " + std::to_string(page.status) + " " +
+                               page.body);
+    after.clear();
+    for (std::size_t i = 0; i < page.size("/data"); ++i) {
+      const auto row = "/data/" + std::to_string(i);
+      after = page.text(row + "/id");
+      if (page.text(row + "/status") != "succeeded") continue;
+      const auto at = from_unix_seconds(page.number(row + "/created"));
+      const auto order = OrderId::parse(page.text(row + "/metadata/order_id"));
+      if (!order) {
+        examination.find("charge_stray", "a charge that names no order", after, at, "Refund it at Stripe.");
+        continue;
+      }
+      auto& charged = out[*order];
+      if (++charged.times > 1) continue;
+      charged.first = from_stripe(page.number(row + "/amount_received"), page.text(row + "/currency"));
+      charged.at = at;
+    }
+    if (page.text("/has_more") != "true") after.clear();
+  } while (!after.empty());
+  co_return out;
+}
+
+Task<Examination> look(const Sources& sources, Duration grace) {
+  Examination examination({real_world().now(), grace, static_cast<bool>(sources.stripe)});
+  Feed<AuditedOrder> orders(sources, "orders");
+  Feed<AuditedPayment> payments(sources, "payments");
+  Feed<AuditedShipment> shipments(sources, "shipping");
+  Feed<AuditedMessage> messages(sources, "notifications");
+  Feed<AuditedReport> reports(sources, "analytics");
+  std::map<OrderId, Charged> charged;
+  if (sources.stripe) charged = co_await charges(sources, examination);
+  for (;;) {
+    co_await orders.fill();
+    co_await payments.fill();
+    co_await shipments.fill();
+    co_await messages.fill();
+    co_await reports.fill();
+    std::optional<OrderId> id;
+    for (const auto& next : {orders.next(), payments.next(), shipments.next(), messages.next(), reports.next(),
+                             charged.empty() ? std::nullopt : std::optional{charged.begin()->first}})
+      if (next && (!id || *next < *id)) id = next;
+    if (!id) break;
+    Records records;
+    records.order_id = *id;
+    records.order = only(co_await orders.take(*id));
+    records.payments = co_await payments.take(*id);
+    records.shipments = co_await shipments.take(*id);
+    records.messages = co_await messages.take(*id);
+    records.report = only(co_await reports.take(*id));
+    if (auto found = charged.find(*id); found != charged.end()) {
+      records.charged = found->second;
+      charged.erase(found);
+    }
+    examination.order(records);
+  }
+  for (auto& fault : read<std::vector<StockFault>>(orders.first, "/stock_faults")) examination.stock(fault);
+  for (auto& fault : read<std::vector<DiscountFault>>(orders.first, "/discount_faults")) examination.discount(fault);
+  examination.takings(read<std::vector<Takings>>(payments.first, "/takings"),
+                      read<std::vector<Takings>>(reports.first, "/takings"));
+  for (auto& service : service_names) {
+    if (service == "gateway") continue;
+    const auto reply = co_await sources.internal("/internal/" + service + "/platform");
+    if (!reply.ok()) throw std::runtime_error("The state of " + service + " does not answer: " + reply.problem());
+    examination.platform(service, read<PlatformState>(reply, ""));
+  }
+  co_return examination;
+}
+
+}  // namespace
+
+Task<Examination> examine(Sources sources, Duration grace, Duration between_looks) {
+  auto examination = co_await look(sources, grace);
+  if (examination.findings().empty()) co_return examination;
+  co_await sleep(between_looks);
+  auto again = co_await look(sources, grace);
+  again.keep_common(examination);
+  co_return again;
+}
+
+}  // namespace acme::app

@@ -1,0 +1,302 @@
+#include "app/examine.hpp"
+
+#include <algorithm>
+#include <set>
+
+namespace acme::app {
+namespace {
+
+using Names = std::set<std::string_view>;
+
+std::string text(std::int64_t number) { return std::to_string(number); }
+bool handed_over(const AuditedShipment& shipment) {
+  return Names{"in_transit", "out_for_delivery", "delivered"}.contains(shipment.status);
+}
+
+}  // namespace
+
+/// An order that is there, and what is said of it.
+struct Examination::About {
+  const Records& records;
+  const AuditedOrder& order;
+  std::string object;
+  const AuditedPayment* payment;  // of several the first
+  bool paid;                      // its status says so
+  std::int64_t captured = 0, refunded = 0;
+  Time paying{}, shipping{};  // when anything last changed there
+
+  About(const Records& all, const AuditedOrder& of)
+      : records(all),
+        order(of),
+        object(of.number + " (" + of.order_id.text() + ", " + of.status + ")"),
+        payment(all.payments.empty() ? nullptr : &all.payments.front()),
+        paid(Names{"paid", "fulfilling", "shipped", "delivered"}.contains(of.status)),
+        paying(of.updated_at),
+        shipping(of.updated_at) {
+    for (auto& each : all.payments) {
+      captured += each.captured;
+      refunded += each.refunded;
+      paying = std::max(paying, each.updated_at);
+    }
+    for (auto& each : all.shipments) shipping = std::max(shipping, each.updated_at);
+  }
+};
+
+Time made_at(const Uuid& id) {
+  std::int64_t milliseconds = 0;
+  for (int i = 0; i < 6; ++i) milliseconds = milliseconds << 8 | id.bytes[static_cast<std::size_t>(i)];
+  return Time{std::chrono::milliseconds{milliseconds}};
+}
+
+void Examination::find(std::string kind, std::string what, std::string object, std::optional<Time> since,
+                       std::string todo) {
+  findings_.push_back({std::move(kind), std::move(what), std::move(object), since, std::move(todo)});
+}
+
+void Examination::keep_common(const Examination& earlier) {
+  std::set<std::pair<std::string_view, std::string_view>> before;
+  for (auto& finding : earlier.findings_) before.emplace(finding.kind, finding.object);
+  std::erase_if(findings_, [&](const Finding& finding) { return !before.contains({finding.kind, finding.object}); });
+}
+
+void Examination::order(const Records& records) {
+  seen_["payments"] += std::ssize(records.payments);
+  seen_["shipments"] += std::ssize(records.shipments);
+  seen_["messages"] += std::ssize(records.messages);
+  seen_["charges"] += records.charged ? records.charged->times : 0;
+  if (!records.order) {
+    const auto since = made_at(records.order_id.uuid());
+    if (!settled(since)) return;
+    std::string who;
+    for (auto& [name, knows] : {std::pair{"payments", !records.payments.empty()},
+                                {"Stripe", records.charged.has_value()},
+                                {"shipping", !records.shipments.empty()},
+                                {"notifications", !records.messages.empty()},
+                                {"analytics", records.report.has_value()}})
+      if (knows) who += (who.empty() ? "" : ", ") + std::string{name};
+    return find("order_missing", "an order that is gone, though others know it", records.order_id.text() + ": " + who,
+                since,
+                "Look for it in a backup; if it cannot be brought back, refund its payment and cancel its parcel.");
+  }
+  seen_["orders"] += 1;
+  statuses_[records.order->status] += 1;
+  const About about{records, *records.order};
+  money(about);
+  parcels(about);
+  messages(about);
+  report(about);
+  if (options_.provider) charge(about);
+}
+
+void Examination::money(const About& about) {
+  const auto& [records, order, object, payment, paid, captured, refunded, paying, shipping] = about;
+  if (!payment) {
+    if (settled(order.placed_at))
+      find("payment_missing", "an order that payments never heard of", object, order.placed_at,
+           "acme events parked --service payments, then redrive; or acme events republish orders.");
+    return;
+  }
+  if (records.payments.size() > 1)
+    find("paid_twice", "an order with several payments", object, paying,
+         "Keep the one that Stripe shows as succeeded; refund the others.");
+  if (payment->currency != order.currency)
+    find("payment_currency", "a payment in another currency",
+         object + ": " + payment->currency + " for " + order.currency, paying, "Refund it at Stripe.");
+  for (auto& each : records.payments)
+    if (each.alarm)
+      find("payment_alarm", "a payment that needs a person", object + ": " + *each.alarm, each.updated_at,
+           "Compare it with Stripe's dashboard.");
+  if (paid && captured != order.total && settled(paying))
+    find("amount_differs", "captured money is not the order's total",
+         object + ": captured " + text(captured) + " of " + text(order.total), paying,
+         "Compare the PaymentIntent " + payment->intent_id.value_or("(none)") + " with the order.");
+  if (refunded > captured)
+    find("refunded_too_much", "more was refunded than captured",
+         object + ": " + text(refunded) + " of " + text(captured), paying, "Compare its refunds with Stripe's.");
+  if (order.status == "cancelled" && captured != refunded && settled(paying))
+    find("not_refunded", "a cancelled order whose money we keep", object + ": " + text(captured - refunded), paying,
+         "acme events parked --service payments, then redrive; else refund it.");
+  if (order.status == "pending" && captured != 0 && settled(paying))
+    find("payment_unheard", "a paid order that does not know it", object, paying,
+         "acme events parked --service orders, then redrive; or acme events republish payments.");
+  if (order.status == "pending" && payment->status == "failed" && settled(paying))
+    find("failure_unheard", "an order whose payment failed, and that still holds its stock", object, paying,
+         "acme events parked --service orders, then redrive; or acme events republish payments.");
+  if (order.status == "cancelling" && settled(order.updated_at))
+    find("cancelling", "a cancellation without an end", object, order.updated_at,
+         "acme events parked, then redrive; it waits for " + std::string{captured ? "shipping" : "payments"} + ".");
+  const std::string_view shown = refunded == 0 ? "succeeded" : refunded < captured ? "partially_refunded" : "refunded";
+  if (paid && captured == order.total && order.payment_status != shown && settled(paying))
+    find("refund_unheard", "an order that does not know what was refunded",
+         object + ": it says " + order.payment_status + ", payments " + std::string{shown}, paying,
+         "acme events parked --service orders, then redrive; or acme events republish payments.");
+}
+
+/// Every line is in exactly one parcel that is not void, or there is an open exception.
+void Examination::parcels(const About& about) {
+  const auto& [records, order, object, payment, paid, captured, refunded, paying, since] = about;
+  std::map<int, std::int64_t> covered;
+  bool excused = false, all_left = !records.shipments.empty(), all_delivered = all_left, any = false;
+  for (auto& shipment : records.shipments) {
+    const auto parcel = object + " " + shipment.shipment_id;
+    if (shipment.labels_alive > 1)
+      find("labels", "a shipment with several labels", parcel + ": " + text(shipment.labels_alive), shipment.updated_at,
+           "Void all but " + shipment.tracking_number.value_or("one") + ".");
+    if (order.status == "cancelled" && handed_over(shipment))
+      find("cancelled_left", "a cancelled order that left", parcel, shipment.updated_at,
+           "Ask the carrier to bring " + shipment.tracking_number.value_or("it") + " back.");
+    if (order.status == "cancelled" && (shipment.status == "ready" || shipment.labels_alive > 0) &&
+        !handed_over(shipment) && settled(since))
+      find("cancelled_parcel", "a parcel of a cancelled order", parcel + ": " + shipment.status, since,
+           "POST /v1/shipments/" + shipment.shipment_id + "/cancel.");
+    if (shipment.status == "exception" || shipment.status == "returned") excused = true;
+    if (shipment.status == "cancelled") continue;
+    any = true;
+    all_left = all_left && handed_over(shipment);
+    all_delivered = all_delivered && shipment.status == "delivered";
+    if (shipment.labels_alive == 0) continue;
+    for (auto& line : shipment.lines) covered[line.line] += line.quantity;
+  }
+  if (!paid) return;
+  bool complete = true;
+  for (auto& line : order.lines) {
+    const auto times = covered[line.line];
+    complete = complete && times == line.quantity;
+    if (times > line.quantity)
+      find("line_twice", "a line that leaves more than once", object + " line " + text(line.line), since,
+           "Void the surplus label.");
+    else if (times < line.quantity && !excused && settled(since))
+      find("line_left_behind", "a paid line without a parcel", object + " line " + text(line.line), since,
+           records.shipments.empty()
+               ? "acme events parked --service shipping, then redrive; or acme events republish orders payments."
+               : "POST /v1/shipments/" + records.shipments.front().shipment_id + "/label.");
+  }
+  if (!any || !complete || !settled(since)) return;
+  if ((all_left && (order.status == "paid" || order.status == "fulfilling")) ||
+      (all_delivered && order.status != "delivered"))
+    find("parcel_unheard", "an order that does not know where its parcel is",
+         object + ": " + records.shipments.front().status, since,
+         "acme events parked --service orders, then redrive; or acme events republish shipping.");
+  if (!all_delivered && !excused && order.status == "delivered")
+    find("not_delivered", "an order called delivered whose parcel is not", object, since,
+         "Compare its shipments with the carrier's tracking.");
+}
+
+/// Every step that demands a message has exactly one record of it.
+void Examination::messages(const About& about) {
+  const auto& [records, order, object, payment, paid, captured, refunded, paying, shipping] = about;
+  std::map<std::string, std::int64_t> told;
+  for (auto& message : records.messages) {
+    ++told[message.kind];
+    if (message.state == "dead")
+      find("message_dead", "a message that could not be sent",
+           object + ": " + message.kind + ". " + message.reason.value_or(""), message.updated_at,
+           "POST /v1/notifications/{id}/resend.");
+    if ((message.state == "waiting" || message.state == "sending") && settled(message.updated_at))
+      find("message_waits", "a message that still waits", object + ": " + message.kind, message.updated_at,
+           "Is SES reachable? acme doctor again later.");
+  }
+  struct Due {
+    std::string kind;
+    std::int64_t times;
+    Time since;
+  };
+  std::int64_t left = 0, delivered = 0;
+  for (auto& shipment : records.shipments) {
+    left += handed_over(shipment);
+    delivered += shipment.status == "delivered";
+  }
+  const std::int64_t parcels = std::ssize(records.shipments);
+  for (auto& [kind, times, since] :
+       {Due{"order_confirmation", 1, order.placed_at}, Due{"payment_received", captured > 0 ? 1 : 0, paying},
+        Due{"shipped", left, shipping}, Due{"delivered", delivered, shipping}}) {
+    const auto most = kind == "shipped" || kind == "delivered" ? std::max<std::int64_t>(parcels, 1) : 1;
+    if (told[kind] > most)
+      find("message_twice", "a message recorded more than once", object + ": " + kind, std::nullopt,
+           "Report it: this is a defect.");
+    if (told[kind] < times && settled(since))
+      find("message_missing", "a step that nobody was told of", object + ": " + kind, since,
+           "acme events parked --service notifications, then redrive; or acme events republish orders.");
+  }
+}
+
+void Examination::report(const About& about) {
+  const auto& order = about.order;
+  const auto& report = about.records.report;
+  const auto since = std::max(about.paying, about.shipping);
+  if (!settled(since)) return;
+  const std::string todo =
+      "acme events parked --service analytics, then redrive; or acme events republish orders payments.";
+  if (!report || !report->total)
+    return find("report_missing", "an order that the report does not know", about.object, order.placed_at, todo);
+  if (*report->total != order.total || report->currency != order.currency || report->status != order.status)
+    find("report_order", "an order that the report knows otherwise",
+         about.object + ": " + text(*report->total) + " " + report->currency.value_or("") + " " +
+             report->status.value_or("") + " for " + text(order.total) + " " + order.currency,
+         since, todo);
+  if (report->captured != about.captured || report->refunded != about.refunded)
+    find("report_money", "the report's revenue of an order is not the ledger's",
+         about.object + ": captured " + text(report->captured) + " of " + text(about.captured) + ", refunded " +
+             text(report->refunded) + " of " + text(about.refunded),
+         since, todo);
+}
+
+/// What Stripe itself holds: one successful PaymentIntent an order, of the order's amount.
+void Examination::charge(const About& about) {
+  const auto& charged = about.records.charged;
+  if (charged && charged->times > 1)
+    find("charged_twice", "an order charged twice", about.object, charged->at, "Refund one of its PaymentIntents.");
+  if (charged && charged->first != Money{about.order.total, about.order.currency})
+    find("charge_differs", "a charge of another amount",
+         about.object + ": " + text(charged->first.amount) + " " + charged->first.currency, charged->at,
+         "Refund the difference.");
+  if (!charged && about.captured > 0)
+    find("charge_missing", "a payment that Stripe does not know", about.object + " " + about.payment->payment_id,
+         about.paying, "Compare it with Stripe's dashboard.");
+  if (charged && about.captured == 0 && settled(std::max(charged->at, about.paying)))
+    find("charge_unbooked", "a charge that the ledger does not know", about.object, charged->at,
+         "Is Stripe reachable, and do its webhooks arrive? GET /v1/payments/" +
+             (about.payment ? about.payment->payment_id : std::string{"{id}"}) + ".");
+}
+
+void Examination::stock(const StockFault& fault) {
+  find("stock", "stock is not what its journal and the open orders say",
+       fault.sku + ": on hand " + text(fault.on_hand) + " (journal " + text(fault.journal_on_hand) + "), held " +
+           text(fault.held) + " (journal " + text(fault.journal_held) + ", open orders " + text(fault.open_lines) + ")",
+       std::nullopt, "Count the shelf, then PUT /v1/inventory/" + fault.sku + ".");
+}
+
+void Examination::discount(const DiscountFault& fault) {
+  find("discount", "a discount code's count is not the number of its uses",
+       fault.code + ": counted " + text(fault.used) + ", used " + text(fault.uses), std::nullopt,
+       "Compare the orders that used " + fault.code + "; correct its usage limit.");
+}
+
+void Examination::takings(const std::vector<Takings>& ledger, const std::vector<Takings>& report) {
+  std::map<std::pair<std::string, std::string>, std::pair<std::int64_t, std::int64_t>> days;
+  for (auto& row : ledger) days[{row.day, row.currency}].first += row.amount;
+  for (auto& row : report) days[{row.day, row.currency}].second += row.amount;
+  for (auto& [key, amounts] : days) {
+    const auto start = parse_rfc3339(key.first + "T00:00:00Z").value_or(Time{});
+    // A day that still runs is compared order by order.
+    if (options_.grace > Duration{0} && !settled(start + std::chrono::days{1})) continue;
+    if (amounts.first != amounts.second)
+      find("report_day", "the report's revenue is not the ledger's",
+           key.first + " " + key.second + ": report " + text(amounts.second) + ", ledger " + text(amounts.first), start,
+           "Compare the day's orders with GET /v1/analytics/reconciliation?day=" + key.first + ".");
+  }
+}
+
+void Examination::platform(const std::string& service, const PlatformState& state) {
+  if (state.parked)
+    find("parked", "events that could not be handled", service + ": " + text(state.parked), std::nullopt,
+         "acme events parked --service " + service + "; mend the cause; acme events redrive.");
+  if (state.dead_jobs)
+    find("dead_jobs", "jobs that gave up", service + ": " + text(state.dead_jobs), std::nullopt,
+         "acme jobs dead --service " + service + " says why; mend it; acme jobs retry.");
+  if (state.outbox && state.oldest_outbox_s > 300)
+    find("outbox", "events that do not leave", service, options_.now - std::chrono::seconds{state.oldest_outbox_s},
+         "Is the events database reachable? acme.log says why the relay of " + service + " waits.");
+}
+
+}  // namespace acme::app

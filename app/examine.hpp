@@ -1,0 +1,157 @@
+#pragma once
+// What the doctor knows: takes what the services and Stripe say of each order, and names every difference. Pure: no
+// I/O, no clock.
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "commerce/ids.hpp"
+#include "commerce/money.hpp"
+#include "platform/describe.hpp"
+#include "platform/time.hpp"
+
+namespace acme::app {
+
+// What the audits say, as far as it is compared. Amounts are ISO 4217 minor units.
+struct AuditedLine {
+  int line = 0;
+  std::string sku;
+  std::int64_t quantity = 0;
+};
+BOOST_DESCRIBE_STRUCT(AuditedLine, (), (line, sku, quantity))
+struct AuditedOrder {
+  OrderId order_id;
+  std::string number, status, payment_status, currency;
+  std::int64_t total = 0;
+  Time placed_at{}, updated_at{};
+  std::vector<AuditedLine> lines;  // that a parcel is to carry
+};
+BOOST_DESCRIBE_STRUCT(AuditedOrder, (),
+                      (order_id, number, status, payment_status, currency, total, placed_at, updated_at, lines))
+struct AuditedPayment {
+  OrderId order_id;
+  std::string payment_id, status, currency;
+  std::int64_t amount = 0, captured = 0, refunded = 0;
+  std::optional<std::string> intent_id, alarm;
+  Time updated_at{};
+};
+BOOST_DESCRIBE_STRUCT(AuditedPayment, (),
+                      (order_id, payment_id, status, currency, amount, captured, refunded, intent_id, alarm,
+                       updated_at))
+struct AuditedShipment {
+  OrderId order_id;
+  std::string shipment_id, status;
+  std::optional<std::string> tracking_number, reason;
+  std::int64_t labels_alive = 0;
+  Time updated_at{};
+  std::vector<AuditedLine> lines;
+};
+BOOST_DESCRIBE_STRUCT(AuditedShipment, (),
+                      (order_id, shipment_id, status, tracking_number, reason, labels_alive, updated_at, lines))
+struct AuditedMessage {
+  OrderId order_id;
+  std::string kind, state;
+  std::optional<std::string> reason;
+  Time updated_at{};
+};
+BOOST_DESCRIBE_STRUCT(AuditedMessage, (), (order_id, kind, state, reason, updated_at))
+/// What the warehouse counts of an order.
+struct AuditedReport {
+  OrderId order_id;
+  std::optional<std::string> status, currency;
+  std::optional<std::int64_t> total;  // with status and currency absent: it heard of the payment alone
+  std::int64_t captured = 0, refunded = 0;
+};
+BOOST_DESCRIBE_STRUCT(AuditedReport, (), (order_id, status, currency, total, captured, refunded))
+/// What Stripe took for an order.
+struct Charged {
+  int times = 0;
+  Money first;
+  Time at{};
+};
+
+struct StockFault {
+  std::string sku;
+  std::int64_t on_hand = 0, journal_on_hand = 0, held = 0, journal_held = 0, open_lines = 0;
+};
+BOOST_DESCRIBE_STRUCT(StockFault, (), (sku, on_hand, journal_on_hand, held, journal_held, open_lines))
+struct DiscountFault {
+  std::string code;
+  std::int64_t used = 0, uses = 0;
+};
+BOOST_DESCRIBE_STRUCT(DiscountFault, (), (code, used, uses))
+struct Takings {
+  std::string day, currency;  // "2026-11-23", UTC
+  std::int64_t amount = 0;
+};
+BOOST_DESCRIBE_STRUCT(Takings, (), (day, currency, amount))
+struct PlatformState {
+  std::int64_t outbox = 0, oldest_outbox_s = 0, parked = 0, dead_jobs = 0;
+};
+BOOST_DESCRIBE_STRUCT(PlatformState, (), (outbox, oldest_outbox_s, parked, dead_jobs))
+
+struct Finding {
+  std::string kind;    // stable: for metrics and the runbook
+  std::string what;    // for a person
+  std::string object;  // which order, payment, SKU, …
+  std::optional<Time> since;
+  std::string todo;
+};
+BOOST_DESCRIBE_STRUCT(Finding, (), (kind, what, object, since, todo))
+
+/// All that is said of one order.
+struct Records {
+  OrderId order_id;
+  std::optional<AuditedOrder> order;
+  std::vector<AuditedPayment> payments;
+  std::vector<AuditedShipment> shipments;
+  std::vector<AuditedMessage> messages;
+  std::optional<AuditedReport> report;
+  std::optional<Charged> charged;
+};
+
+struct ExaminationOptions {
+  Time now{};
+  Duration grace{};       // what is younger may still be on its way
+  bool provider = false;  // Stripe's charges were read
+};
+
+class Examination {
+ public:
+  explicit Examination(ExaminationOptions options) : options_(options) {}
+
+  void order(const Records& records);
+  void stock(const StockFault& fault);
+  void discount(const DiscountFault& fault);
+  void takings(const std::vector<Takings>& ledger, const std::vector<Takings>& report);
+  void platform(const std::string& service, const PlatformState& state);
+  void find(std::string kind, std::string what, std::string object, std::optional<Time> since, std::string todo);
+
+  /// Keeps what both found: what one look alone saw was on its way.
+  void keep_common(const Examination& earlier);
+
+  const std::vector<Finding>& findings() const { return findings_; }
+  /// Objects that were looked at: "orders", "payments", …, and orders by status.
+  const std::map<std::string, std::int64_t>& seen() const { return seen_; }
+  const std::map<std::string, std::int64_t>& statuses() const { return statuses_; }
+
+ private:
+  struct About;
+  bool settled(Time since) const { return options_.now - since > options_.grace; }
+  void money(const About& about);
+  void parcels(const About& about);
+  void messages(const About& about);
+  void report(const About& about);
+  void charge(const About& about);
+
+  ExaminationOptions options_;
+  std::vector<Finding> findings_;
+  std::map<std::string, std::int64_t> seen_, statuses_;
+};
+
+/// When an id was made: ours are version 7.
+Time made_at(const Uuid& id);
+
+}  // namespace acme::app

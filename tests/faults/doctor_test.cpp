@@ -1,0 +1,247 @@
+// Each promise is broken by hand in a real shop, and the doctor names it: which order, and nothing else.
+#include <doctest/doctest.h>
+
+#include <set>
+#include <thread>
+
+#include "app/audits.hpp"
+#include "app/private_shop.hpp"
+#include "app/services.hpp"
+#include "platform/config/config.hpp"
+#include "platform/postgres/connection.hpp"
+
+namespace acme::app {
+namespace {
+
+using namespace std::chrono_literals;
+using Kinds = std::set<std::string>;
+
+std::string catalogue(int skus) {
+  std::string csv =
+      "Handle,Title,Vendor,Type,Published,Variant SKU,Variant Grams,Variant Inventory Qty,Variant Price,Status\n";
+  for (int i = 0; i < skus; ++i) {
+    const auto n = std::to_string(i);
+    csv += "mug-" + n + ",Mug " + n + ",Maker,Mugs,TRUE,MUG-" + n + ",100,1000,9.90,active\n";
+  }
+  return csv;
+}
+
+/// A shop whose databases can be reached into.
+struct BrokenShop : PrivateShop {
+  BrokenShop() : PrivateShop({.settings = {"shipping.track_first_ms=50", "shipping.track_longest_ms=200"}}) {
+    import(catalogue(4));
+    for (int i = 0; i < 4; ++i)
+      until(staff(), "/v1/inventory/MUG-" + std::to_string(i), 20,
+            [](const Reply& stock) { return stock.number("/available") == 1000; });
+  }
+
+  std::string sql(const std::string& service, const std::string& statement, std::vector<pg::Value> params = {}) {
+    const ServeOptions serve{.home = home()};
+    const auto options = process_settings(load_config(serve), serve).database(service);
+    return runtime().wait(
+        0, [](Runtime& on, pg::Options to, std::string text, std::vector<pg::Value> given) -> Task<std::string> {
+          pg::Connection connection{on, 0, to};
+          co_await connection.ready();
+          connection.send(text, std::move(given));
+          const auto rows = co_await connection.sync(in(Duration{5'000}));
+          co_return rows.size() && rows.columns() && !rows.null(0, 0) ? rows.text(0, 0) : "";
+        }(runtime(), options, statement, std::move(params)));
+  }
+
+  OrderId order(const Caller& customer) {
+    const auto placed = customer.post("/v1/orders",
+                                      R"({"items": [{"sku": "MUG-0", "quantity": 2}], "email": "c@example.com",
+                                          "payment_method": "pm_card_visa", "shipping_address": )" +
+                                          sample_address + "}",
+                                      {{"Idempotency-Key", new_key()}});
+    REQUIRE_MESSAGE(placed.status == 201, placed.problem());
+    return OrderId::parse(placed.text("/id")).value();
+  }
+  void becomes(OrderId id, const std::string& status) {
+    until(staff(), "/v1/orders/" + id.text(), 30, [&](const Reply& seen) { return seen.text("/status") == status; });
+  }
+  /// Stripe takes money for an order that it names, behind the shop's back.
+  void charge(const std::string& order) {
+    const auto amount = order.empty() ? 1980 : staff().get("/v1/orders/" + order).number("/total/amount");
+    const auto url = doctors_options().sandbox_url;
+    const auto colon = url.rfind(':');
+    Caller stripe(runtime(), url.substr(0, colon + 1) + std::to_string(std::stoi(url.substr(colon + 1)) + 1));
+    stripe.bearer(config::secret(app::home(home()).secrets(), "stripe_secret_key"));
+    const auto intent =
+        stripe.post("/v1/payment_intents",
+                    "amount=" + std::to_string(amount) +
+                        "&currency=eur&confirm=true&payment_method=pm_card_visa&automatic_payment_methods[enabled]=true"
+                        "&automatic_payment_methods[allow_redirects]=never&metadata[order_id]=" +
+                        order,
+                    {{"Content-Type", "application/x-www-form-urlencoded"}});
+    REQUIRE_MESSAGE(intent.text("/status") == "succeeded", intent.body);
+  }
+  std::vector<Finding> findings(int grace_s = 0) {
+    auto options = doctors_options();
+    options.grace_s = grace_s;
+    return examine(runtime(), options).findings();
+  }
+};
+
+std::string list(const Kinds& kinds) {
+  std::string text;
+  for (auto& kind : kinds) text += kind + " ";
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("whatever is broken by hand, the doctor names it, the order and what to do; and nothing else") {
+  BrokenShop shop;
+  const auto ann = shop.customer();
+
+  // What goes wrong with one order: a statement in one service's database ($1 is the order), and what is found.
+  struct Fault {
+    std::string what, service, statement;
+    Kinds found;
+  };
+  const std::vector<Fault> faults = {
+      {"an order is deleted", "orders", "DELETE FROM orders WHERE id = $1", {"order_missing"}},
+      {"its total is raised",
+       "orders",
+       "UPDATE orders SET subtotal = subtotal + 100, total = total + 100 WHERE id = $1",
+       {"amount_differs", "charge_differs", "report_order"}},
+      {"it forgets that it is paid",
+       "orders",
+       "UPDATE orders SET status = 'pending' WHERE id = $1",
+       {"payment_unheard", "report_order"}},
+      {"it hangs in a cancellation",
+       "orders",
+       "UPDATE orders SET status = 'cancelling' WHERE id = $1",
+       {"cancelling", "report_order"}},
+      {"it is cancelled though paid and delivered",
+       "orders",
+       "UPDATE orders SET status = 'cancelled' WHERE id = $1",
+       {"not_refunded", "cancelled_left", "report_order"}},
+      {"it believes in a refund",
+       "orders",
+       "UPDATE orders SET payment_status = 'refunded' WHERE id = $1",
+       {"refund_unheard"}},
+      {"it does not know that it was delivered",
+       "orders",
+       "UPDATE orders SET status = 'fulfilling' WHERE id = $1",
+       {"parcel_unheard", "report_order"}},
+      {"its capture is booked with another amount",
+       "payments",
+       "UPDATE ledger SET amount = ledger.amount - 1 FROM payments WHERE payments.id = payment_id AND order_id = $1",
+       {"amount_differs", "report_money"}},
+      {"its capture is not booked",
+       "payments",
+       "DELETE FROM ledger USING payments WHERE payments.id = payment_id AND order_id = $1",
+       {"amount_differs", "report_money", "charge_unbooked"}},
+      {"its payment is in another currency",
+       "payments",
+       "UPDATE payments SET currency = 'USD' WHERE order_id = $1",
+       {"payment_currency"}},
+      {"its payment raises an alarm",
+       "payments",
+       "UPDATE payments SET alarm = 'amount_mismatch' WHERE order_id = $1",
+       {"payment_alarm"}},
+      {"a second label is bought",
+       "shipping",
+       "INSERT INTO labels (reference, shipment_id, state, at) SELECT id || '-2', id, 'bought', now() FROM shipments "
+       "WHERE order_id = $1",
+       {"labels"}},
+      {"its label vanishes",
+       "shipping",
+       "UPDATE labels SET state = 'void' FROM shipments WHERE shipments.id = shipment_id AND order_id = $1",
+       {"line_left_behind"}},
+      {"its parcel is under way again",
+       "shipping",
+       "UPDATE shipments SET status = 'in_transit' WHERE order_id = $1",
+       {"not_delivered"}},
+      {"its parcel says that it left, twice",
+       "shipping",
+       "WITH part AS (INSERT INTO shipments (id, order_id, part, status, label, tracking_number, lines, created_at, "
+       "updated_at) SELECT gen_random_uuid(), order_id, 2, 'label_created', 'bought', '1Z', lines, now(), now() "
+       "FROM shipments WHERE order_id = $1 RETURNING id) "
+       "INSERT INTO labels (reference, shipment_id, state, at) SELECT 'twice', id, 'bought', now() FROM part",
+       {"line_twice"}},
+      {"a mail's record is deleted",
+       "notifications",
+       "DELETE FROM notifications WHERE order_id = $1 AND kind = 'payment_received'",
+       {"message_missing"}},
+      {"a mail is recorded twice",
+       "notifications",
+       "INSERT INTO notifications (id, event_id, fact, channel, kind, order_id, data, happened_at, created_at, "
+       "updated_at, state, message_id) SELECT gen_random_uuid(), gen_random_uuid(), 'again', channel, kind, order_id, "
+       "data, now(), now(), now(), state, message_id FROM notifications WHERE order_id = $1 AND kind = "
+       "'order_confirmation'",
+       {"message_twice"}},
+      {"a mail could not be sent",
+       "notifications",
+       "UPDATE notifications SET state = 'dead', reason = 'bounced' WHERE order_id = $1 AND kind = 'delivered'",
+       {"message_dead"}},
+      {"a mail waits",
+       "notifications",
+       "UPDATE notifications SET state = 'waiting' WHERE order_id = $1 AND kind = 'delivered'",
+       {"message_waits"}},
+      {"the report does not count it", "analytics", "DELETE FROM orders WHERE order_id = $1", {"report_missing"}},
+      {"the report counts another revenue",
+       "analytics",
+       "UPDATE payments SET captured = captured + 1 WHERE order_id = $1",
+       {"report_money"}},
+  };
+  std::vector<OrderId> orders;
+  for (std::size_t i = 0; i < faults.size() + 2; ++i) orders.push_back(shop.order(ann));
+  // Nothing is wrong while orders are on their way.
+  CHECK(shop.findings(900).empty());
+  for (auto& order : orders) shop.becomes(order, "delivered");
+  REQUIRE(shop.settled(30) == 0);
+
+  for (std::size_t i = 0; i < faults.size(); ++i)
+    shop.sql(faults[i].service, faults[i].statement, {pg::encode(orders[i])});
+  const auto charged_twice = orders[faults.size()], on_another_day = orders[faults.size() + 1];
+  shop.charge(charged_twice.text());
+  shop.charge("");
+  shop.sql("analytics", "UPDATE payments SET captured_at = captured_at - interval '2 days' WHERE order_id = $1",
+           {pg::encode(on_another_day)});
+  shop.sql("orders", "UPDATE stock SET on_hand = on_hand + 1 WHERE sku = 'MUG-1'");
+  shop.sql("orders", "UPDATE stock SET held = held + 1 WHERE sku = 'MUG-2'");
+  shop.sql("orders", "DELETE FROM stock_journal WHERE sku = 'MUG-3'");
+  shop.sql("orders",
+           "INSERT INTO discounts (id, code, kind, rate, used, created_at, updated_at) "
+           "VALUES (gen_random_uuid(), 'TEN', 'percent', 100000, 3, now(), now())");
+  shop.sql("payments",
+           "INSERT INTO platform.parked (topic, id, key, sequence, time, traceparent, data, error, attempts) "
+           "VALUES ('order.created', gen_random_uuid(), 'k', 1, now(), '', '{}', 'cannot be read', 5)");
+  shop.sql("shipping", "INSERT INTO platform.jobs (kind, key, payload, state) VALUES ('label', 'k', '{}', 'dead')");
+
+  const auto findings = shop.findings();
+  std::map<std::string, Kinds> of_orders;
+  std::multiset<std::string> others;
+  for (auto& finding : findings) {
+    CHECK(!finding.what.empty());
+    CHECK(!finding.todo.empty());
+    const auto at = finding.object.find("ord_");
+    if (at == std::string::npos)
+      others.insert(finding.kind);
+    else
+      of_orders[finding.object.substr(at, 30)].insert(finding.kind);
+  }
+  for (std::size_t i = 0; i < faults.size(); ++i) {
+    CAPTURE(faults[i].what);
+    CHECK(list(of_orders[orders[i].text()]) == list(faults[i].found));
+    of_orders.erase(orders[i].text());
+  }
+  CHECK(list(of_orders[charged_twice.text()]) == "charged_twice ");
+  of_orders.erase(charged_twice.text());
+  CHECK(of_orders.empty());
+  CHECK(others.count("stock") == 3);
+  CHECK(others.count("report_day") == 2);  // that day's, and today's
+  for (auto* kind : {"discount", "parked", "dead_jobs", "charge_stray"}) CHECK(others.count(kind) == 1);
+  CHECK(others.size() == 9);
+
+  // For monitoring: there are findings; it could not look.
+  CHECK(shop.doctor(true) == 1);
+  auto nowhere = shop.doctors_options();
+  nowhere.internal_url = "http://localhost:1";
+  CHECK(doctor(nowhere) == 2);
+}
+
+}  // namespace acme::app
