@@ -76,6 +76,9 @@ class Process {
       HostOptions host{.database = settings.database(name), .log = &log, .verifier = &verifier_};
       auto service = make_service(name, config);
       add_state_route(service);
+      for (auto& kind : service.jobs)
+        kind.policy.backoff_cap = std::min(kind.policy.backoff_cap, Duration{settings.runtime.longest_pause_ms});
+      if (settings.runtime.crash_points) add_crash_routes(service);
       connections_ += ServiceHost::connections(service, host, runtime_.loops());
       hosts_.push_back(std::make_unique<ServiceHost>(runtime_, std::move(service), host, number++));
     }

@@ -1,5 +1,6 @@
 #include "platform/idempotency.hpp"
 
+#include "platform/runtime/crash_point.hpp"
 #include "platform/service.hpp"
 
 namespace acme::idempotency {
@@ -42,6 +43,8 @@ const pg::Statement<void(std::string, std::string)> give_back_sql{"platform.idem
    WHERE scope = $1 AND key = $2
 )sql"};
 
+CrashPoint claimed_point{"idempotency.claimed"}, kept_point{"idempotency.kept"};
+
 http::Response refusal(int status, std::string code, std::string detail, int retry_after) {
   Problem problem{status, std::move(code), std::move(detail)};
   problem.retry_after = retry_after;
@@ -68,7 +71,10 @@ Task<std::optional<http::Response>> claim(pg::Transaction& tx, Key key, Deadline
   }
   tx.later(release_sql);
   tx.later(wait_sql, "0");
-  if (claimed == 1) co_return std::nullopt;
+  if (claimed == 1) {
+    claimed_point.reached();
+    co_return std::nullopt;
+  }
 
   auto stored = co_await tx.one(stored_sql, key.scope, key.key);
   if (!stored) throw pg::Error("the idempotency key was given back meanwhile", "40001", "");  // runs once more
@@ -96,6 +102,7 @@ Task<> keep(pg::Transaction& tx, Key key, const http::Response& answer) {
   for (auto& [name, value] : answer.headers) headers.push_back({name, value});
   tx.later(keep_sql, std::move(key.scope), std::move(key.key), answer.status, json::Raw{json::text(headers)},
            answer.body);
+  kept_point.reached();
   co_return;
 }
 

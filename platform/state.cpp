@@ -1,5 +1,7 @@
 #include "platform/state.hpp"
 
+#include "platform/runtime/crash_point.hpp"
+
 namespace acme {
 namespace {
 
@@ -22,10 +24,33 @@ const pg::Statement<int()> limit_sql{"platform.connection_limit", R"sql(
 
 Task<Result<State>> show_state(Call& call) { co_return (co_await call.db().one(state_sql)).value(); }
 
+struct Strike {
+  std::string point;
+  Between<0, 1'000'000> nth{1};
+};
+BOOST_DESCRIBE_STRUCT(Strike, (), (point, nth))
+
+struct CrashPoints {
+  std::vector<std::string> data;
+};
+BOOST_DESCRIBE_STRUCT(CrashPoints, (), (data))
+
+Task<Result<CrashPoints>> list_crash_points(Call&) { co_return CrashPoints{CrashPoint::names()}; }
+Task<Result<NoContent>> arm_crash_point(Call&, Strike strike) {
+  if (!CrashPoint::arm(strike.point, static_cast<int>(strike.nth)))
+    co_return refuse(invalid("/point", "is no crash point"));
+  co_return NoContent{};
+}
+
 }  // namespace
 
 void add_state_route(Service& service) {
   service.get("/internal/" + service.name + "/platform", show_state).internal();
+}
+
+void add_crash_routes(Service& service) {
+  service.get("/internal/" + service.name + "/crash", list_crash_points).internal();
+  service.put("/internal/" + service.name + "/crash", arm_crash_point).internal();
 }
 
 Task<int> connection_limit(pg::Session& db) { co_return (co_await db.one(limit_sql)).value(); }

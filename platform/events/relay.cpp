@@ -2,6 +2,7 @@
 
 #include "platform/observe/log.hpp"
 #include "platform/observe/metrics.hpp"
+#include "platform/runtime/crash_point.hpp"
 #include "platform/runtime/loop.hpp"
 
 namespace acme::events {
@@ -33,6 +34,8 @@ const pg::Statement<Row(std::vector<std::int64_t>, int)> waiting_sql{"platform.o
    LIMIT $2
 )sql"};
 
+CrashPoint read_point{"relay.read"}, appended_point{"relay.appended"}, deleted_point{"relay.deleted"};
+
 constexpr int batch = 500;
 constexpr Duration busy{20}, idle{500};
 
@@ -52,6 +55,7 @@ struct Relay::State {
 
   Task<int> move(Log::Writer& writer) {
     auto rows = co_await database.session().all(waiting_sql, appended, batch);
+    if (!appended.empty()) deleted_point.reached();
     appended.clear();
     if (rows.empty()) co_return 0;
     std::vector<Envelope> events;
@@ -61,7 +65,9 @@ struct Relay::State {
       events.push_back({row.id, std::move(row.topic), std::move(row.key), row.sequence, row.time,
                         std::move(row.traceparent), std::move(row.data.text)});
     }
+    read_point.reached();
     co_await writer.append(std::move(events));
+    appended_point.reached();
     const auto now = real_world_now();
     for (auto& row : rows) delay.observe(std::chrono::duration<double>(now - row.time).count());
     moved.add(static_cast<double>(rows.size()));

@@ -3,6 +3,7 @@
 #include "platform/events/consumer.hpp"
 #include "platform/observe/log.hpp"
 #include "platform/observe/metrics.hpp"
+#include "platform/runtime/crash_point.hpp"
 #include "platform/runtime/loop.hpp"
 
 namespace acme::events {
@@ -62,6 +63,9 @@ const pg::Statement<void(std::int64_t, std::string)> still_parked_sql{"platform.
      SET attempts = attempts + 1, error = $2
    WHERE seq = $1
 )sql"};
+
+CrashPoint claimed_point{"consumer.claimed"}, parked_point{"consumer.parked"}, reacted_point{"consumer.reacted"},
+    committed_point{"consumer.committed"};
 
 /// What the reader's struct names, and nothing else: a parked row holds no more of a person than the service may know.
 void write_known(json::Writer& to, const json::Node& node, const json::Shape& shape) {
@@ -188,11 +192,13 @@ Task<Topic::Result> Topic::handle(std::vector<Envelope> batch, std::optional<Mov
     keys.push_back(event.key);
     faults.push_back(fault(event));
   }
+  std::size_t repeated = 0;
   const auto work = [&](pg::Transaction& tx) -> Task<Result> {
     tx.repeatable = true;
     const auto claimed = co_await tx.one(claim_sql, name_, move ? std::optional{move->from} : std::nullopt,
                                          move ? std::optional{move->to} : std::nullopt, ids, keys);
     if (!claimed->moved) co_return Result{Handled::stale, 0};
+    claimed_point.reached();
     std::set<std::string> fresh{claimed->fresh.begin(), claimed->fresh.end()};
     std::set<std::string> blocked{claimed->blocked.begin(), claimed->blocked.end()};
     std::vector<Envelope> good;
@@ -209,10 +215,18 @@ Task<Topic::Result> Topic::handle(std::vector<Envelope> batch, std::optional<Mov
       blocked.insert(event.key);
       ++result.parked;
     }
+    repeated = batch.size() - good.size() - static_cast<std::size_t>(result.parked);
     co_await react(tx, std::move(good));
+    reacted_point.reached();
     co_return result;
   };
-  co_return co_await pieces_.database.transaction(work, in(Duration{10'000}));
+  const auto result = co_await pieces_.database.transaction(work, in(Duration{10'000}));
+  committed_point.reached();
+  if (repeated > 0)
+    metrics::counter("acme_events_repeated_total", "Events that came again and changed nothing",
+                     {{"service", pieces_.service.name}, {"topic", name_}})
+        .add(static_cast<double>(repeated));
+  co_return result;
 }
 
 Task<Topic::Result> Topic::park(Envelope event, std::optional<Move> move, std::string error, int attempts) {
@@ -224,6 +238,7 @@ Task<Topic::Result> Topic::park(Envelope event, std::optional<Move> move, std::s
     if (!claimed->moved) co_return Result{Handled::stale, 0};
     if (claimed->fresh.empty()) co_return Result{};
     put_aside(tx, event, error, attempts);
+    parked_point.reached();
     co_return Result{Handled::all, 1};
   };
   co_return co_await pieces_.database.transaction(work, in(Duration{10'000}));

@@ -12,6 +12,7 @@
 
 #include "platform/http/parse.hpp"
 #include "platform/observe/log.hpp"
+#include "platform/runtime/crash_point.hpp"
 #include "platform/runtime/loop.hpp"
 #include "platform/runtime/runtime.hpp"
 
@@ -196,6 +197,8 @@ Task<> run(std::shared_ptr<Multi> multi, std::shared_ptr<Transfer> transfer) {
       asio::use_awaitable);
 }
 
+CrashPoint calling{"provider.calling"}, answered{"provider.answered"};
+
 struct Base {
   std::string scheme, host, prefix;  // "https", "api.stripe.com:443", "" or "/path"
 };
@@ -314,7 +317,9 @@ Task<Response> Client::send(Request request, Deadline deadline) {
   if (!request.traceparent.empty() && !request.headers.has("traceparent")) add("traceparent", request.traceparent);
   set(CURLOPT_HTTPHEADER, transfer->fields);
 
+  calling.reached();
   co_await run(state->multi(), transfer);
+  answered.reached();
 
   if (transfer->result == CURLE_OK) {
     long status = 0;

@@ -4,6 +4,7 @@
 #include "platform/observe/log.hpp"
 #include "platform/observe/metrics.hpp"
 #include "platform/observe/trace.hpp"
+#include "platform/runtime/crash_point.hpp"
 #include "platform/runtime/loop.hpp"
 
 namespace acme::jobs {
@@ -101,6 +102,9 @@ const pg::Statement<void(std::string, std::string, std::int64_t, std::string)> d
    WHERE kind = $1 AND key = $2 AND lease = $3
 )sql"};
 
+CrashPoint begun{"job.begun"}, ran{"job.ran"}, row_gone{"job.row_gone"}, recorded{"job.recorded"},
+    periodic_begun{"periodic.begun"}, periodic_ended{"periodic.ended"};
+
 metrics::Counter outcomes(const Pieces& pieces, const std::string& kind, const char* outcome) {
   return metrics::counter("acme_jobs_total", "Attempts of jobs by how they ended",
                           {{"service", pieces.service.name}, {"kind", kind}, {"outcome", outcome}});
@@ -127,6 +131,7 @@ class Attempt final : public Job {
     for (int look = 0; look < 2 && finished_ == 0; ++look)
       finished_ = (co_await tx.one(finish_sql, job_.kind, job_.key, lease_)).value_or(0);
     if (finished_ == 0) throw std::runtime_error("the job was taken over by another process");
+    row_gone.reached();
   }
   /// As done_sql says; believed only when the attempt then ends well.
   std::int64_t finished() const { return finished_; }
@@ -186,6 +191,7 @@ Task<bool> attempt(Pieces pieces, const JobKind& kind, Claimed job, std::int64_t
   Attempt work{pieces, job, lease, in(kind.policy.timeout)};
   if (job.attempts == 1) budget.ran();
   Outcome outcome;
+  begun.reached();
   try {
     outcome = co_await with_deadline(kind.run(work, job.payload.text), work.deadline());
   } catch (const boost::system::system_error& error) {
@@ -194,6 +200,7 @@ Task<bool> attempt(Pieces pieces, const JobKind& kind, Claimed job, std::int64_t
   } catch (const std::exception& error) {
     outcome = Retry{error.what()};
   }
+  ran.reached();
   metrics::histogram("acme_job_seconds", "How long attempts of jobs take",
                      {{"service", pieces.service.name}, {"kind", job.kind}})
       .observe(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
@@ -210,6 +217,7 @@ Task<bool> attempt(Pieces pieces, const JobKind& kind, Claimed job, std::int64_t
     for (;;) {
       try {
         co_await send(pieces.database.session());
+        recorded.reached();
         co_return;
       } catch (const pg::Unavailable&) {
       } catch (const Overloaded&) {
@@ -261,7 +269,9 @@ Task<bool> attempt(Pieces pieces, const JobKind& kind, Claimed job, std::int64_t
 
 Task<> run_once(Pieces pieces, const Periodic& periodic) {
   Attempt work{pieces, {periodic.name, "", {}, 1, ""}, 0, in(std::max(Duration{60'000}, periodic.interval))};
+  periodic_begun.reached();
   co_await periodic.run(work);
+  periodic_ended.reached();
 }
 
 }  // namespace acme::jobs

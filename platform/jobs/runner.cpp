@@ -7,6 +7,7 @@
 
 #include "platform/observe/log.hpp"
 #include "platform/observe/metrics.hpp"
+#include "platform/runtime/crash_point.hpp"
 #include "platform/runtime/loop.hpp"
 
 namespace acme::jobs {
@@ -47,6 +48,8 @@ const pg::Statement<void(std::string, std::string, std::int64_t, Time)> release_
      SET lease = NULL, attempts = attempts - 1, run_at = $4
    WHERE kind = $1 AND key = $2 AND lease = $3
 )sql"};
+
+CrashPoint claimed{"job.claimed"};
 
 constexpr Duration idle{2'000};
 
@@ -199,6 +202,7 @@ struct Runner::State : Desk, std::enable_shared_from_this<State> {
     }
     if (names.empty()) co_return std::nullopt;
     const auto due = co_await jobs::claim(pieces, std::move(names), std::move(free), lease);
+    if (!due.jobs.empty()) claimed.reached();
     for (auto& job : due.jobs) {
       std::unique_lock lock{mutex};
       const auto entry = enter(job.kind, job.key);

@@ -14,12 +14,15 @@
 #include <unordered_set>
 
 #include "platform/observe/log.hpp"
+#include "platform/runtime/crash_point.hpp"
 
 namespace acme::pg {
 
 namespace asio = boost::asio;
 namespace {
 constexpr auto tuple = asio::as_tuple(asio::use_awaitable);
+
+CrashPoint sent{"postgres.sent"};
 
 // What the caller can only answer by "later": the server goes away or is full.
 bool passing(std::string_view state) {
@@ -331,6 +334,7 @@ Task<Rows> Connection::sync(Deadline deadline) {
     state->fail(*group);
   else if (!state->flushing && PQflush(state->connection) != 0)
     asio::co_spawn(state->loop, State::flush(state), asio::detached);
+  sent.reached();
   if (!group->done) group->wake.expires_at(deadline);
   while (!group->done) {
     auto [error] = co_await group->wake.async_wait(tuple);

@@ -6,10 +6,13 @@
 
 #include "platform/observe/log.hpp"
 #include "platform/observe/metrics.hpp"
+#include "platform/runtime/crash_point.hpp"
 
 namespace acme::pg {
 
 namespace {
+
+CrashPoint worked_point{"transaction.worked"}, committed_point{"transaction.committed"};
 
 std::string limits(Duration statement, Duration lock) {
   return "-c statement_timeout=" + std::to_string(statement.count()) +
@@ -272,11 +275,13 @@ class PooledLease final : public Database::Lease, public Transaction {
   void announce(News news) override { news_.insert(news); }
 
   Task<> commit() override {
+    worked_point.reached();
     if (repeatable && news_.empty() && committed_.empty()) connection_->send("SET LOCAL synchronous_commit = off");
     connection_->send("COMMIT");
     const auto answer = co_await connection_->sync(deadline_);
     if (Connection::tag(answer) != "COMMIT")
       throw Error("a statement failed before COMMIT, so PostgreSQL rolled back", "25P02", "");
+    committed_point.reached();
     const auto announced = pool_->options().announced;
     pool_->give_back(std::move(connection_));
     for (auto& [rows, then] : committed_) then(*rows);

@@ -3,11 +3,15 @@
 #include <algorithm>
 #include <deque>
 
+#include "platform/runtime/crash_point.hpp"
+
 namespace acme::orders {
 
 static constexpr std::size_t largest_batch = 64, longest_queue = 1024, most_loops = 256;
 // Who comes again later has it no worse than who waits longer, and the places are free for others.
 static constexpr Duration patience{3'000};
+
+static CrashPoint collected{"placement.collected"}, placed{"placement.placed"}, told{"placement.told"};
 
 struct Placement::Waiting {
   store::Draft draft;
@@ -81,11 +85,13 @@ Task<> Placement::run(Queue& queue, pg::Database& database) {
   std::vector<const store::Draft*> drafts;
   for (auto& order : batch.orders) drafts.push_back(&order->draft);
 
+  collected.reached();
   std::exception_ptr failure;
   bool once_more = false;
   try {
     auto& session = database.session();
     const auto answers = co_await store::place(session, drafts);
+    placed.reached();
     session.announce(pg::News::events);
     for (std::size_t i = 0; i < batch.orders.size(); ++i) {
       auto& order = *batch.orders[i];
@@ -163,6 +169,7 @@ Task<store::Placed> Placement::place(pg::Database& database, store::Draft draft,
       co_await run(queue, database);
   }
   if (self.failure) std::rethrow_exception(self.failure);
+  told.reached();
   co_return std::move(*self.answer);
 }
 

@@ -2,6 +2,7 @@
 
 #include "commerce/scope.hpp"
 #include "platform/observe/log.hpp"
+#include "platform/runtime/crash_point.hpp"
 #include "platform/runtime/runtime.hpp"
 #include "services/payments/jobs.hpp"
 #include "services/payments/reactions.hpp"
@@ -164,6 +165,8 @@ Task<Result<StaffView>> show_to_staff(Call& call, PaymentId id) {
   co_return out;
 }
 
+static CrashPoint webhook_verified{"stripe_webhook.verified"}, webhook_stored{"stripe_webhook.stored"};
+
 Task<Result<NoContent>> stripe_webhook(Call& call, RawBody body) {
   const auto signature = call.request().headers.get("Stripe-Signature").value_or("");
   if (!stripe::is_signed(call.get<Settings>().webhook_secret, signature, body.bytes, call.now()))
@@ -174,9 +177,11 @@ Task<Result<NoContent>> stripe_webhook(Call& call, RawBody body) {
     log::error("Stripe sent an event that cannot be read", {{"bytes", body.bytes.size()}});
     co_return NoContent{};
   }
+  webhook_verified.reached();
   const bool livemode = call.get<stripe::Client>().livemode();
   co_await call.database().transaction(
       [&](pg::Transaction& tx) { return on_stripe_event(tx, *event, livemode, call.now()); }, call.deadline());
+  webhook_stored.reached();
   co_return NoContent{};
 }
 

@@ -1,6 +1,7 @@
 #include "services/shipping/api.hpp"
 
 #include "commerce/quote.hpp"
+#include "platform/runtime/crash_point.hpp"
 #include "platform/security/crypto.hpp"
 #include "services/shipping/jobs.hpp"
 #include "services/shipping/service.hpp"
@@ -197,6 +198,8 @@ Task<Result<http::Response>> split_shipment(Call& call, ShipmentId id, SplitShip
   });
 }
 
+static CrashPoint push_verified{"ups_push.verified"}, push_stored{"ups_push.stored"};
+
 Task<Result<NoContent>> ups_push(Call& call, RawBody body) {
   const auto& headers = call.request().headers;
   std::string given{headers.get("credential").value_or(headers.get("Authorization").value_or(""))};
@@ -204,6 +207,7 @@ Task<Result<NoContent>> ups_push(Call& call, RawBody body) {
   if (!security::equal(given, call.get<PushCredential>().value))
     co_return refuse(unauthenticated("This is not UPS's credential."));
 
+  push_verified.reached();
   const json::Document document{body.bytes, json::lenient};
   const auto number_node = document.root().member("trackingNumber");
   std::string number;
@@ -217,6 +221,7 @@ Task<Result<NoContent>> ups_push(Call& call, RawBody body) {
         if (shipment && !final(shipment->status)) jobs::enqueue(tx, track_job, id->text(), ShipmentWork{*id});
       },
       call.deadline());
+  push_stored.reached();
   co_return NoContent{};
 }
 
