@@ -65,6 +65,15 @@ PrivateShop::PrivateShop(PrivateShopOptions options, int ports)
 
 // Delegates, so that the destructor also clears away a shop that did not get ready.
 PrivateShop::PrivateShop(PrivateShopOptions options) : PrivateShop(std::move(options), free_ports(6)) {
+  if (!options_.durable) {
+    auto cluster = app::home(home_).cluster();
+    cluster.durable = false;
+    pg::Cluster{cluster}.create();
+    const auto secrets = app::home(home_).secrets();  // up refuses data without
+    fs::create_directories(secrets);
+    std::ofstream(secrets + "/admin_password") << "Ac1" << new_key();
+    fs::permissions(secrets + "/admin_password", fs::perms::owner_read | fs::perms::owner_write);
+  }
   start();
   expect(sandbox().put("/clock", options_.clock), 200);
   if (!options_.faults.empty()) expect(sandbox().put("/faults", options_.faults), 200);
@@ -117,7 +126,8 @@ void PrivateShop::wait_ready() const {
     int status = 0;
     if (waitpid(up_, &status, WNOHANG) == up_) throw std::runtime_error("acme up ended: " + output());
     if (std::chrono::steady_clock::now() > give_up)
-      throw std::runtime_error("The shop is not ready after 60 s (" + last + "): " + output() + contents(home_ + "/stderr.log"));
+      throw std::runtime_error("The shop is not ready after 60 s (" + last + "): " + output() +
+                               contents(home_ + "/stderr.log"));
     std::this_thread::sleep_for(20ms);
   }
 }

@@ -20,6 +20,7 @@ struct PrivateShopOptions {
   /// The sandbox's, as JSON: {"error_rate": 0.05, …}; "" switches none on.
   std::string faults = "";
   std::vector<std::string> services = {};  // these alone; none: all eight
+  bool durable = true;  // false: as pg::ClusterOptions says it; kills of PostgreSQL cost a second less or ten
   std::string clock = R"({"parcel_step_ms": 50, "delayed_payment_ms": 50})";
 };
 

@@ -51,9 +51,9 @@ void Supervisor::reap() {
     if (child.pid == 0 || waitpid(child.pid, &status, WNOHANG) != child.pid) continue;
     const auto how = WIFSIGNALED(status) ? std::string{"by signal "} + strsignal(WTERMSIG(status))
                                          : "with status " + std::to_string(WEXITSTATUS(status));
-    // What lived for a second has begun well.
+    // What lived for 300 ms has begun well: a start takes 50.
     child.backoff_ms =
-        Clock::now() - child.started > std::chrono::seconds(1) ? 100 : std::min(child.backoff_ms * 2, 5000);
+        Clock::now() - child.started > std::chrono::milliseconds(300) ? 100 : std::min(child.backoff_ms * 2, 5000);
     std::fprintf(stderr, "%s ended %s; it starts again in %.1f s.\n", child.member.name.c_str(), how.c_str(),
                  child.backoff_ms / 1000.0);
     child.pid = 0;

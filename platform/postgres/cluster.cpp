@@ -105,7 +105,8 @@ void Cluster::create() {
   std::ifstream existing(options_.data + "/postgresql.conf");
   const std::string text{std::istreambuf_iterator<char>(existing), {}};
   if (text.find(include) == std::string::npos)
-    std::ofstream(options_.data + "/postgresql.conf", std::ios::app) << "\n" << include << "\n";
+    std::ofstream(options_.data + "/postgresql.conf", std::ios::app)
+        << "\n" << (options_.durable ? "" : "fsync = off\n") << include << "\n";
   conf.close(), hba.close(), ident.close();
   if (!conf || !hba || !ident)
     throw std::runtime_error("Cannot write the configuration in " + options_.data + ": is the disk full?");

@@ -16,7 +16,9 @@ struct ClusterOptions {
   std::string log;                 // file
   std::vector<std::string> roles;  // besides the superuser `acme`
   std::map<std::string, std::string> settings;  // over ours in postgresql.conf
-  bool durable = true;                          // false: initdb does not wait for the disk (tests)
+  /// False, when it is made: nothing waits for the disk, now or later; what is committed survives processes, not the
+  /// machine. For tests.
+  bool durable = true;
 };
 
 class Cluster {
