@@ -375,7 +375,7 @@ class Ups : public Carrier {
       if (response.status == 401) {
         forget(*token);
         if (attempt == 1) continue;
-        co_return NotDone{"UPS refuses our credentials: " + errors(response), Duration{60'000}};
+        co_return NotDone{"UPS refuses our credentials: " + errors(response), {}};
       }
       if (response.status == 429) co_return NotDone{"UPS: too many requests", retry_after(response)};
       // A 500 may follow the effect.
