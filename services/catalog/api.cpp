@@ -98,18 +98,24 @@ std::string joined(const std::vector<std::string>& words) {
   return out;
 }
 
-}  // namespace
+http::Response answer(const std::string& json, const std::string& etag) {
+  http::Response response;
+  response.headers.set("Content-Type", "application/json");
+  response.headers.set("ETag", etag);
+  response.body = json;
+  return response;
+}
 
-Task<Result<ProductList>> list_products(Call& call, Query<ListQuery> query) {
-  auto search = search_of(call, *query);
+Task<Result<ProductList>> searched(Call& call, const ListQuery& query) {
+  auto search = search_of(call, query);
   if (!search) co_return refuse(std::move(search.error()));
   const auto fingerprint = search->fingerprint();
   auto& index = call.get<SearchIndex>();
   ProductList list;
   std::optional<Place> after;
   std::vector<std::string> corrected;
-  if (query->cursor) {
-    auto cursor = parse_cursor(query->cursor->value, *search);
+  if (query.cursor) {
+    auto cursor = parse_cursor(query.cursor->value, *search);
     if (!cursor) co_return refuse(invalid("?cursor", "is not a cursor of this search; begin without one"));
     after = {cursor->key, cursor->id};
     list.total = cursor->total;
@@ -131,7 +137,7 @@ Task<Result<ProductList>> list_products(Call& call, Query<ListQuery> query) {
   }
   if (!corrected.empty() && list.total > 0) list.corrected = joined(corrected);
 
-  const auto limit = query->limit.value;
+  const auto limit = query.limit.value;
   auto hits = co_await index.page(call.db(), *search, !list.total_is_lower_bound, std::move(after), limit + 1);
   const bool more = std::ssize(hits) > limit;
   if (more) hits.pop_back();
@@ -148,6 +154,24 @@ Task<Result<ProductList>> list_products(Call& call, Query<ListQuery> query) {
                          {std::move(hit.image)},
                          hit.available});
   co_return list;
+}
+
+}  // namespace
+
+Task<Result<http::Response>> list_products(Call& call, Query<ListQuery> query) {
+  auto& cache = call.get<Pages>().lists;
+  const auto& target = call.request().target;
+  const bool keeps = target.size() <= 500;  // long ones are nobody else's
+  if (keeps)
+    if (auto page = cache.find(target, call.now())) co_return answer(page->json, page->etag);
+  const auto generation = cache.generation();
+  const auto list = co_await searched(call, *query);
+  if (!list) co_return refuse(list.error());
+  auto page = std::make_shared<Pages::Page>();
+  page->json = json::text(*list);
+  page->etag = '"' + fingerprint(page->json) + '"';
+  if (keeps) cache.keep(target, generation, page, call.now());
+  co_return answer(page->json, page->etag);
 }
 
 namespace {
@@ -233,14 +257,6 @@ Task<ProductView> shown(const Call& call, pg::Session& db, const Product& produc
 /// stays good for If-Match.
 std::string tag_of(const ProductView& view, const std::string& json) {
   return '"' + std::to_string(view.version) + '.' + fingerprint(json) + '"';
-}
-
-http::Response answer(const std::string& json, const std::string& etag) {
-  http::Response response;
-  response.headers.set("Content-Type", "application/json");
-  response.headers.set("ETag", etag);
-  response.body = json;
-  return response;
 }
 
 /// The version that If-Match names: "7" or "7.…"; nothing for "*". 428 without one.

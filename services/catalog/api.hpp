@@ -39,7 +39,7 @@ struct ProductList {
   json::Nullable<std::string> next_cursor;
 };
 BOOST_DESCRIBE_STRUCT(ProductList, (), (data, facets, total, total_is_lower_bound, corrected, next_cursor))
-Task<Result<ProductList>> list_products(Call& call, Query<ListQuery> query);
+Task<Result<http::Response>> list_products(Call& call, Query<ListQuery> query);
 
 struct CurrencyQuery {
   std::optional<Currency> currency;

@@ -13,9 +13,11 @@ struct Pages {
   };
   // One second: how long another process may show what has changed here.
   Cache<Page> products{20'000, Duration{1'000}};
+  Cache<Page> lists{1'000, Duration{1'000}};
   Cache<Counts> counts{2'000, Duration{2'000}};
   void clear() {
     products.clear();
+    lists.clear();
     counts.clear();
   }
 };

@@ -31,7 +31,7 @@ Service service(const config::Config& config) {
   catalog.provide(std::make_shared<Pages>());
   catalog.provide(postgres_search());
 
-  catalog.get("/v1/products", list_products).open();
+  catalog.get("/v1/products", list_products).open().answers<ProductList>();
   catalog.get("/v1/products/{product}", show_product).open().answers<ProductView>();
   catalog.get("/v1/products/{product}/price_history", show_price_history).needs("catalog:write");
   catalog.get("/v1/categories", list_categories).open();
