@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "services/catalog/csv.hpp"
+#include "platform/csv.hpp"
 #include "services/catalog/domain.hpp"
 
 namespace acme::catalog::shopify {

@@ -311,89 +311,9 @@ Task<Result<CartView>> delete_discount(Call& call, CartId id, std::string code) 
   co_return co_await after(call, id, change, "");
 }
 
-// Stock.
-
-void check(const Adjustment& adjustment, const json::Node& in) {
-  if (adjustment.delta == 0) in.member("delta").fault("must not be 0");
-}
-
-static StockView view_of(const store::Stock& stock) {
-  return {stock.sku, stock.on_hand, stock.held, stock.on_hand - stock.held};
-}
-static Problem stock_held(const store::Stock& stock) {
-  return conflict("stock_held", std::to_string(stock.held) + " pieces of " + stock.sku +
-                                    " are promised to open orders: there cannot be fewer on hand.");
-}
-
-Task<Result<StockView>> get_stock(Call& call, std::string sku) {
-  const auto stock = co_await store::find_stock(call.db(), sku);
-  if (!stock) co_return refuse(not_found("SKU", sku));
-  call.etag(stock->version);
-  co_return view_of(*stock);
-}
-
-Task<Result<StockView>> put_stock(Call& call, std::string sku, Count request) {
-  const auto version = call.if_match();
-  if (!version) co_return refuse(version.error());
-  if (!*version)
-    co_return refuse(Problem{.status = 428,
-                             .code = "precondition_required",
-                             .detail = "Send If-Match with the ETag that you read: somebody else may count, too."});
-  const auto work = [&](pg::Transaction& tx) -> Task<Result<StockView>> {
-    auto stock = co_await store::lock_stock(tx, sku);
-    if (!stock) co_return refuse(not_found("SKU", sku));
-    if (**version != -1 && **version != stock->version)
-      co_return refuse(Problem{.status = 412,
-                               .code = "precondition_failed",
-                               .detail = "The stock has moved since you read it. Read it again, then count."});
-    if (request.on_hand < stock->held) co_return refuse(stock_held(*stock));
-    store::move_stock(tx, *stock, request.on_hand - stock->on_hand, stock->version == 0 ? "opened" : "counted",
-                      request.reason ? request.reason->value : "count", call.caller().subject);
-    stock->on_hand = request.on_hand;
-    stock->version += 1;
-    call.etag(stock->version);
-    co_return view_of(*stock);
-  };
-  co_return co_await call.database().transaction(work, call.deadline());
-}
-
-Task<Result<http::Response>> adjust_stock(Call& call, std::string sku, Adjustment request) {
-  const auto work = [&](pg::Transaction& tx) -> Task<Result<StockView>> {
-    auto stock = co_await store::lock_stock(tx, sku);
-    if (!stock) co_return refuse(not_found("SKU", sku));
-    if (stock->on_hand + request.delta < stock->held) co_return refuse(stock_held(*stock));
-    store::move_stock(tx, *stock, request.delta, "adjusted", std::string{name(request.reason)}, call.caller().subject);
-    stock->on_hand += request.delta;
-    stock->version += 1;
-    call.etag(stock->version);
-    co_return view_of(*stock);
-  };
-  co_return co_await call.once(work);
-}
-
-/// A cursor is the key of the last row that was seen.
-static Problem bad_cursor() {
-  return invalid("?cursor", "is no cursor of this list: take next_cursor from its last page");
-}
-
-Task<Result<Page<Movement>>> list_movements(Call& call, std::string sku, Query<Paging> query) {
-  std::int64_t before = std::numeric_limits<std::int64_t>::max();
-  if (query->cursor) {
-    const auto& text = *query->cursor;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), before);
-    if (error != std::errc{} || end != text.data() + text.size() || before < 1) co_return refuse(bad_cursor());
-  }
-  Page<Movement> page{co_await store::movements(call.db(), sku, before, query->limit + 1), {}};
-  if (page.data.empty() && !query->cursor && !co_await store::find_stock(call.db(), sku))
-    co_return refuse(not_found("SKU", sku));
-  if (std::ssize(page.data) > query->limit) {
-    page.data.pop_back();
-    page.next_cursor.value = std::to_string(page.data.back().id);
-  }
-  co_return page;
-}
-
 // Orders.
+
+Problem bad_cursor() { return invalid("?cursor", "is no cursor of this list: take next_cursor from its last page"); }
 
 static bool is_alphanumeric(char c) {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');

@@ -145,16 +145,19 @@ BOOST_DESCRIBE_STRUCT(DiscountView, (),
                       (code, kind, percent, amounts, minimum_subtotals, valid_from, valid_until, usage_limit,
                        usage_limit_per_customer, used, created_at, updated_at))
 
-// Stock, for staff.
+// Stock, for staff: inventory.cpp.
 
 struct StockView {
   std::string sku;
   std::int64_t on_hand = 0, held = 0, available = 0;
+  StockLevel level{};
+  std::optional<std::int64_t> low_at;  // its own; absent: the shop's
 };
-BOOST_DESCRIBE_STRUCT(StockView, (), (sku, on_hand, held, available))
+BOOST_DESCRIBE_STRUCT(StockView, (), (sku, on_hand, held, available, level, low_at))
 
+using Pieces = Between<0, 1'000'000'000>;
 struct Count {
-  Between<0, 1'000'000'000> on_hand;
+  Pieces on_hand;
   std::optional<Text<200>> reason;
 };
 BOOST_DESCRIBE_STRUCT(Count, (), (on_hand, reason))
@@ -163,25 +166,69 @@ BOOST_DEFINE_ENUM_CLASS(AdjustmentReason, received, returned, found, damaged, lo
 struct Adjustment {
   Between<-1'000'000'000, 1'000'000'000> delta;
   AdjustmentReason reason{};
+  std::optional<Text<200>> note;  // a delivery note's number, what was broken
 };
-BOOST_DESCRIBE_STRUCT(Adjustment, (), (delta, reason))
+BOOST_DESCRIBE_STRUCT(Adjustment, (), (delta, reason, note))
 void check(const Adjustment& adjustment, const json::Node& in);
 
+struct Threshold {
+  std::optional<Pieces> low_at;  // absent: the shop's
+};
+BOOST_DESCRIBE_STRUCT(Threshold, (), (low_at))
+
+/// A movement, and what was there after it.
 struct Movement {
   std::int64_t id = 0;
   std::string kind;                    // opened counted adjusted held released taken
   std::int64_t on_hand = 0, held = 0;  // by how much they changed
+  std::int64_t on_hand_after = 0, held_after = 0;
   std::optional<OrderId> order_id;
-  std::optional<std::string> reason, actor;
+  std::optional<std::string> reason, note, actor;
   Time at{};
 };
-BOOST_DESCRIBE_STRUCT(Movement, (), (id, kind, on_hand, held, order_id, reason, actor, at))
+BOOST_DESCRIBE_STRUCT(Movement, (),
+                      (id, kind, on_hand, held, on_hand_after, held_after, order_id, reason, note, actor, at))
+
+/// Pieces that an order holds.
+struct Hold {
+  OrderId order_id;
+  std::string number;
+  std::int64_t quantity = 0;  // not yet handed over
+  Status status{};            // pending: free again when its payment fails for good
+  Time since{};
+};
+BOOST_DESCRIBE_STRUCT(Hold, (), (order_id, number, quantity, status, since))
+
+// A sheet of counts: columns sku, on_hand, expected_on_hand, low_at; others are not read.
+struct CountQuery {
+  std::optional<Text<200>> reason;
+};
+BOOST_DESCRIBE_STRUCT(CountQuery, (), (reason))
+struct RefusedCount {
+  std::int64_t line = 0;
+  std::string sku, reason;
+};
+BOOST_DESCRIBE_STRUCT(RefusedCount, (), (line, sku, reason))
+struct CountReport {
+  std::int64_t rows = 0, changed = 0, unchanged = 0, refused_total = 0;
+  std::vector<RefusedCount> refused;  // the first 1000
+};
+BOOST_DESCRIBE_STRUCT(CountReport, (), (rows, changed, unchanged, refused_total, refused))
+struct StockQuery {
+  std::optional<StockLevel> level;
+};
+BOOST_DESCRIBE_STRUCT(StockQuery, (), (level))
 
 struct Paging {
   Between<1, 100> limit{20};
   std::optional<std::string> cursor;
 };
 BOOST_DESCRIBE_STRUCT(Paging, (), (limit, cursor))
+struct Position {
+  std::optional<std::string> cursor;
+};
+BOOST_DESCRIBE_STRUCT(Position, (), (cursor))
+Problem bad_cursor();
 
 Task<Result<http::Response>> create_discount(Call& call, NewDiscount request);
 Task<Result<Page<DiscountView>>> list_discounts(Call& call, Query<Paging> query);
@@ -192,7 +239,11 @@ Task<Result<NoContent>> remove_discount(Call& call, std::string code);
 Task<Result<StockView>> get_stock(Call& call, std::string sku);
 Task<Result<StockView>> put_stock(Call& call, std::string sku, Count request);
 Task<Result<http::Response>> adjust_stock(Call& call, std::string sku, Adjustment request);
+Task<Result<StockView>> put_threshold(Call& call, std::string sku, Threshold request);
 Task<Result<Page<Movement>>> list_movements(Call& call, std::string sku, Query<Paging> query);
+Task<Result<Page<Hold>>> list_holds(Call& call, std::string sku, Query<Position> query);
+Task<Result<http::Response>> count_stock(Call& call, Query<CountQuery> query);
+Task<Result<http::Response>> export_stock(Call& call, Query<StockQuery> query);
 
 // Orders.
 

@@ -233,6 +233,13 @@ Quote quote(const Tables& tables, const std::string& currency, const std::vector
   return out;
 }
 
+// What is there of it.
+
+StockLevel level(std::int64_t available, std::int64_t low_at) {
+  if (available <= 0) return StockLevel::out_of_stock;
+  return available <= low_at ? StockLevel::low : StockLevel::in_stock;
+}
+
 // How it lives.
 
 // clang-format off

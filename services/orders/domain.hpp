@@ -187,6 +187,11 @@ std::int64_t smallest_step(const std::string& currency);
 /// The largest total we count with: twelve digits.
 inline constexpr std::int64_t largest_total = 999'999'999'999;
 
+// What is there of it.
+
+BOOST_DEFINE_ENUM_CLASS(StockLevel, in_stock, low, out_of_stock)
+StockLevel level(std::int64_t available, std::int64_t low_at);
+
 // How it lives.
 
 // clang-format off

@@ -10,7 +10,9 @@
 namespace acme::orders {
 
 // What waits, and is done by one process at a time.
-static Task<> announce_stock(Job& job) { co_await store::announce_stock(job.db()); }
+static Task<> announce_stock(Job& job) {
+  co_await store::announce_stock(job.db(), job.get<Settings>().low_stock);
+}
 static Task<> forget_old_carts(Job& job) {
   const auto days = job.get<Settings>().cart_days;
   while (co_await store::delete_old_carts(job.db(), job.now() - std::chrono::days{days}) > 0) continue;
@@ -56,7 +58,19 @@ Service service(const Settings& settings, QuoteKey quotes) {
       .needs("inventory:write")
       .idempotent()
       .answers<StockView>();
+  orders.put("/v1/inventory/{sku}/threshold", put_threshold).needs("inventory:write");
   orders.get("/v1/inventory/{sku}/journal", list_movements).needs("inventory:write");
+  orders.get("/v1/inventory/{sku}/holds", list_holds).needs("inventory:write");
+  orders.get("/v1/inventory.csv", export_stock).needs("inventory:write").within(Duration{600'000});
+  orders.post("/v1/inventory.csv", count_stock)
+      .needs("inventory:write")
+      .idempotent()
+      .streaming()
+      .raw()
+      .takes("text/csv")
+      .body_limit(4 * 1024 * 1024)
+      .within(Duration{60'000})
+      .answers<CountReport>();
 
   orders.get("/internal/orders/audit", audit).internal();
 

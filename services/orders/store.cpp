@@ -9,6 +9,9 @@ using Numbers = std::vector<std::int64_t>;
 using Truths = std::vector<bool>;
 using Uuids = std::vector<Uuid>;
 using Jsons = std::vector<json::Raw>;
+using MaybeTime = std::optional<Time>;
+using MaybeNumber = std::optional<std::int64_t>;
+using MaybeNumbers = std::vector<MaybeNumber>;
 
 // Offers.
 
@@ -428,8 +431,6 @@ Task<std::optional<StoredDiscount>> lock_discount(pg::Transaction& tx, std::stri
   co_return (co_await tx.one(lock_discount_sql, std::move(code))).transform(stored);
 }
 
-using MaybeTime = std::optional<Time>;
-using MaybeNumber = std::optional<std::int64_t>;
 
 static const pg::Statement<std::int64_t(std::string, DiscountKind, std::int64_t, json::Raw, json::Raw, MaybeTime,
                                         MaybeTime, MaybeNumber, MaybeNumber, Time)>
@@ -476,9 +477,9 @@ Task<std::int64_t> erase_discount(pg::Session& db, std::string code, MaybeNumber
 // Stock.
 
 static const pg::Statement<Stock(std::string)> find_stock_sql{"orders.find_stock", R"sql(
-  SELECT sku, on_hand, held, version FROM stock WHERE sku = $1
+  SELECT sku, on_hand, held, version, low_at FROM stock WHERE sku = $1
   UNION ALL
-  SELECT DISTINCT sku, 0::bigint, 0::bigint, 0::bigint FROM offers
+  SELECT DISTINCT sku, 0::bigint, 0::bigint, 0::bigint, NULL::bigint FROM offers
    WHERE sku = $1 AND NOT EXISTS (SELECT FROM stock WHERE sku = $1)
 )sql"};
 
@@ -486,44 +487,116 @@ Task<std::optional<Stock>> find_stock(pg::Session& db, std::string sku) {
   return db.one(find_stock_sql, std::move(sku));
 }
 
-static const pg::Statement<void(std::string)> open_stock_sql{"orders.open_stock", R"sql(
+static const pg::Statement<void(Texts)> open_stocks_sql{"orders.open_stocks", R"sql(
   INSERT INTO stock (sku, on_hand, version)
-  SELECT $1, 0, 0 WHERE EXISTS (SELECT FROM offers WHERE sku = $1)
+  SELECT DISTINCT said.sku, 0, 0 FROM unnest($1) AS said (sku) JOIN offers USING (sku) ORDER BY said.sku
   ON CONFLICT DO NOTHING
 )sql"};
-static const pg::Statement<Stock(std::string)> lock_stock_sql{"orders.lock_stock", R"sql(
-  SELECT sku, on_hand, held, version FROM stock WHERE sku = $1 FOR UPDATE
+static const pg::Statement<Stock(Texts)> lock_stocks_sql{"orders.lock_stocks", R"sql(
+  SELECT sku, on_hand, held, version, low_at FROM stock WHERE sku = ANY ($1) ORDER BY sku FOR UPDATE
 )sql"};
 
+Task<std::vector<Stock>> lock_stocks(pg::Transaction& tx, Texts skus) {
+  tx.later(open_stocks_sql, skus);
+  return tx.all(lock_stocks_sql, std::move(skus));
+}
 Task<std::optional<Stock>> lock_stock(pg::Transaction& tx, std::string sku) {
-  tx.later(open_stock_sql, sku);
-  return tx.one(lock_stock_sql, sku);
+  auto locked = co_await lock_stocks(tx, {std::move(sku)});
+  co_return locked.empty() ? std::nullopt : std::optional{std::move(locked.front())};
 }
 
-static const pg::Statement<void(std::string, std::int64_t, std::string, std::string, std::string)> move_stock_sql{
-    "orders.move_stock", R"sql(
+// A row that nobody has counted keeps its version 0.
+static const pg::Statement<void(Texts, Numbers, Texts, MaybeNumbers, std::string, std::string,
+                                std::optional<std::string>)>
+    move_stock_sql{"orders.move_stock", R"sql(
   WITH moved AS (
-    UPDATE stock SET on_hand = on_hand + $2, version = version + 1 WHERE sku = $1
-    RETURNING on_hand - held AS after, on_hand - held - $2 AS before, version
+    UPDATE stock
+       SET on_hand = on_hand + move.delta, low_at = move.low_at,
+           version = version + CASE WHEN move.kind = '' AND version = 0 THEN 0 ELSE 1 END
+      FROM unnest($1, $2, $3, $4) AS move (sku, delta, kind, low_at)
+     WHERE stock.sku = move.sku
+    RETURNING stock.sku, move.delta, move.kind, version, on_hand - held AS after, on_hand - held - move.delta AS before
   ), changed AS (
     INSERT INTO stock_changes (sku)
-    SELECT $1 FROM moved WHERE version = 1 OR shown_stock(moved.before) <> shown_stock(moved.after)
+    SELECT sku FROM moved WHERE version = 1 OR shown_stock(before) <> shown_stock(after)
   )
-  INSERT INTO stock_journal (sku, kind, on_hand, reason, actor) SELECT $1, $3, $2, $4, $5 FROM moved
+  INSERT INTO stock_journal (sku, kind, on_hand, reason, actor, note)
+  SELECT sku, kind, delta, $5, $6, $7 FROM moved WHERE kind <> ''
 )sql"};
 
-void move_stock(pg::Transaction& tx, const Stock& before, std::int64_t delta, std::string kind, std::string reason,
-                std::string actor) {
-  tx.later(move_stock_sql, before.sku, delta, std::move(kind), std::move(reason), std::move(actor));
+void move_stock(pg::Transaction& tx, const std::vector<StockMove>& moves, std::string reason, std::string actor,
+                std::optional<std::string> note) {
+  Texts skus, kinds;
+  Numbers deltas;
+  MaybeNumbers thresholds;
+  for (auto& move : moves) {
+    skus.push_back(move.sku);
+    deltas.push_back(move.delta);
+    kinds.push_back(move.kind);
+    thresholds.push_back(move.low_at);
+  }
+  tx.later(move_stock_sql, skus, deltas, kinds, thresholds, std::move(reason), std::move(actor), std::move(note));
 }
 
-static const pg::Statement<Movement(std::string, std::int64_t, std::int64_t)> movements_sql{"orders.movements", R"sql(
-  SELECT id, kind, on_hand, held, order_id, reason, actor, at
-    FROM stock_journal WHERE sku = $1 AND id < $2 ORDER BY id DESC LIMIT $3
+// A SKU's movements are numbered under the lock of its row, so their sums, backwards from what is there now, are what
+// was there then.
+static const pg::Statement<Movement(std::string, std::int64_t, MaybeNumber, MaybeNumber, std::int64_t)> movements_sql{
+    "orders.movements", R"sql(
+  WITH page AS (
+    SELECT * FROM stock_journal WHERE sku = $1 AND id < $2 ORDER BY id DESC LIMIT $5
+  )
+  SELECT id, kind, on_hand, held,
+         (coalesce($3, (SELECT on_hand FROM stock WHERE sku = $1)) - coalesce(sum(on_hand) OVER newer, 0))::bigint
+           AS on_hand_after,
+         (coalesce($4, (SELECT held FROM stock WHERE sku = $1)) - coalesce(sum(held) OVER newer, 0))::bigint AS held_after,
+         order_id, reason, note, actor, at
+    FROM page
+  WINDOW newer AS (ORDER BY id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+   ORDER BY id DESC
 )sql"};
 
-Task<std::vector<Movement>> movements(pg::Session& db, std::string sku, std::int64_t before, std::int64_t limit) {
-  return db.all(movements_sql, std::move(sku), before, limit);
+Task<std::vector<Movement>> movements(pg::Session& db, std::string sku, std::optional<JournalPosition> from,
+                                      std::int64_t limit) {
+  if (!from)
+    return db.all(movements_sql, std::move(sku), std::numeric_limits<std::int64_t>::max(), MaybeNumber{},
+                  MaybeNumber{}, limit);
+  return db.all(movements_sql, std::move(sku), from->before, MaybeNumber{from->on_hand}, MaybeNumber{from->held},
+                limit);
+}
+
+static const pg::Statement<HeldBy(std::string, std::int64_t, std::int64_t)> holds_sql{"orders.holds", R"sql(
+  WITH movement AS (
+    SELECT id, order_id, at FROM stock_journal WHERE sku = $1 AND kind = 'held' AND id < $2 ORDER BY id DESC LIMIT $3
+  )
+  SELECT movement.id AS movement, orders.id AS order_id, orders.number,
+         CASE orders.status WHEN 'cancelled' THEN 0 ELSE line.quantity - line.taken END AS quantity,
+         orders.status, movement.at AS since
+    FROM movement
+         JOIN orders ON orders.id = movement.order_id
+         JOIN order_lines AS line ON line.order_id = movement.order_id AND line.sku = $1
+   ORDER BY movement.id DESC
+)sql"};
+
+Task<std::vector<HeldBy>> holds(pg::Session& db, std::string sku, std::int64_t before, std::int64_t limit) {
+  return db.all(holds_sql, std::move(sku), before, limit);
+}
+
+static const pg::Statement<StockRow(std::string, std::int64_t)> stock_after_sql{"orders.stock_after", R"sql(
+  WITH page AS (
+    (SELECT sku FROM stock WHERE sku > $1 ORDER BY sku LIMIT $2)
+    UNION
+    (SELECT DISTINCT sku FROM offers WHERE sku > $1 ORDER BY sku LIMIT $2)
+    ORDER BY sku LIMIT $2
+  )
+  SELECT page.sku, coalesce(on_hand, 0) AS on_hand, coalesce(held, 0) AS held, low_at, coalesce(offer.title, '') AS title
+    FROM page
+         LEFT JOIN stock USING (sku)
+         LEFT JOIN LATERAL (SELECT title FROM offers WHERE sku = page.sku ORDER BY version DESC LIMIT 1) AS offer ON true
+   ORDER BY page.sku
+)sql"};
+
+Task<std::vector<StockRow>> stock_after(pg::Session& db, std::string after, std::int64_t limit) {
+  return db.all(stock_after_sql, std::move(after), limit);
 }
 
 static const pg::Statement<void(Uuids, Texts, Numbers, Texts, Texts)> import_stock_sql{"orders.import_stock", R"sql(
@@ -545,20 +618,21 @@ void import_stock(pg::Transaction& tx, const std::vector<Counted>& counts) {
 }
 
 // One process at a time runs this, so a SKU's versions leave in order. Ten thousand a second: an import's tail waits.
-static const pg::Statement<void()> announce_stock_sql{"orders.announce_stock", R"sql(
+static const pg::Statement<void(std::int64_t)> announce_stock_sql{"orders.announce_stock", R"sql(
   WITH gone AS (
     DELETE FROM stock_changes WHERE sku IN (SELECT DISTINCT sku FROM stock_changes LIMIT 10000) RETURNING sku
   )
   INSERT INTO platform.outbox (topic, key, sequence, data)
   SELECT 'inventory.changed', stock.sku, stock.version,
          jsonb_build_object('sku', stock.sku, 'available', shown_stock(on_hand - held),
-                            'level', CASE WHEN on_hand - held <= 0 THEN 'out_of_stock' WHEN on_hand - held <= 5 THEN 'low'
+                            'level', CASE WHEN on_hand - held <= 0 THEN 'out_of_stock'
+                                          WHEN on_hand - held <= coalesce(low_at, $1) THEN 'low'
                                           ELSE 'in_stock' END)
     FROM (SELECT DISTINCT sku FROM gone) AS changed JOIN stock USING (sku)
 )sql"};
 
-Task<std::int64_t> announce_stock(pg::Session& db) {
-  const auto said = co_await db.run(announce_stock_sql);
+Task<std::int64_t> announce_stock(pg::Session& db, std::int64_t low_at) {
+  const auto said = co_await db.run(announce_stock_sql, low_at);
   if (said) db.announce(pg::News::events);
   co_return said;
 }
@@ -817,7 +891,6 @@ Task<std::vector<DiscountFault>> discount_faults(pg::Session& db) { return db.al
 // Placing.
 
 using MaybeUuids = std::vector<std::optional<CartId>>;
-using MaybeNumbers = std::vector<std::optional<std::int64_t>>;
 using MaybeJsons = std::vector<std::optional<json::Raw>>;
 using Ints = std::vector<int>;
 

@@ -86,15 +86,50 @@ Task<std::int64_t> erase_discount(pg::Session& db, std::string code, std::option
 struct Stock {
   std::string sku;
   std::int64_t on_hand = 0, held = 0, version = 0;
+  std::optional<std::int64_t> low_at;
 };
-BOOST_DESCRIBE_STRUCT(Stock, (), (sku, on_hand, held, version))
+BOOST_DESCRIBE_STRUCT(Stock, (), (sku, on_hand, held, version, low_at))
 /// A SKU that is sold but was never counted has version 0.
 Task<std::optional<Stock>> find_stock(pg::Session& db, std::string sku);
-/// The same, its row locked (if there is one).
+/// Those of the SKUs that are known, their rows locked.
+Task<std::vector<Stock>> lock_stocks(pg::Transaction& tx, std::vector<std::string> skus);
 Task<std::optional<Stock>> lock_stock(pg::Transaction& tx, std::string sku);
-void move_stock(pg::Transaction& tx, const Stock& before, std::int64_t delta, std::string kind, std::string reason,
-                std::string actor);
-Task<std::vector<Movement>> movements(pg::Session& db, std::string sku, std::int64_t before, std::int64_t limit);
+struct StockMove {
+  std::string sku;
+  std::int64_t delta = 0;
+  std::string kind;                    // "": no movement, low_at alone
+  std::optional<std::int64_t> low_at;  // from now on
+};
+/// Of stock that is locked.
+void move_stock(pg::Transaction& tx, const std::vector<StockMove>& moves, std::string reason, std::string actor,
+                std::optional<std::string> note = {});
+
+/// Of a SKU's journal, newest first: movements before this one, after which so much was there.
+struct JournalPosition {
+  std::int64_t before = 0, on_hand = 0, held = 0;
+};
+Task<std::vector<Movement>> movements(pg::Session& db, std::string sku, std::optional<JournalPosition> from,
+                                      std::int64_t limit);
+struct HeldBy {
+  std::int64_t movement = 0;
+  OrderId order_id;
+  std::int64_t number = 0, quantity = 0;  // 0: no longer
+  Status status{};
+  Time since{};
+};
+BOOST_DESCRIBE_STRUCT(HeldBy, (), (movement, order_id, number, quantity, status, since))
+/// What became of the last `limit` times that pieces were held before this movement, newest first.
+Task<std::vector<HeldBy>> holds(pg::Session& db, std::string sku, std::int64_t before, std::int64_t limit);
+
+struct StockRow {
+  std::string sku;
+  std::int64_t on_hand = 0, held = 0;
+  std::optional<std::int64_t> low_at;
+  std::string title;
+};
+BOOST_DESCRIBE_STRUCT(StockRow, (), (sku, on_hand, held, low_at, title))
+/// The SKUs after this one that are sold or were counted.
+Task<std::vector<StockRow>> stock_after(pg::Session& db, std::string after, std::int64_t limit);
 
 struct Counted {
   ImportId import_id;
@@ -103,8 +138,9 @@ struct Counted {
   std::string mode;
 };
 void import_stock(pg::Transaction& tx, const std::vector<Counted>& counts);
-/// Says inventory.changed for each SKU whose shown stock changed since the last time. Returns how many.
-Task<std::int64_t> announce_stock(pg::Session& db);
+/// Says inventory.changed for each SKU whose shown stock or level changed since the last time. `low_at` of those that
+/// have none of their own. Returns how many.
+Task<std::int64_t> announce_stock(pg::Session& db, std::int64_t low_at);
 
 // Orders.
 

@@ -42,7 +42,7 @@ TEST_CASE("the guide's commands import products, place an order and show it deli
       "set -euo pipefail\n" + commands("products.md") +
       "until [ $(shop $url/products/imports/$import | jq -r .status) = completed ]; do sleep 0.1; done\n"
       "until shop \"$url/products?q=lamp&in_stock=true\" | jq -e '.data | length > 0'; do sleep 0.1; done\n" +
-      orders +
+      orders + commands("stock.md") +
       "until [ $(shop $url/orders/$order | jq -r .status) = delivered ]; do sleep 0.1; done\n"
       "echo \"the order: $(shop $url/orders/$order | jq -r .status)\"\n"
       "until [ $(shop \"$url/analytics/sales?interval=day&from=2026-01-01T00:00:00Z\" | jq '.data | length') = 1 ]; "

@@ -1,8 +1,8 @@
-#include "services/catalog/csv.hpp"
+#include "platform/csv.hpp"
 
 #include <algorithm>
 
-namespace acme::catalog::csv {
+namespace acme::csv {
 
 void Reader::feed(std::string_view bytes) {
   buffer_.erase(0, at_);
@@ -121,4 +121,4 @@ std::string_view unescape(std::string_view cell) {
   return cell.starts_with('\'') && runs(cell) ? cell.substr(1) : cell;
 }
 
-}  // namespace acme::catalog::csv
+}  // namespace acme::csv

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-namespace acme::catalog::csv {
+namespace acme::csv {
 
 struct Record {
   std::vector<std::string> cells;
@@ -53,4 +53,4 @@ char separator_of(std::string_view header_line);
 void write_cell(std::string& out, std::string_view cell, bool last = false);
 std::string_view unescape(std::string_view cell);
 
-}  // namespace acme::catalog::csv
+}  // namespace acme::csv

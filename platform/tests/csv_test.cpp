@@ -1,10 +1,10 @@
-#include "services/catalog/csv.hpp"
+#include "platform/csv.hpp"
 
 #include <doctest/doctest.h>
 
 #include <random>
 
-namespace acme::catalog {
+namespace acme {
 namespace {
 
 std::vector<csv::Record> read(std::string_view text, std::size_t at_once = 1'000'000, char separator = ',') {
@@ -128,4 +128,4 @@ TEST_CASE("rubbish never stops the reader, and every byte is read once") {
   }
 }
 
-}  // namespace acme::catalog
+}  // namespace acme
