@@ -92,6 +92,7 @@ void PrivateShop::start() {
   // Every caller of a test comes from one address; what the limits do is tested where they are.
   for (auto* limit : {"user", "address", "login", "register", "rates"})
     command.insert(command.end(), {"--set", "limits." + std::string{limit} + "_per_minute=65000"});
+  if (!options_.tls) command.insert(command.end(), {"--set", "server.certificate=", "--set", "server.key="});
   for (auto& setting : options_.settings) command.insert(command.end(), {"--set", setting});
   up_ = start_child({.command = command, .output = home_ + "/../up.txt"});
   wait_ready();

@@ -15,6 +15,7 @@ namespace acme::app {
 
 struct PrivateShopOptions {
   bool split = false;
+  bool tls = true;  // false: plain HTTP, as behind a load balancer
   /// As `acme up --set` takes them: "events.disorder=true".
   std::vector<std::string> settings = {};
   /// The sandbox's, as JSON: {"error_rate": 0.05, …}; "" switches none on.
@@ -49,7 +50,8 @@ class PrivateShop {
   pid_t pid(const std::string& words) const;
   pid_t up() const { return up_; }
   const std::string& home() const { return home_; }
-  std::string url() const { return "https://localhost:" + std::to_string(port_); }
+  int port() const { return port_; }
+  std::string url() const { return (options_.tls ? "https://localhost:" : "http://localhost:") + std::to_string(port_); }
   std::string output() const;  // what `acme up` said
   Runtime& runtime() const { return runtime_; }
   void wait_ready() const;

@@ -28,6 +28,7 @@ class Caller {
  public:
   Caller(Runtime& runtime, std::string base_url, std::string ca_file = "");
   void bearer(std::string token) { token_ = std::move(token); }
+  const std::string& token() const { return token_; }
   Reply request(std::string method, std::string target, std::string body = "", http::Headers headers = {}) const;
   Reply get(std::string target) const { return request("GET", std::move(target)); }
   Reply post(std::string target, std::string body, http::Headers headers = {}) const {

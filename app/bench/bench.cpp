@@ -94,7 +94,7 @@ int bench(const BenchOptions& options) {
   } figures[] = {
       {"P15", acme::bench::start_and_memory}, {"P8", acme::bench::placing},       {"P9", acme::bench::hot_sku},
       {"P10", acme::bench::journey},          {"P11", acme::bench::to_the_mails}, {"P12", acme::bench::events},
-      {"P17", acme::bench::history},          {"P18", acme::bench::building},
+      {"P13", acme::bench::overload},         {"P17", acme::bench::history},      {"P18", acme::bench::building},
   };
   acme::bench::Bench bench{options};
   bool met = true;

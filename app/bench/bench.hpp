@@ -47,6 +47,7 @@ void hot_sku(Bench& bench);           // P9
 void journey(Bench& bench);           // P10
 void to_the_mails(Bench& bench);      // P11
 void events(Bench& bench);            // P12
+void overload(Bench& bench);          // P13
 void start_and_memory(Bench& bench);  // P15
 void history(Bench& bench);           // P17
 void building(Bench& bench);          // P18

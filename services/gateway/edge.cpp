@@ -9,6 +9,7 @@
 #include "platform/observe/log.hpp"
 #include "platform/observe/metrics.hpp"
 #include "services/gateway/domain.hpp"
+#include "services/gateway/gate.hpp"
 #include "services/gateway/limits.hpp"
 
 namespace acme::gateway {
@@ -63,6 +64,7 @@ struct Edge::State {
   Settings settings;
   Limits limits;
   std::vector<Backend> backends;
+  std::vector<std::unique_ptr<Gate>> gates;  // of each backend
   std::vector<Target> targets;
   http::PathTree paths;
   security::TokenVerifier& verifier;
@@ -71,6 +73,7 @@ struct Edge::State {
   LimitTable table;
   AtOnce webhooks;
   metrics::Counter limited = metrics::counter("acme_rate_limited_total", "Requests refused by a limit");
+  metrics::Counter shed = metrics::counter("acme_shed_total", "Requests refused because their service was full");
   metrics::Counter unauthenticated = metrics::counter("acme_unauthenticated_total", "Requests refused for their token");
 
   State(const config::Config& config, std::vector<Backend> b, security::TokenVerifier& v, World& world)
@@ -86,12 +89,14 @@ struct Edge::State {
       if (!network) throw std::runtime_error("gateway.trusted_hops: " + hop + " is not an address or a network.");
       trusted.push_back(std::move(*network));
     }
-    for (std::size_t i = 0; i < backends.size(); ++i)
+    for (std::size_t i = 0; i < backends.size(); ++i) {
+      gates.push_back(std::make_unique<Gate>(Gate::Options{}));
       for (auto& route : backends[i].routes) {
         if (route.is_internal) continue;
         paths.add(route.method, route.path, static_cast<int>(targets.size()));
         targets.push_back({i, route});
       }
+    }
   }
 
   Task<http::Response> answer(http::Request& request, std::string& user);
@@ -215,7 +220,13 @@ Task<http::Response> Edge::State::answer(http::Request& request, std::string& us
     response = problem(forbidden("This needs the right " + target->route.needs_scope + "."), request);
   } else {
     if (reads) co_await read_body(request);
-    response = co_await backends[target->backend].transport->call(std::move(request));
+    // Only now: who sends a body slowly takes nobody's place.
+    if (const auto pass = co_await gates[target->backend]->enter()) {
+      response = co_await backends[target->backend].transport->call(std::move(request));
+    } else {
+      shed.add();
+      response = problem(overloaded("The shop has too much to do. Try again in a moment."), request);
+    }
   }
   const auto name = "\"" + std::string{limit.name} + "\"";
   response.headers.set("RateLimit-Policy", name + ";q=" + std::to_string(limit.per_minute) + ";w=60");

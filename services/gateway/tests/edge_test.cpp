@@ -51,6 +51,11 @@ Task<Result<NoContent>> take_long(Call&) {
   co_await seen->go.wait(Duration{10'000});
   co_return NoContent{};
 }
+Task<Result<NoContent>> hold(Call&) {
+  ++seen->calls;
+  co_await sleep(Duration{10'000});
+  co_return NoContent{};
+}
 Task<Result<http::Response>> hook(Call&, RawBody body) {
   ++seen->calls;
   co_return http::Response{
@@ -67,6 +72,7 @@ Service shop() {
   service.post("/v1/webhooks/stripe", hook).open().raw().takes("").limited_as("webhook");
   service.get("/internal/shop/audit", note).internal();
   service.get("/v1/slow", take_long).open();
+  service.get("/v1/held", hold).open();
   service.post("/v1/slow", take_long).open().limited_as("webhook");
   return service;
 }
@@ -139,6 +145,26 @@ std::string header(const http::Response& response, std::string_view name) {
 }
 
 }  // namespace
+
+TEST_CASE("a service that is full is not called: 503 with Retry-After; the others are") {
+  Door door;
+  TaskGroup callers{door.runtime, "callers"};
+  for (int i = 0; i < 64; ++i)
+    callers.spawn(0, "caller", [](Door& at) -> Task<> {
+      http::Request request;
+      request.method = "GET", request.target = "/v1/held", request.client_address = "198.51.100.1";
+      request.deadline = in(Duration{10'000});
+      co_await at.edge->handle(std::move(request));
+    }(door));
+  while (door.memory.calls < 64) std::this_thread::sleep_for(Duration{1});
+  const auto refused = door.ask("GET", "/v1/things");
+  CHECK(refused.status == 503);
+  CHECK(header(refused, "Retry-After") == "1");
+  CHECK(door.memory.calls == 64);
+  CHECK(door.ask("GET", "/openapi.json").status == 200);  // the gateway's own
+  door.runtime.wait(0, callers.stop());
+  CHECK(door.ask("GET", "/v1/things").status == 204);
+}
 
 TEST_CASE("requests reach their service as their caller's, in one process and between two") {
   for (const bool over_http : {false, true}) {
