@@ -57,13 +57,14 @@ constexpr Duration idle{2'000};
 
 struct Runner::State : Desk, std::enable_shared_from_this<State> {
   State(Runtime& owner, int number, Pieces given) : runtime(owner), loop(number), pieces(given) {
-    for (auto& kind : pieces.service.jobs) kinds.emplace(kind.kind, Kind{&kind, 0, {}, {}});
+    for (auto& kind : pieces.service.jobs) kinds.emplace(kind.kind, Kind{&kind, 0, {}, false, {}});
   }
 
   struct Kind {
     const JobKind* job;
     int running;
     Budget budget;
+    bool more = false;  // the last claim took as many as there were places: others may be due
     std::deque<std::pair<Claimed, std::int64_t>> waiting;  // claimed with their lease, while a desk gave the place away
   };
   Runtime& runtime;
@@ -126,7 +127,7 @@ struct Runner::State : Desk, std::enable_shared_from_this<State> {
     ++running;
     return Entry::taken;
   }
-  /// Its place goes to one that waits for it. True when the kind was at its bound: there may be work for the place.
+  /// Its place goes to one that waits for it. True when there may be work for it in the table.
   bool leave(const std::pair<std::string, std::string>& name) {
     const std::lock_guard lock{mutex};
     at_work.erase(name);
@@ -138,7 +139,7 @@ struct Runner::State : Desk, std::enable_shared_from_this<State> {
       return false;
     }
     --running;
-    return kind.running-- >= kind.job->policy.concurrency;
+    return kind.running-- >= kind.job->policy.concurrency || kind.more;
   }
   void begin(Claimed job, std::int64_t under) {
     const std::string name = "job " + job.kind;
@@ -188,7 +189,7 @@ struct Runner::State : Desk, std::enable_shared_from_this<State> {
     leave.over = co_await acme::jobs::attempt(self->pieces, *kind.job, std::move(job), lease, kind.budget);
   }
 
-  /// When to look again, if nobody wakes us: whoever leaves a kind that was at its bound does.
+  /// When to look again, if nobody wakes us: whoever leaves a place that there may be work for does.
   Task<std::optional<Time>> claim_some() {
     std::vector<std::string> names;
     std::vector<int> free;
@@ -201,7 +202,7 @@ struct Runner::State : Desk, std::enable_shared_from_this<State> {
         }
     }
     if (names.empty()) co_return std::nullopt;
-    const auto due = co_await jobs::claim(pieces, std::move(names), std::move(free), lease);
+    const auto due = co_await jobs::claim(pieces, names, free, lease);
     if (!due.jobs.empty()) claimed.reached();
     for (auto& job : due.jobs) {
       std::unique_lock lock{mutex};
@@ -216,6 +217,12 @@ struct Runner::State : Desk, std::enable_shared_from_this<State> {
                                                pieces.world.now() + Duration{200});
       else if (entry == Entry::taken)
         begin(job, lease);
+    }
+    const std::lock_guard lock{mutex};
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      auto& kind = kinds.at(names[i]);
+      kind.more = std::ranges::count(due.jobs, names[i], &Claimed::kind) >= free[i];
+      if (kind.more && kind.running < kind.job->policy.concurrency) signal.set();  // who left meanwhile did not wake us
     }
     co_return due.next;
   }

@@ -290,6 +290,16 @@ TEST_CASE("no more attempts of a kind run at once than its policy allows") {
   CHECK(doing->most_at_once == 3);
 }
 
+TEST_CASE("what has piled up is worked off without a pause") {
+  Fresh fresh;
+  const auto doing = std::make_shared<Doing>();
+  doing->hold = true;
+  Host host{fresh.options, errands(doing, {.concurrency = 3})};
+  for (int i = 0; i < 120; ++i) on_loop([&] { return enqueue(*host.host.database(), std::to_string(i)); });
+  doing->hold = false;
+  CHECK(comes_true([&] { return doing->ran == 120; }));
+}
+
 TEST_CASE("a periodic runs in one process at a time") {
   Fresh fresh;
   const auto doing = std::make_shared<Doing>();
