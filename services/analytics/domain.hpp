@@ -60,11 +60,15 @@ struct PaymentEvent {
   std::optional<Method> method;
 };
 BOOST_DESCRIBE_STRUCT(PaymentEvent, (), (payment_id, order_id, customer_id, amount, currency, status, method))
-/// payment.completed, payment.refunded.
 struct PaymentCaptured : PaymentEvent {
   Time captured_at{};
 };
 BOOST_DESCRIBE_STRUCT(PaymentCaptured, (PaymentEvent), (captured_at))
+struct PaymentRefunded : PaymentCaptured {
+  std::int64_t refund_amount = 0;  // negative: an earlier refund was sent back
+  Time at{};
+};
+BOOST_DESCRIBE_STRUCT(PaymentRefunded, (PaymentCaptured), (refund_amount, at))
 struct PaymentFailed : PaymentEvent {
   bool final = false;
   std::string reason;

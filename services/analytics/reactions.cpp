@@ -34,19 +34,20 @@ Task<> on_orders_cancelled(Reaction& on, Batch<OrderCancelled> events) {
 
 Task<> on_payments_completed(Reaction& on, Batch<PaymentCaptured> events) {
   std::vector<PaymentFact> payments;
-  for (auto& [envelope, payment] : events) payments.push_back({envelope.sequence, payment, payment.captured_at, {}});
+  for (auto& [envelope, payment] : events) payments.push_back({envelope.sequence, payment, payment.captured_at, {}, 0});
   co_await count(on, events, std::move(payments));
 }
 
-Task<> on_payments_refunded(Reaction& on, Batch<PaymentCaptured> events) {
+Task<> on_payments_refunded(Reaction& on, Batch<PaymentRefunded> events) {
   std::vector<PaymentFact> payments;
-  for (auto& [envelope, payment] : events) payments.push_back({envelope.sequence, payment, {}, envelope.time});
+  for (auto& [envelope, payment] : events)
+    payments.push_back({envelope.sequence, payment, {}, payment.at, payment.refund_amount});
   co_await count(on, events, std::move(payments));
 }
 
 Task<> on_payments_failed(Reaction& on, Batch<PaymentFailed> events) {
   std::vector<PaymentFact> payments;
-  for (auto& [envelope, payment] : events) payments.push_back({envelope.sequence, payment, {}, {}});
+  for (auto& [envelope, payment] : events) payments.push_back({envelope.sequence, payment, {}, {}, 0});
   co_await count(on, events, std::move(payments));
 }
 

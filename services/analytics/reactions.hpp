@@ -10,7 +10,7 @@ using Batch = std::vector<events::Event<E>>;
 Task<> on_orders(Reaction& on, Batch<OrderEvent> events);
 Task<> on_orders_cancelled(Reaction& on, Batch<OrderCancelled> events);
 Task<> on_payments_completed(Reaction& on, Batch<PaymentCaptured> events);
-Task<> on_payments_refunded(Reaction& on, Batch<PaymentCaptured> events);
+Task<> on_payments_refunded(Reaction& on, Batch<PaymentRefunded> events);
 Task<> on_payments_failed(Reaction& on, Batch<PaymentFailed> events);
 
 /// Everything else is kept as it is told, but for what its struct does not name.

@@ -267,7 +267,7 @@ class PostgresWarehouse : public Warehouse {
       refund_sequence.push_back(fact.sequence);
       refund_order.push_back(fact.payment.order_id);
       refund_currency.push_back(fact.payment.currency);
-      refund_amount.push_back(fact.payment.amount);
+      refund_amount.push_back(fact.refunded);
       refund_at.push_back(*fact.refunded_at);
     }
     co_await db_.run(count_payments_sql, id, order, sequence, status, currency, captured, captured_at);

@@ -66,6 +66,7 @@ struct PaymentFact {
   std::int64_t sequence = 0;
   PaymentEvent payment;
   std::optional<Time> captured_at, refunded_at;
+  std::int64_t refunded = 0;
 };
 
 class Warehouse {

@@ -131,7 +131,7 @@ Task<> on_payment_failed(Reaction& on, PaymentFailed event) {
   return on_payment(on, event.payment_id, event.order_id, news, std::move(event.reason));
 }
 Task<> on_payment_refunded(Reaction& on, PaymentRefunded event) {
-  const auto news = event.status == "partially_refunded" ? PaymentNews::partially_refunded : PaymentNews::refunded;
+  const auto news = named<PaymentNews>(event.status).value_or(PaymentNews::refunded);
   return on_payment(on, event.payment_id, event.order_id, news, {});
 }
 

@@ -58,7 +58,7 @@ BOOST_DESCRIBE_STRUCT(PaymentFailed, (), (payment_id, order_id, final, reason))
 struct PaymentRefunded {
   PaymentId payment_id;
   OrderId order_id;
-  std::string status;  // partially_refunded, or all of it
+  std::string status;  // refunded, partially_refunded; succeeded when a refund was sent back
 };
 BOOST_DESCRIBE_STRUCT(PaymentRefunded, (), (payment_id, order_id, status))
 struct ShippedLine {

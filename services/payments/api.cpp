@@ -24,8 +24,9 @@ static std::optional<Refused> refused(const Payment& payment) {
 }
 
 static PaymentView view(const Payment& payment) {
-  PaymentView out{payment.id, shown(payment.status), payment.total(),    {}, {}, refused(payment),
-                  {},         payment.pay_by,        payment.captured_at};
+  PaymentView out{payment.id, shown(payment), payment.total(),     {}, {}, refused(payment),
+                  {},         payment.pay_by, payment.captured_at, {}};
+  if (payment.refunded > 0) out.refunded = Money{payment.refunded, payment.currency};
   if (payment.brand) out.method = CardView{*payment.brand, payment.last4.value_or("")};
   return out;
 }
@@ -137,8 +138,49 @@ Task<Result<http::Response>> pay_order(Call& call, OrderId order, PayOrder reque
     auto locked = co_await lock(tx, payment->id);
     if (auto tried = try_with(*locked, request.payment_method, return_url, call.now()); !tried)
       co_return refuse(std::move(tried.error()));
-    keep(tx, *locked, News::changed, call.now());
+    keep(call, tx, *locked, News::changed);
     co_return accepted(view(*locked));
+  });
+}
+
+static RefundView view(const Refund& refund) {
+  return {refund.id,
+          refund.payment_id,
+          named<ShownRefundStatus>(name(refund.status)).value_or(ShownRefundStatus::pending),
+          refund.money(),
+          refund.reason,
+          refund.reference,
+          refund.requested_by,
+          refund.stripe_refund,
+          refund.failure,
+          refund.settled_at,
+          refund.created_at};
+}
+
+Task<Result<http::Response>> refund_payment(Call& call, PaymentId id, AskRefund request) {
+  return call.once([&call, id, request](pg::Transaction& tx) -> Task<Result<Answer<RefundView>>> {
+    auto payment = co_await lock(tx, id);
+    if (!payment) co_return refuse(not_found("payment", id.text()));
+    if (request.amount && request.amount->currency != payment->currency)
+      co_return refuse(invalid("/amount/currency", "must be the payment's: " + payment->currency));
+    auto refund = ask_refund(*payment, call.new_id<RefundId>(),
+                             request.amount ? std::optional{request.amount->amount} : std::nullopt, request.reason,
+                             call.now());
+    if (!refund) co_return refuse(std::move(refund.error()));
+    refund->requested_by = call.caller().subject;
+    order_refund(tx, *payment, *refund, call.now());
+    co_return accepted(view(*refund));
+  });
+}
+
+Task<Result<http::Response>> retry_failed_refund(Call& call, PaymentId id, RefundId refund_id) {
+  return call.once([&call, id, refund_id](pg::Transaction& tx) -> Task<Result<Answer<RefundView>>> {
+    auto payment = co_await lock(tx, id);
+    auto refund = co_await find(tx, refund_id);
+    if (!payment || !refund || refund->payment_id != id) co_return refuse(not_found("refund", refund_id.text()));
+    if (!retry_refund(tx, *payment, *refund, call.now()))
+      co_return refuse(conflict("refund_not_failed", "Only a failed refund is tried again, while as much is left."));
+    co_return accepted(view(*refund));
   });
 }
 
@@ -148,7 +190,7 @@ Task<Result<StaffView>> show_to_staff(Call& call, PaymentId id) {
   StaffView out{id,
                 payment->order_id,
                 payment->customer_id,
-                shown(payment->status),
+                shown(*payment),
                 payment->total(),
                 refused(*payment),
                 {},
@@ -158,7 +200,10 @@ Task<Result<StaffView>> show_to_staff(Call& call, PaymentId id) {
                 payment->alarm,
                 payment->pay_by,
                 payment->captured_at,
-                payment->created_at};
+                payment->created_at,
+                {payment->refunded, payment->currency},
+                {}};
+  for (auto& refund : co_await refunds_of(call.db(), id)) out.refunds.push_back(view(refund));
   if (payment->brand)
     out.method = Card{*payment->brand, payment->last4.value_or(""), payment->exp_month.value_or(0),
                       payment->exp_year.value_or(0)};

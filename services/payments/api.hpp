@@ -32,9 +32,32 @@ struct PaymentView {
   std::optional<Refused> failure;
   std::optional<CardView> method;
   std::optional<Time> pay_by, captured_at;
+  std::optional<Money> refunded;
 };
 BOOST_DESCRIBE_STRUCT(PaymentView, (),
-                      (id, status, amount, client_secret, next_action, failure, method, pay_by, captured_at))
+                      (id, status, amount, client_secret, next_action, failure, method, pay_by, captured_at, refunded))
+
+struct AskRefund {
+  std::optional<Money> amount;  // all that is left when absent
+  Text<200, 1> reason;
+};
+BOOST_DESCRIBE_STRUCT(AskRefund, (), (amount, reason))
+
+/// requested is `pending` to callers: whether Stripe has it is our matter.
+BOOST_DEFINE_ENUM_CLASS(ShownRefundStatus, pending, succeeded, failed)
+struct RefundView {
+  RefundId id;
+  PaymentId payment_id;
+  ShownRefundStatus status = ShownRefundStatus::pending;
+  Money amount;
+  std::string reason;
+  std::optional<std::string> reference, requested_by, stripe_refund, failure;
+  std::optional<Time> settled_at;
+  Time created_at{};
+};
+BOOST_DESCRIBE_STRUCT(RefundView, (),
+                      (id, payment_id, status, amount, reason, reference, requested_by, stripe_refund, failure,
+                       settled_at, created_at))
 
 struct StaffView {
   PaymentId id;
@@ -48,10 +71,12 @@ struct StaffView {
   std::optional<std::string> stripe_payment_intent, stripe_charge, alarm;
   std::optional<Time> pay_by, captured_at;
   Time created_at{};
+  Money refunded;
+  std::vector<RefundView> refunds;
 };
 BOOST_DESCRIBE_STRUCT(StaffView, (),
                       (id, order_id, customer_id, status, amount, failure, method, attempts, stripe_payment_intent,
-                       stripe_charge, alarm, pay_by, captured_at, created_at))
+                       stripe_charge, alarm, pay_by, captured_at, created_at, refunded, refunds))
 
 struct AuditQuery {
   std::optional<OrderId> after;
@@ -90,6 +115,8 @@ class BuyersTurn {
 Task<Result<http::Response>> show_payment(Call& call, OrderId order);
 Task<Result<http::Response>> pay_order(Call& call, OrderId order, PayOrder request);
 Task<Result<StaffView>> show_to_staff(Call& call, PaymentId id);
+Task<Result<http::Response>> refund_payment(Call& call, PaymentId id, AskRefund request);
+Task<Result<http::Response>> retry_failed_refund(Call& call, PaymentId id, RefundId refund);
 Task<Result<NoContent>> stripe_webhook(Call& call, RawBody body);
 Task<Result<Audit>> show_audit(Call& call, Query<AuditQuery> query);
 

@@ -28,7 +28,11 @@ bool may_follow(Status from, Status to) {
   return std::ranges::any_of(steps, [&](auto step) { return step.from == from && step.to == to; });
 }
 
-ShownStatus shown(Status status) { return named<ShownStatus>(name(status)).value_or(ShownStatus::pending); }
+ShownStatus shown(const Payment& payment) {
+  if (payment.refunded > 0)
+    return payment.refunded == payment.amount ? ShownStatus::refunded : ShownStatus::partially_refunded;
+  return named<ShownStatus>(name(payment.status)).value_or(ShownStatus::pending);
+}
 
 static News move_to(Payment& payment, Status to, News news) {
   if (!may_follow(payment.status, to)) return News::none;
@@ -205,6 +209,87 @@ News give_up(Payment& payment, std::string reason) {
 
 bool must_ask(const Payment& payment, Time now, const Terms& terms) {
   return payment.replays >= terms.stored_error_limit || now - payment.key_since >= terms.key_lifetime;
+}
+
+// clang-format off
+// The life of a refund.
+static constexpr RefundTransition refund_life[] = {
+    {RefundStatus::requested, RefundNews::accepted,  RefundStatus::pending,   ""},
+    {RefundStatus::requested, RefundNews::succeeded, RefundStatus::succeeded, "payment.refunded"},
+    {RefundStatus::requested, RefundNews::failed,    RefundStatus::failed,    ""},
+    {RefundStatus::requested, RefundNews::refused,   RefundStatus::failed,    ""},
+    {RefundStatus::pending,   RefundNews::succeeded, RefundStatus::succeeded, "payment.refunded"},
+    {RefundStatus::pending,   RefundNews::failed,    RefundStatus::failed,    ""},
+    {RefundStatus::succeeded, RefundNews::failed,    RefundStatus::failed,    "payment.refunded"},  // days later
+    {RefundStatus::failed,    RefundNews::retried,   RefundStatus::requested, ""},
+};
+// clang-format on
+
+std::span<const RefundTransition> refund_transitions() { return refund_life; }
+
+Result<Refund> ask_refund(Payment& payment, RefundId id, std::optional<std::int64_t> amount, std::string reason,
+                          Time now) {
+  if (!payment.captured_at || payment.amount == 0)
+    return refuse(conflict("payment_not_captured", "Nothing was captured with this payment: there is nothing to refund."));
+  if (payment.left() < amount.value_or(1))
+    return refuse(conflict("refund_exceeds_captured",
+                           "Only " + std::to_string(payment.left()) + " " + payment.currency +
+                               " (in minor units) of this payment are left to refund."));
+  Refund refund;
+  refund.id = id;
+  refund.payment_id = payment.id;
+  refund.amount = amount.value_or(payment.left());
+  refund.currency = payment.currency;
+  refund.reason = std::move(reason);
+  refund.key_since = refund.created_at = now;
+  if (refund.amount < 1 || !to_stripe(refund.money()))
+    return refuse(invalid("/amount", "cannot be refunded in " + payment.currency));
+  payment.refunding += refund.amount;
+  return refund;
+}
+
+const RefundTransition* happens(Payment& payment, Refund& refund, RefundNews news, Time now) {
+  const auto* row = std::ranges::find_if(
+      refund_life, [&](auto& step) { return step.from == refund.status && step.news == news; });
+  if (row == std::end(refund_life)) return nullptr;
+  if (row->to == RefundStatus::requested) {
+    if (payment.left() < refund.amount) return nullptr;
+    payment.refunding += refund.amount;
+    refund.attempt += 1;
+    refund.replays = 0;
+    refund.key_since = now;
+    refund.stripe_refund.reset();
+    refund.failure.reset();
+  }
+  if (row->to == RefundStatus::succeeded) payment.refunded += refund.amount;
+  if (row->from == RefundStatus::succeeded) payment.refunded -= refund.amount;
+  if (row->to == RefundStatus::failed) payment.refunding -= refund.amount;
+  refund.status = row->to;
+  refund.settled_at =
+      row->to == RefundStatus::succeeded || row->to == RefundStatus::failed ? std::optional{now} : std::nullopt;
+  return row;
+}
+
+const RefundTransition* settle(Payment& payment, Refund& refund, const RefundSeen& seen, Time now) {
+  // Another attempt's refund: what becomes of it was told before the next one was made.
+  if (refund.stripe_refund && *refund.stripe_refund != seen.id) return nullptr;
+  if (to_stripe(refund.money()) != seen.amount || from_stripe(0, seen.currency).currency != refund.currency ||
+      (!seen.intent_id.empty() && seen.intent_id != payment.intent_id)) {
+    payment.alarm = "mismatch: refund " + seen.id + " of " + std::to_string(seen.amount) + " " + seen.currency;
+    return nullptr;
+  }
+  refund.stripe_refund = seen.id;
+  if (seen.status == "succeeded") return happens(payment, refund, RefundNews::succeeded, now);
+  if (seen.status == "pending" || seen.status == "requires_action")
+    return happens(payment, refund, RefundNews::accepted, now);
+  if (seen.status != "failed" && seen.status != "canceled") return nullptr;  // an open enum
+  const auto* row = happens(payment, refund, RefundNews::failed, now);
+  if (row) refund.failure = seen.failure.empty() ? seen.status : seen.failure;
+  return row;
+}
+
+bool must_ask(const Refund& refund, Time now, const Terms& terms) {
+  return refund.replays >= terms.stored_error_limit || now - refund.key_since >= terms.key_lifetime;
 }
 
 static constexpr struct {

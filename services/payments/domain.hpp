@@ -2,6 +2,7 @@
 // A payment's rules, pure: no I/O, no clock, no JSON. Stripe's words come in as `Seen`; what the world is told goes out
 // as `News`.
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,8 +26,8 @@ inline bool buyers_turn(Status status) {
   return status == Status::requires_payment_method || status == Status::requires_action;
 }
 /// What callers see: that we are calling Stripe just now is `pending` to them.
-BOOST_DEFINE_ENUM_CLASS(ShownStatus, pending, requires_payment_method, requires_action, processing, succeeded, failed)
-ShownStatus shown(Status status);
+BOOST_DEFINE_ENUM_CLASS(ShownStatus, pending, requires_payment_method, requires_action, processing, succeeded,
+                        partially_refunded, refunded, failed)
 
 struct Payment {
   PaymentId id;
@@ -50,14 +51,22 @@ struct Payment {
   std::optional<int> exp_month, exp_year;
   std::optional<Time> captured_at;
   std::optional<std::string> alarm;  // what an operator must look at
+  std::int64_t tax = 0, shipping = 0;  // their parts of the amount; the rest is revenue
+  bool order_cancelled = false;        // for good: whatever is captured goes back
+  std::int64_t refunding = 0;          // given back or on its way
+  std::int64_t refunded = 0;           // done, as Stripe says
   Time placed_at{}, created_at{};
 
   Money total() const { return {amount, currency}; }
+  /// Captured, and not promised back yet.
+  std::int64_t left() const { return captured_at ? amount - refunding : 0; }
 };
 BOOST_DESCRIBE_STRUCT(Payment, (),
                       (id, order_id, customer_id, amount, currency, status, version, intent_id, create_try, attempt,
                        replays, key_since, payment_method, return_url, pay_by, grace_given, reason, declined, charge_id,
-                       brand, last4, exp_month, exp_year, captured_at, alarm, placed_at, created_at))
+                       brand, last4, exp_month, exp_year, captured_at, alarm, tax, shipping, order_cancelled, refunding,
+                       refunded, placed_at, created_at))
+ShownStatus shown(const Payment& payment);
 
 struct Card {
   std::string brand, last4;
@@ -122,6 +131,59 @@ News give_up(Payment& payment, std::string reason);
 
 /// Is the key too old, or its stored error final? Then ask what happened instead of repeating it.
 bool must_ask(const Payment& payment, Time now, const Terms& terms);
+
+// Refunds.
+
+/// requested: our call has no definite answer yet. pending: Stripe has it, the bank takes its time.
+BOOST_DEFINE_ENUM_CLASS(RefundStatus, requested, pending, succeeded, failed)
+struct Refund {
+  RefundId id;
+  PaymentId payment_id;
+  std::int64_t amount = 0;
+  std::string currency;
+  RefundStatus status = RefundStatus::requested;
+  std::string reason;
+  std::optional<std::string> reference;     // what it is for: "cancel:<order>", a return, "stripe:<refund>"
+  std::optional<std::string> requested_by;  // who, if a person
+  int attempt = 1;                          // key refund:<id>, from the second on refund:<id>:<n>
+  int replays = 0;
+  Time key_since{};
+  std::optional<std::string> stripe_refund, failure;
+  std::optional<Time> settled_at;
+  Time created_at{};
+
+  Money money() const { return {amount, currency}; }
+};
+BOOST_DESCRIBE_STRUCT(Refund, (),
+                      (id, payment_id, amount, currency, status, reason, reference, requested_by, attempt, replays,
+                       key_since, stripe_refund, failure, settled_at, created_at))
+
+/// accepted, succeeded, failed: as Stripe says, at once or days later. refused: Stripe made none. retried: by staff.
+BOOST_DEFINE_ENUM_CLASS(RefundNews, accepted, succeeded, failed, refused, retried)
+struct RefundTransition {
+  RefundStatus from{};
+  RefundNews news{};
+  RefundStatus to{};
+  std::string_view says;  // "payment.refunded", with the amount taken back where it had been said before
+};
+/// Every step there is; what stands in no row is ignored (for staff: refused).
+std::span<const RefundTransition> refund_transitions();
+
+/// A refund at Stripe as far as it matters here.
+struct RefundSeen {
+  std::string id, status, intent_id, currency;
+  std::int64_t amount = 0;  // Stripe's unit
+  std::string failure;
+};
+
+/// Sets the amount aside under the payment's lock; everything that is left when no amount is named.
+Result<Refund> ask_refund(Payment& payment, RefundId id, std::optional<std::int64_t> amount, std::string reason,
+                          Time now);
+/// What happened to the refund, and to its payment's sums. Nullptr: it changes nothing.
+const RefundTransition* happens(Payment& payment, Refund& refund, RefundNews news, Time now);
+/// Brings the refund to where Stripe's stands. A refund that differs from ours is an alarm.
+const RefundTransition* settle(Payment& payment, Refund& refund, const RefundSeen& seen, Time now);
+bool must_ask(const Refund& refund, Time now, const Terms& terms);
 
 /// The stable code that a buyer may see. What would help a thief (lost, stolen, fraudulent) is a plain decline.
 std::string decline_reason(std::string_view code, std::string_view decline_code);

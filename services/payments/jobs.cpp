@@ -44,10 +44,36 @@ static void alarm(const Payment& payment) {
   metrics::counter("acme_payments_alarms_total", "Payments that an operator must look at").add();
 }
 
-void keep(pg::Transaction& tx, Payment& payment, News news, Time now) {
+void order_refund(pg::Transaction& tx, Payment& payment, const Refund& refund, Time now) {
+  save(tx, payment, News::changed, now);
+  insert(tx, payment, refund);
+  if (!refund.stripe_refund) jobs::enqueue(tx, "make_refund", refund.id.text(), RefundJob{refund.id}, now);
+}
+
+bool retry_refund(pg::Transaction& tx, Payment& payment, Refund& refund, Time now) {
+  const auto* retried = happens(payment, refund, RefundNews::retried, now);
+  if (!retried) return false;
+  save(tx, payment, refund, retried, now);
+  jobs::enqueue(tx, "make_refund", refund.id.text(), RefundJob{refund.id}, now);
+  return true;
+}
+
+void refund_order(const Context& context, pg::Transaction& tx, Payment& payment) {
+  auto refund = ask_refund(payment, context.new_id<RefundId>(), {}, "order_cancelled", context.now());
+  if (!refund) return;  // nothing is left
+  refund->reference = "cancel:" + payment.order_id.text();
+  order_refund(tx, payment, *refund, context.now());
+}
+
+void keep(const Context& context, pg::Transaction& tx, Payment& payment, News news) {
   if (news == News::none) return;
-  save(tx, payment, news, now);
-  drive(tx, payment, now);
+  save(tx, payment, news, context.now());
+  drive(tx, payment, context.now());
+  if (news == News::stray || (news == News::completed && payment.order_cancelled)) refund_order(context, tx, payment);
+}
+
+void look(pg::Transaction& tx, const std::string& stripe_refund, Time at) {
+  jobs::enqueue(tx, "read_refund", stripe_refund, StripeRefundJob{stripe_refund}, at);
 }
 
 void look(pg::Transaction& tx, PaymentId payment, Time at) {
@@ -64,7 +90,7 @@ static Task<Payment> conclude(Job& job, PaymentId id, Change change) {
         const auto alarmed = payment->alarm;
         const News news = change(*payment);
         co_await job.finish(tx);
-        keep(tx, *payment, news, job.now());
+        keep(job, tx, *payment, news);
         if (payment->status == Status::succeeded) jobs::cancel(tx, "read_intent", id.text());  // nothing left to read
         if (payment->alarm != alarmed) alarm(*payment);
         co_return *payment;
@@ -114,7 +140,7 @@ static Task<Outcome> adopt(Job& job, PaymentId id, stripe::Intent intent) {
           alarm(*payment);
         else if (!ended(payment->status) || news == News::none)
           news = intent_made(*payment, intent.id, job.now(), terms_of(job));
-        keep(tx, *payment, news, job.now());
+        keep(job, tx, *payment, news);
         // Given up while Stripe was making it: nobody may pay it any more.
         if (payment->status == Status::failed && news == News::changed)
           jobs::enqueue(tx, "cancel_intent", id.text(), PaymentJob{id}, job.now());
@@ -265,7 +291,7 @@ Task<Outcome> read_intent(Job& job, PaymentJob work) {
         const auto alarmed = now_here->alarm;
         const News news = settle(*now_here, stripe::seen(*found), overtaken ? Sight::late : Sight::fresh,
                                  stripe_of(job).livemode(), job.now());
-        keep(tx, *now_here, news, job.now());
+        keep(job, tx, *now_here, news);
         if (now_here->alarm != alarmed) alarm(*now_here);
         // What was read may be older than what happened here meanwhile.
         if (overtaken && !ended(now_here->status)) look(tx, payment->id, job.now());
@@ -282,9 +308,133 @@ Task<Outcome> expire_payment(Job& job, PaymentJob work) {
         if (!payment || ended(payment->status)) co_return;
         const News news = expire(*payment, job.now(), terms_of(job));
         if (news != News::none)
-          keep(tx, *payment, news, job.now());
+          keep(job, tx, *payment, news);
         else if (payment->status != Status::cancelling)
           drive(tx, *payment, job.now());  // pay_by was moved
+      },
+      job.deadline());
+  co_return Done{};
+}
+
+/// Ends the job with what was learned of its refund.
+template <typename Change>
+static Task<Outcome> conclude_refund(Job& job, RefundId id, PaymentId of, Change change) {
+  co_await job.database().transaction(
+      [&job, id, of, change](pg::Transaction& tx) -> Task<> {
+        auto payment = co_await lock(tx, of);
+        auto refund = co_await find(tx, id);
+        ensure(payment && refund, "refunds are never deleted");
+        const auto before = refund->status;
+        const auto alarmed = payment->alarm;
+        const auto* happened = change(*payment, *refund);
+        co_await job.finish(tx);
+        save(tx, *payment, *refund, happened, job.now());
+        if (payment->alarm != alarmed) alarm(*payment);
+        if (refund->status == before || refund->status != RefundStatus::failed) co_return;
+        log::error("a refund failed", {{"refund", id.text()},
+                                       {"payment", of.text()},
+                                       {"order", payment->order_id.text()},
+                                       {"reason", refund->failure.value_or("")}});
+        metrics::counter("acme_payments_alarms_total", "Payments that an operator must look at").add();
+      },
+      job.deadline());
+  co_return Done{};
+}
+
+static Task<Outcome> conclude_refund(Job& job, const Refund& refund, RefundSeen seen) {
+  return conclude_refund(job, refund.id, refund.payment_id, [seen = std::move(seen), now = job.now()](auto& p, auto& r) {
+    return settle(p, r, seen, now);
+  });
+}
+
+/// The present key cannot tell what happened, or Stripe refuses: perhaps because the refund is made already. The list
+/// can tell. Made: that is it. Not made: `refused` ends it, otherwise the next key is taken.
+static Task<Outcome> find_or_end(Job& job, Refund refund, std::string intent, std::optional<std::string> refused) {
+  auto found = co_await stripe_of(job).find_lost_refund(errand(job), std::move(intent), refund.id, refund.attempt);
+  if (!found)
+    co_return found.error().verdict == stripe::Verdict::again ? again(found.error()) : troubled(found.error());
+  if (*found) co_return co_await conclude_refund(job, refund, stripe::seen(**found));
+  if (refused)
+    co_return co_await conclude_refund(job, refund.id, refund.payment_id, [refused, now = job.now()](auto& p, auto& r) {
+      const auto* row = happens(p, r, RefundNews::refused, now);
+      if (row) r.failure = *refused;
+      return row;
+    });
+  co_await job.database().transaction([&](pg::Transaction& tx) -> Task<> {
+    auto payment = co_await lock(tx, refund.payment_id);
+    auto now_here = co_await find(tx, refund.id);
+    if (now_here->status != RefundStatus::requested || now_here->attempt != refund.attempt) co_return;
+    now_here->attempt += 1;
+    now_here->replays = 0;
+    now_here->key_since = job.now();
+    save(tx, *payment, *now_here, nullptr, job.now());
+  });
+  co_return Retry{"the next key", Duration{1}, false};
+}
+
+Task<Outcome> make_refund(Job& job, RefundJob work) {
+  const auto refund = co_await find(job.db(), work.refund);
+  if (!refund || refund->status != RefundStatus::requested) co_return Done{};
+  const auto payment = co_await find(job.db(), refund->payment_id);
+  const auto& intent = payment->intent_id.value();
+  if (must_ask(*refund, job.now(), terms_of(job))) co_return co_await find_or_end(job, *refund, intent, {});
+
+  const auto key = "refund:" + refund->id.text();
+  auto made = co_await stripe_of(job).refund(
+      errand(job), refund->attempt == 1 ? key : key + ":" + std::to_string(refund->attempt), intent, *refund);
+  if (made) co_return co_await conclude_refund(job, *refund, stripe::seen(*made));
+  const auto& refusal = made.error();
+  switch (refusal.verdict) {
+    case stripe::Verdict::again:
+      if (refusal.replayed && refusal.status >= 500) co_await count_replay(job.db(), refund->id, refund->key_since);
+      co_return again(refusal);
+    case stripe::Verdict::ask:
+      co_return co_await find_or_end(job, *refund, intent, {});
+    case stripe::Verdict::declined:
+    case stripe::Verdict::refused:
+      if (refusal.status == 404 || refusal.error.code.starts_with("parameter_")) co_return troubled(refusal);
+      co_return co_await find_or_end(job, *refund, intent,
+                                     refusal.error.code.empty() ? "refused_by_provider" : refusal.error.code);
+    default:
+      co_return troubled(refusal);
+  }
+}
+
+Task<Outcome> read_refund(Job& job, StripeRefundJob work) {
+  auto found = co_await stripe_of(job).find_refund(errand(job), work.stripe_refund);
+  if (!found) {
+    if (found.error().status == 404) co_return Done{};
+    co_return found.error().verdict == stripe::Verdict::again ? again(found.error()) : troubled(found.error());
+  }
+  auto refund = co_await with_stripe_refund(job.db(), found->id);
+  if (!refund) {
+    if (auto ours = RefundId::parse(found->metadata.refund_id)) refund = co_await find(job.db(), *ours);
+    // Its own job is about to hear the same, or has gone on to the next attempt.
+    if (refund && (refund->status != RefundStatus::requested ||
+                   found->metadata.attempt != std::to_string(refund->attempt)))
+      co_return Done{};
+  }
+  if (refund) co_return co_await conclude_refund(job, *refund, stripe::seen(*found));
+
+  const auto id = co_await with_intent(job.db(), found->payment_intent.value_or(""));
+  if (!id || found->status == "failed" || found->status == "canceled") co_return Done{};
+  co_await job.database().transaction(
+      [&](pg::Transaction& tx) -> Task<> {
+        auto payment = co_await lock(tx, *id);
+        co_await job.finish(tx);
+        if (co_await with_stripe_refund(tx, found->id)) co_return;
+        const auto amount = from_stripe(found->amount, found->currency);
+        auto made = ask_refund(*payment, job.new_id<RefundId>(), amount.amount, "at_provider", job.now());
+        if (!made || amount.currency != payment->currency) {
+          payment->alarm = "a refund at Stripe that does not fit: " + found->id;
+          alarm(*payment);
+          co_return save(tx, *payment, News::changed, job.now());
+        }
+        made->reference = "stripe:" + found->id;
+        made->stripe_refund = found->id;
+        order_refund(tx, *payment, *made, job.now());
+        const auto* happened = settle(*payment, *made, stripe::seen(*found), job.now());
+        save(tx, *payment, *made, happened, job.now());
       },
       job.deadline());
   co_return Done{};
@@ -298,6 +448,15 @@ Task<> sweep(Job& job) {
       if (!payment) co_return;
       drive(tx, *payment, now);
       if (payment->status == Status::requires_action || payment->status == Status::processing) look(tx, id, now);
+    });
+  }
+  for (const auto& refund : co_await stale_refunds(job.db(), now - job.get<Settings>().sweep_after, now, 500)) {
+    co_await job.database().transaction([&](pg::Transaction& tx) -> Task<> {
+      if (refund.stripe_refund)
+        look(tx, *refund.stripe_refund, now);
+      else
+        jobs::enqueue(tx, "make_refund", refund.id.text(), RefundJob{refund.id}, now);
+      co_return;
     });
   }
   co_await forget_webhooks(job.db(), now - std::chrono::days{40});

@@ -23,6 +23,23 @@ Task<jobs::Outcome> cancel_intent(Job& job, PaymentJob work);
 /// Looks where the PaymentIntent stands: after a webhook, and when nothing was heard for long.
 Task<jobs::Outcome> read_intent(Job& job, PaymentJob work);
 Task<jobs::Outcome> expire_payment(Job& job, PaymentJob work);
+struct RefundJob {
+  RefundId refund;
+};
+BOOST_DESCRIBE_STRUCT(RefundJob, (), (refund))
+struct StripeRefundJob {
+  std::string stripe_refund;
+};
+BOOST_DESCRIBE_STRUCT(StripeRefundJob, (), (stripe_refund))
+Task<jobs::Outcome> make_refund(Job& job, RefundJob work);
+/// Looks where a refund stands at Stripe; one that was made there by hand becomes ours.
+Task<jobs::Outcome> read_refund(Job& job, StripeRefundJob work);
+/// Writes a refund that was just asked for, and the job that makes it. Its payment is locked.
+void order_refund(pg::Transaction& tx, Payment& payment, const Refund& refund, Time now);
+/// The same refund once more, under its next key, after it had failed.
+bool retry_refund(pg::Transaction& tx, Payment& payment, Refund& refund, Time now);
+void look(pg::Transaction& tx, const std::string& stripe_refund, Time at);
+
 /// Wants it read. Asked for while it is being read, it is read once more.
 void look(pg::Transaction& tx, PaymentId payment, Time at);
 
@@ -31,7 +48,10 @@ Task<> sweep(Job& job);
 /// Reads Stripe's list of events for webhooks that never came.
 Task<> fill_gaps(Job& job);
 
-/// Writes the row, and with the news what follows from it: ledger, event, the next job.
-void keep(pg::Transaction& tx, Payment& payment, News news, Time now);
+/// Writes the row, and with the news what follows from it: ledger, event, the next job, and for money that came for a
+/// cancelled order its refund.
+void keep(const Context& context, pg::Transaction& tx, Payment& payment, News news);
+/// Gives back what is left, for an order that is cancelled or whose time was over.
+void refund_order(const Context& context, pg::Transaction& tx, Payment& payment);
 
 }  // namespace acme::payments

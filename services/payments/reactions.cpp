@@ -1,5 +1,8 @@
 #include "services/payments/reactions.hpp"
 
+#include <set>
+#include <utility>
+
 #include "platform/observe/log.hpp"
 #include "platform/observe/metrics.hpp"
 #include "services/payments/jobs.hpp"
@@ -20,6 +23,13 @@ Task<> on_order_created(Reaction& on, OrderCreated order) {
   payment.customer_id = known.customer_id;
   payment.amount = order.totals.total;
   payment.currency = order.currency;
+  // The parcel's share of a tax that lies inside the prices is what the lines do not have.
+  std::int64_t inside = order.totals.tax_included ? order.totals.tax : 0;
+  for (auto& line : order.lines) inside -= order.totals.tax_included ? line.tax : 0;
+  payment.tax = order.totals.tax;
+  payment.shipping = order.totals.shipping - inside;
+  if (payment.shipping < 0 || payment.tax < 0 || payment.tax + payment.shipping > payment.amount)
+    payment.tax = payment.shipping = 0;  // totals that do not add up are all revenue; the capture does not wait for them
   payment.payment_method = order.payment_method;
   // Orders refuses a foreign address; should one come all the same, the buyer returns to our own page.
   if (order.return_url && on.get<Settings>().returns_to_us(*order.return_url)) payment.return_url = order.return_url;
@@ -27,27 +37,51 @@ Task<> on_order_created(Reaction& on, OrderCreated order) {
   News news = begin(payment, on.now());
   if (!co_await insert(on.tx(), payment, on.now())) co_return;
   // The end was heard before the beginning.
+  payment.order_cancelled = known.status == "cancelled";
   if (to_be_cancelled(known.status) && !ended(payment.status)) news = cancel(payment, "cancelled");
-  keep(on.tx(), payment, news, on.now());
+  keep(on, on.tx(), payment, news);
 }
 
-/// Only the newest word on an order counts. What is captured stays captured: payment.completed was said, and wins.
+/// One refund for each reference, however often it is said.
+static Task<> refund_due(Reaction& on, Payment& payment, const std::vector<RefundDue>& due) {
+  if (due.empty()) co_return;
+  std::set<std::string> known;
+  for (auto& refund : co_await refunds_of(on.tx(), payment.id)) known.insert(refund.reference.value_or(""));
+  for (auto& each : due) {
+    if (!known.insert(each.reference).second) continue;
+    auto refund = ask_refund(payment, on.new_id<RefundId>(), each.amount, each.reason, on.now());
+    if (refund) {
+      refund->reference = each.reference;
+      order_refund(on.tx(), payment, *refund, on.now());
+      continue;
+    }
+    const auto what = "cannot refund " + each.reference + ": " + refund.error().detail;
+    if (payment.alarm == what) continue;
+    payment.alarm = what;
+    log::error("a payment needs an operator", {{"payment", payment.id.text()}, {"alarm", what}});
+    metrics::counter("acme_payments_alarms_total", "Payments that an operator must look at").add();
+    keep(on, on.tx(), payment, News::changed);
+  }
+}
+
+/// Only the newest word on an order counts, except that a refund once due stays due. What is captured stays captured:
+/// payment.completed was said, and wins, until the order is cancelled for good.
 static Task<> on_order_changed(Reaction& on, OrderChanged order) {
   const auto known =
       co_await note_order(on.tx(), order.order_id, {order.customer_id, order.status, on.event().sequence});
-  if (!to_be_cancelled(known.status)) co_return;
+  const bool due = order.refunds_due && !order.refunds_due->empty();
+  if (!to_be_cancelled(known.status) && !due) co_return;
   const auto id = co_await of_order(on.tx(), order.order_id);
   if (!id) co_return;  // order.created is still to come, and will find what was noted
   auto payment = co_await lock(on.tx(), *id);
-  if (payment->status == Status::succeeded && payment->amount > 0 && known.status == "cancelled") {
-    if (payment->alarm) co_return;
-    payment->alarm = "the order was cancelled after its capture: refund it";
-    log::error("a payment needs an operator", {{"payment", id->text()}, {"alarm", *payment->alarm}});
-    metrics::counter("acme_payments_alarms_total", "Payments that an operator must look at").add();
-    keep(on.tx(), *payment, News::changed, on.now());
-    co_return;
+  if (due) co_await refund_due(on, *payment, *order.refunds_due);
+  if (!to_be_cancelled(known.status)) co_return;
+  News news = cancel(*payment, "cancelled");
+  if (known.status == "cancelled" && !std::exchange(payment->order_cancelled, true)) {
+    if (payment->left() > 0) co_return refund_order(on, on.tx(), *payment);
+    if (news == News::none) news = News::changed;
   }
-  keep(on.tx(), *payment, cancel(*payment, "cancelled"), on.now());
+  keep(on, on.tx(), *payment, news);
 }
 
 Task<> on_order_updated(Reaction& on, OrderChanged order) { return on_order_changed(on, std::move(order)); }
@@ -71,6 +105,7 @@ Task<> on_stripe_event(pg::Transaction& tx, stripe::Event event, bool livemode, 
   if (event.type.starts_with("charge.dispute."))
     log::warning("a charge is disputed",
                  {{"event", event.id}, {"type", event.type}, {"dispute", object.id}, {"intent", intent}});
+  if (id && (event.type.starts_with("refund.") || event.type == "charge.refund.updated")) look(tx, object.id, now);
   if (!about_intent || !id || event.type == "payment_intent.created") co_return;  // we made it
   const auto payment = co_await find(tx, *id);
   if (!payment || payment->status == Status::succeeded) co_return;

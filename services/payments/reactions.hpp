@@ -6,9 +6,14 @@
 namespace acme::payments {
 
 struct Totals {
-  std::int64_t total = 0;
+  std::int64_t shipping = 0, tax = 0, total = 0;
+  bool tax_included = false;
 };
-BOOST_DESCRIBE_STRUCT(Totals, (), (total))
+BOOST_DESCRIBE_STRUCT(Totals, (), (shipping, tax, total, tax_included))
+struct TaxedLine {
+  std::int64_t tax = 0;
+};
+BOOST_DESCRIBE_STRUCT(TaxedLine, (), (tax))
 
 /// What payments reads of order.created: no address, no e-mail.
 struct OrderCreated {
@@ -16,18 +21,27 @@ struct OrderCreated {
   UserId customer_id;
   std::string status, currency;
   Totals totals;
+  std::vector<TaxedLine> lines;
   std::optional<std::string> payment_method, return_url;
   Time placed_at{};
 };
 BOOST_DESCRIBE_STRUCT(OrderCreated, (),
-                      (order_id, customer_id, status, currency, totals, payment_method, return_url, placed_at))
+                      (order_id, customer_id, status, currency, totals, lines, payment_method, return_url, placed_at))
 
+/// What orders owes the customer for what came back; all of it, each time.
+struct RefundDue {
+  std::string reference;
+  std::int64_t amount = 0;
+  std::string reason;
+};
+BOOST_DESCRIBE_STRUCT(RefundDue, (), (reference, amount, reason))
 struct OrderChanged {
   OrderId order_id;
   UserId customer_id;
   std::string status;
+  std::optional<std::vector<RefundDue>> refunds_due;
 };
-BOOST_DESCRIBE_STRUCT(OrderChanged, (), (order_id, customer_id, status))
+BOOST_DESCRIBE_STRUCT(OrderChanged, (), (order_id, customer_id, status, refunds_due))
 
 Task<> on_order_created(Reaction& on, OrderCreated order);
 Task<> on_order_updated(Reaction& on, OrderChanged order);

@@ -36,6 +36,14 @@ Service service(Settings settings) {
   payments.get("/v1/orders/{order}/payment", show_payment).answers<PaymentView>();
   payments.post("/v1/orders/{order}/payment", pay_order).requires_key().answers<PaymentView>();
   payments.get("/v1/payments/{payment}", show_to_staff).needs("payments:read");
+  payments.post("/v1/payments/{payment}/refunds", refund_payment)
+      .needs("refunds:write")
+      .requires_key()
+      .answers<RefundView>();
+  payments.post("/v1/payments/{payment}/refunds/{refund}/retry", retry_failed_refund)
+      .needs("refunds:write")
+      .requires_key()
+      .answers<RefundView>();
   payments.post("/v1/webhooks/stripe", stripe_webhook)
       .open()
       .raw()
@@ -54,10 +62,12 @@ Service service(Settings settings) {
   payments.job("cancel_intent", cancel_intent, at_stripe(4));
   payments.job("read_intent", read_intent, at_stripe(4));
   payments.job("expire_payment", expire_payment);
+  payments.job("make_refund", make_refund, at_stripe(4));
+  payments.job("read_refund", read_refund, at_stripe(4));
   payments.every("sweep", Duration{60'000}, sweep);
   payments.every("fill_gaps", Duration{180'000}, fill_gaps);
 
-  payments.publishes = {"payment.completed", "payment.failed"};
+  payments.publishes = {"payment.completed", "payment.failed", "payment.refunded"};
   payments.provide(std::make_shared<stripe::Client>(settings.stripe));
   payments.provide(std::make_shared<BuyersTurn>());
   payments.provide(std::make_shared<Settings>(std::move(settings)));

@@ -5,7 +5,8 @@ namespace acme::payments {
 #define PAYMENT                                                                                             \
   "id, order_id, customer_id, amount, currency, status, version, intent_id, create_try, attempt, replays, " \
   "key_since, payment_method, return_url, pay_by, grace_given, reason, declined, charge_id, brand, last4, " \
-  "exp_month, exp_year, captured_at, alarm, placed_at, created_at"
+  "exp_month, exp_year, captured_at, alarm, tax, shipping, order_cancelled, refunding, refunded, placed_at, "  \
+  "created_at"
 
 static const pg::Statement<KnownOrder(OrderId, UserId, std::string, std::int64_t)> note_order_sql{"payments.note_order",
                                                                                                   R"sql(
@@ -59,44 +60,72 @@ Task<std::optional<PaymentId>> with_intent(pg::Session& db, std::string intent_i
 }
 
 static const pg::Statement<PaymentId(PaymentId, OrderId, UserId, std::int64_t, std::string, std::optional<std::string>,
-                                     std::optional<std::string>, Time, Time)>
+                                     std::optional<std::string>, Time, Time, std::int64_t, std::int64_t)>
     insert_sql{"payments.insert", R"sql(
   INSERT INTO payments (id, order_id, customer_id, amount, currency, status, version, create_try, attempt, replays,
-                        key_since, payment_method, return_url, grace_given, placed_at, created_at, updated_at, swept_at)
-  VALUES ($1, $2, $3, $4, $5, 'pending', 0, 1, 0, 0, $9, $6, $7, false, $8, $9, $9, $9)
+                        key_since, payment_method, return_url, grace_given, placed_at, created_at, updated_at, swept_at,
+                        tax, shipping)
+  VALUES ($1, $2, $3, $4, $5, 'pending', 0, 1, 0, 0, $9, $6, $7, false, $8, $9, $9, $9, $10, $11)
   ON CONFLICT (order_id) DO NOTHING
   RETURNING id
 )sql"};
 
 Task<bool> insert(pg::Transaction& tx, Payment payment, Time now) {
   auto id = co_await tx.one(insert_sql, payment.id, payment.order_id, payment.customer_id, payment.amount,
-                            payment.currency, payment.payment_method, payment.return_url, payment.placed_at, now);
+                            payment.currency, payment.payment_method, payment.return_url, payment.placed_at, now,
+                            payment.tax, payment.shipping);
   co_return id.has_value();
 }
 
 using MaybeText = std::optional<std::string>;
 static const pg::Statement<void(PaymentId, Status, std::int64_t, MaybeText, int, int, int, Time, MaybeText, MaybeText,
                                 std::optional<Time>, bool, MaybeText, MaybeText, MaybeText, MaybeText, MaybeText,
-                                std::optional<int>, std::optional<int>, std::optional<Time>, MaybeText, Time)>
+                                std::optional<int>, std::optional<int>, std::optional<Time>, MaybeText, Time, bool,
+                                std::int64_t, std::int64_t)>
     save_sql{"payments.save", R"sql(
   UPDATE payments
      SET status = $2, version = $3, intent_id = $4, create_try = $5, attempt = $6, replays = $7, key_since = $8,
          payment_method = $9, return_url = $10, pay_by = $11, grace_given = $12, reason = $13, declined = $14,
          charge_id = $15, brand = $16, last4 = $17, exp_month = $18, exp_year = $19, captured_at = $20, alarm = $21,
-         updated_at = $22, swept_at = $22
+         updated_at = $22, swept_at = $22, order_cancelled = $23, refunding = $24, refunded = $25
    WHERE id = $1
 )sql"};
 
-static const pg::Statement<void(PaymentId, std::string, std::int64_t, std::string, Time)> book_capture_sql{
-    "payments.book_capture", R"sql(
+static const pg::Statement<void(std::optional<PaymentId>, std::string, std::string, std::string, std::string,
+                                std::int64_t, std::string, Time)>
+    book_sql{"payments.book", R"sql(
   INSERT INTO ledger (payment_id, kind, reference, debit, credit, amount, currency, at)
-  VALUES ($1, 'capture', $2, 'stripe', 'sales', $3, $4, $5)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 )sql"};
+
+static void book(pg::Transaction& tx, const Payment& payment, std::string kind, std::string reference,
+                 std::string debit, std::string credit, std::int64_t amount, Time at) {
+  if (amount > 0)
+    tx.later(book_sql, payment.id, std::move(kind), std::move(reference), std::move(debit), std::move(credit), amount,
+             payment.currency, at);
+}
+
+/// What comes for an order is revenue, tax and shipping; what comes after its end is still the customer's.
+static void book_capture(pg::Transaction& tx, const Payment& payment, News news) {
+  const auto to = [&](std::string account, std::int64_t amount) {
+    book(tx, payment, "capture", payment.charge_id.value(), "stripe", std::move(account), amount,
+         payment.captured_at.value());
+  };
+  if (news == News::stray) return to("customer_funds", payment.amount);
+  to("revenue", payment.amount - payment.tax - payment.shipping);
+  to("tax", payment.tax);
+  to("shipping", payment.shipping);
+}
 
 struct Method {
   std::string brand, last4;
 };
 BOOST_DESCRIBE_STRUCT(Method, (), (brand, last4))
+
+static std::optional<Method> method(const Payment& payment) {
+  if (!payment.brand) return std::nullopt;
+  return Method{*payment.brand, payment.last4.value_or("")};
+}
 
 /// payment.completed and payment.failed, as contracts/events has them.
 struct PaymentEvent {
@@ -126,7 +155,7 @@ static void announce(pg::Transaction& tx, const Payment& payment, News news) {
                      {},
                      {},
                      {}};
-  if (payment.brand) event.method = Method{*payment.brand, payment.last4.value_or("")};
+  event.method = method(payment);
   if (news == News::completed) {
     event.status = "succeeded";
   } else {
@@ -144,10 +173,9 @@ void save(pg::Transaction& tx, Payment& payment, News news, Time now) {
   tx.later(save_sql, payment.id, payment.status, payment.version, payment.intent_id, payment.create_try,
            payment.attempt, payment.replays, payment.key_since, payment.payment_method, payment.return_url,
            payment.pay_by, payment.grace_given, payment.reason, payment.declined, payment.charge_id, payment.brand,
-           payment.last4, payment.exp_month, payment.exp_year, payment.captured_at, payment.alarm, now);
-  if ((news == News::completed || news == News::stray) && payment.amount > 0)
-    tx.later(book_capture_sql, payment.id, payment.charge_id.value(), payment.amount, payment.currency,
-             payment.captured_at.value());
+           payment.last4, payment.exp_month, payment.exp_year, payment.captured_at, payment.alarm, now,
+           payment.order_cancelled, payment.refunding, payment.refunded);
+  if ((news == News::completed || news == News::stray) && payment.amount > 0) book_capture(tx, payment, news);
   if (news == News::completed || news == News::failed || news == News::declined) announce(tx, payment, news);
 }
 
@@ -156,6 +184,119 @@ static const pg::Statement<void(PaymentId, Time)> count_replay_sql{"payments.cou
 )sql"};
 
 Task<> count_replay(pg::Session& db, PaymentId id, Time key_since) { co_await db.run(count_replay_sql, id, key_since); }
+
+#define REFUND                                                                                                 \
+  "id, payment_id, amount, currency, status, reason, reference, requested_by, attempt, replays, key_since, "   \
+  "stripe_refund, failure, settled_at, created_at"
+
+static const pg::Statement<Refund(RefundId)> find_refund_sql{"payments.find_refund",
+                                                             "SELECT " REFUND " FROM refunds WHERE id = $1"};
+
+Task<std::optional<Refund>> find(pg::Session& db, RefundId id) { return db.one(find_refund_sql, id); }
+
+static const pg::Statement<Refund(std::string)> with_stripe_refund_sql{
+    "payments.with_stripe_refund", "SELECT " REFUND " FROM refunds WHERE stripe_refund = $1"};
+
+Task<std::optional<Refund>> with_stripe_refund(pg::Session& db, std::string stripe_refund) {
+  return db.one(with_stripe_refund_sql, std::move(stripe_refund));
+}
+
+static const pg::Statement<Refund(PaymentId)> refunds_of_sql{
+    "payments.refunds_of", "SELECT " REFUND " FROM refunds WHERE payment_id = $1 ORDER BY created_at, id"};
+
+Task<std::vector<Refund>> refunds_of(pg::Session& db, PaymentId payment) { return db.all(refunds_of_sql, payment); }
+
+static const pg::Statement<void(RefundId, PaymentId, std::int64_t, std::string, std::string, MaybeText, MaybeText,
+                                MaybeText, Time)>
+    insert_refund_sql{"payments.insert_refund", R"sql(
+  INSERT INTO refunds (id, payment_id, amount, currency, status, reason, reference, requested_by, attempt, replays,
+                       key_since, stripe_refund, created_at, swept_at)
+  VALUES ($1, $2, $3, $4, 'requested', $5, $6, $7, 1, 0, $9, $8, $9, $9)
+)sql"};
+
+/// Owed to the customer from the moment on at which it is decided; a stray capture was owed from the beginning.
+static void book_due(pg::Transaction& tx, const Payment& payment, const Refund& refund, Time now) {
+  if (payment.status == Status::succeeded)
+    book(tx, payment, "refund_due", refund.id.text() + ":" + std::to_string(refund.attempt), "refunds",
+         "customer_funds", refund.amount, now);
+}
+
+void insert(pg::Transaction& tx, const Payment& payment, const Refund& refund) {
+  tx.later(insert_refund_sql, refund.id, refund.payment_id, refund.amount, refund.currency, refund.reason,
+           refund.reference, refund.requested_by, refund.stripe_refund, refund.created_at);
+  book_due(tx, payment, refund, refund.created_at);
+}
+
+static const pg::Statement<void(RefundId, RefundStatus, int, int, Time, MaybeText, MaybeText, std::optional<Time>,
+                                Time)>
+    save_refund_sql{"payments.save_refund", R"sql(
+  UPDATE refunds
+     SET status = $2, attempt = $3, replays = $4, key_since = $5, stripe_refund = $6, failure = $7, settled_at = $8,
+         swept_at = $9
+   WHERE id = $1
+)sql"};
+
+/// payment.refunded, as contracts/events has it.
+struct RefundEvent {
+  PaymentId payment_id;
+  OrderId order_id;
+  UserId customer_id;
+  std::int64_t amount = 0;
+  std::string currency;
+  ShownStatus status{};
+  std::optional<Time> captured_at;
+  std::int64_t refunded = 0;
+  RefundId refund_id;
+  std::int64_t refund_amount = 0;
+  std::optional<std::string> reference;
+  std::optional<Method> method;
+  Time at{};
+};
+BOOST_DESCRIBE_STRUCT(RefundEvent, (),
+                      (payment_id, order_id, customer_id, amount, currency, status, captured_at, refunded, refund_id,
+                       refund_amount, reference, method, at))
+
+void save(pg::Transaction& tx, Payment& payment, const Refund& refund, const RefundTransition* happened, Time now) {
+  save(tx, payment, News::changed, now);
+  tx.later(save_refund_sql, refund.id, refund.status, refund.attempt, refund.replays, refund.key_since,
+           refund.stripe_refund, refund.failure, refund.settled_at, now);
+  if (!happened) return;
+  const bool taken_back = happened->from == RefundStatus::succeeded;
+  if (happened->news == RefundNews::retried) book_due(tx, payment, refund, now);
+  if (happened->to == RefundStatus::succeeded)
+    book(tx, payment, "refund", refund.stripe_refund.value(), "customer_funds", "stripe", refund.amount, now);
+  if (taken_back)
+    book(tx, payment, "refund_failure", refund.stripe_refund.value(), "stripe", "customer_funds", refund.amount, now);
+  if (happened->to == RefundStatus::failed && payment.status == Status::succeeded)
+    book(tx, payment, "refund_released", refund.id.text() + ":" + std::to_string(refund.attempt), "customer_funds",
+         "refunds", refund.amount, now);
+  // Of a stray capture nobody was told either.
+  if (happened->says.empty() || payment.status != Status::succeeded) return;
+  events::publish(tx, "payment.refunded", payment.id.text(), payment.version,
+                  RefundEvent{payment.id, payment.order_id, payment.customer_id, payment.amount, payment.currency,
+                              shown(payment), payment.captured_at, payment.refunded, refund.id,
+                              taken_back ? -refund.amount : refund.amount, refund.reference, method(payment), now});
+}
+
+static const pg::Statement<void(RefundId, Time)> count_refund_replay_sql{"payments.count_refund_replay", R"sql(
+  UPDATE refunds SET replays = replays + 1 WHERE id = $1 AND key_since = $2
+)sql"};
+
+Task<> count_replay(pg::Session& db, RefundId id, Time key_since) {
+  co_await db.run(count_refund_replay_sql, id, key_since);
+}
+
+static const pg::Statement<Refund(Time, Time, int)> stale_refunds_sql{"payments.stale_refunds", R"sql(
+  UPDATE refunds SET swept_at = $2
+   WHERE id IN (SELECT id FROM refunds
+                 WHERE status IN ('requested', 'pending') AND swept_at < $1
+                 ORDER BY swept_at LIMIT $3
+                   FOR UPDATE SKIP LOCKED)
+  RETURNING )sql" REFUND};
+
+Task<std::vector<Refund>> stale_refunds(pg::Session& db, Time before, Time now, int limit) {
+  return db.all(stale_refunds_sql, before, now, limit);
+}
 
 static const pg::Statement<PaymentId(Time, Time, int)> stale_sql{"payments.stale", R"sql(
   UPDATE payments SET swept_at = $2
@@ -205,11 +346,15 @@ static const pg::Statement<AuditRow(OrderId, int)> audit_sql{"payments.audit", R
   SELECT payments.order_id, payments.id AS payment_id, payments.status, payments.currency, payments.amount,
          coalesce(booked.came, 0)::bigint AS captured, coalesce(booked.went, 0)::bigint AS refunded,
          payments.intent_id, payments.charge_id, payments.captured_at,
-         coalesce(orders.status, '') AS order_status, payments.alarm, payments.updated_at
+         coalesce(orders.status, '') AS order_status,
+         coalesce(payments.alarm, (SELECT 'a refund failed: ' || failure FROM refunds
+                                    WHERE payment_id = payments.id AND status = 'failed' LIMIT 1)) AS alarm,
+         payments.updated_at
     FROM payments
     LEFT JOIN orders ON orders.id = payments.order_id
-    LEFT JOIN LATERAL (SELECT sum(amount) FILTER (WHERE debit = 'stripe') AS came,
-                              sum(amount) FILTER (WHERE credit = 'stripe') AS went
+    LEFT JOIN LATERAL (SELECT sum(amount) FILTER (WHERE kind = 'capture') AS came,
+                              sum(CASE kind WHEN 'refund' THEN amount ELSE -amount END)
+                                FILTER (WHERE kind IN ('refund', 'refund_failure')) AS went
                          FROM ledger WHERE payment_id = payments.id) AS booked ON true
    WHERE payments.order_id > $1
    ORDER BY payments.order_id
@@ -221,7 +366,7 @@ Task<std::vector<AuditRow>> audit(pg::Session& db, OrderId after, int limit) { r
 static const pg::Statement<Takings()> takings_sql{"payments.takings", R"sql(
   SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day, currency, sum(amount)::bigint AS amount
     FROM ledger
-   WHERE kind = 'capture'
+   WHERE kind = 'capture' AND credit <> 'customer_funds'
    GROUP BY 1, 2
    ORDER BY 1, 2
 )sql"};
@@ -230,7 +375,9 @@ Task<std::vector<Takings>> takings(pg::Session& db) { return db.all(takings_sql)
 
 static const pg::Statement<OpenItems()> open_items_sql{"payments.open_items", R"sql(
   SELECT (SELECT count(*) FROM payments WHERE status NOT IN ('succeeded', 'failed')) AS open,
-         (SELECT count(*) FROM payments WHERE alarm IS NOT NULL) AS alarms,
+         (SELECT count(*) FROM refunds WHERE status IN ('requested', 'pending')) AS open_refunds,
+         (SELECT count(*) FROM payments WHERE alarm IS NOT NULL)
+           + (SELECT count(*) FROM refunds WHERE status = 'failed') AS alarms,
          (SELECT count(*) FROM jobs WHERE state = 'dead') AS dead_jobs,
          (SELECT count(*) FROM jobs WHERE state = 'waiting') AS waiting_jobs
 )sql"};

@@ -34,6 +34,18 @@ void save(pg::Transaction& tx, Payment& payment, News news, Time now);
 /// One more stored 500 under the key that has been used since then.
 Task<> count_replay(pg::Session& db, PaymentId id, Time key_since);
 
+Task<std::optional<Refund>> find(pg::Session& db, RefundId id);
+Task<std::optional<Refund>> with_stripe_refund(pg::Session& db, std::string stripe_refund);
+/// Oldest first.
+Task<std::vector<Refund>> refunds_of(pg::Session& db, PaymentId payment);
+/// A new refund, and what the customer is owed with it. Its payment is locked, and saved by the caller.
+void insert(pg::Transaction& tx, const Payment& payment, const Refund& refund);
+/// The row as `happened` left it, with the ledger's rows. Its payment is locked, and saved with the event.
+void save(pg::Transaction& tx, Payment& payment, const Refund& refund, const RefundTransition* happened, Time now);
+Task<> count_replay(pg::Session& db, RefundId id, Time key_since);
+/// Open refunds that nobody has looked at since `before`; they count as looked at.
+Task<std::vector<Refund>> stale_refunds(pg::Session& db, Time before, Time now, int limit);
+
 /// Open payments that nobody has looked at since `before`; they count as looked at.
 Task<std::vector<PaymentId>> stale(pg::Session& db, Time before, Time now, int limit);
 
@@ -65,7 +77,7 @@ BOOST_DESCRIBE_STRUCT(AuditRow, (),
                        captured_at, order_status, alarm, updated_at))
 Task<std::vector<AuditRow>> audit(pg::Session& db, OrderId after, int limit);
 
-/// What the ledger says was captured on a day (UTC).
+/// What the ledger says was captured for orders on a day (UTC).
 struct Takings {
   std::string day, currency;
   std::int64_t amount = 0;
@@ -74,9 +86,9 @@ BOOST_DESCRIBE_STRUCT(Takings, (), (day, currency, amount))
 Task<std::vector<Takings>> takings(pg::Session& db);
 
 struct OpenItems {
-  std::int64_t open = 0, alarms = 0, dead_jobs = 0, waiting_jobs = 0;
+  std::int64_t open = 0, open_refunds = 0, alarms = 0, dead_jobs = 0, waiting_jobs = 0;
 };
-BOOST_DESCRIBE_STRUCT(OpenItems, (), (open, alarms, dead_jobs, waiting_jobs))
+BOOST_DESCRIBE_STRUCT(OpenItems, (), (open, open_refunds, alarms, dead_jobs, waiting_jobs))
 Task<OpenItems> open_items(pg::Session& db);
 
 }  // namespace acme::payments

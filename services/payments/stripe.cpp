@@ -27,6 +27,11 @@ Seen seen(const Intent& intent) {
   return out;
 }
 
+RefundSeen seen(const Refund& refund) {
+  return {refund.id, refund.status, refund.payment_intent.value_or(""), refund.currency, refund.amount,
+          refund.failure_reason};
+}
+
 std::string Refusal::text() const {
   return "Stripe answered " + std::to_string(status) + " " + error.code + " " + error.decline_code + " " + error.param;
 }
@@ -231,12 +236,49 @@ Task<Reply<std::optional<Intent>>> Client::find_lost(Errand errand, PaymentId pa
   }
 }
 
+static const std::string refunds = "/v1/refunds";
+
+Task<Reply<Refund>> Client::refund(Errand errand, std::string key, std::string intent, const payments::Refund& refund) {
+  return call<Refund>(std::move(errand), "POST " + refunds, "POST", refunds,
+                      {{"payment_intent", std::move(intent)},
+                       {"amount", std::to_string(to_stripe(refund.money()).value())},
+                       {"metadata[refund_id]", refund.id.text()},
+                       {"metadata[payment_id]", refund.payment_id.text()},
+                       {"metadata[attempt]", std::to_string(refund.attempt)}},
+                      std::move(key), Pace::Use::write);
+}
+
+Task<Reply<Refund>> Client::find_refund(Errand errand, std::string refund) {
+  return call<Refund>(std::move(errand), "GET " + refunds + "/{id}", "GET",
+                      refunds + "/" + http::percent_encode(refund), {}, "", Pace::Use::inquiry);
+}
+
+Task<Reply<std::optional<Refund>>> Client::find_lost_refund(Errand errand, std::string intent, RefundId refund,
+                                                            int attempt) {
+  std::string after;
+  while (true) {
+    Form form{{"payment_intent", intent}, {"limit", "100"}};
+    if (!after.empty()) form.emplace_back("starting_after", after);
+    auto page = co_await call<Listed<Refund>>(errand, "GET " + refunds, "GET", refunds, std::move(form), "",
+                                              Pace::Use::inquiry);
+    if (!page) co_return std::unexpected(std::move(page.error()));
+    for (auto& found : page->data)
+      if (found.metadata.refund_id == refund.text() && found.metadata.attempt == std::to_string(attempt))
+        co_return std::move(found);
+    if (!page->has_more || page->data.empty()) co_return std::nullopt;
+    after = page->data.back().id;
+  }
+}
+
 Task<Reply<Listed<Event>>> Client::events(Errand errand, Time since, std::string after) {
   Form form{{"types[0]", "payment_intent.succeeded"},
             {"types[1]", "payment_intent.payment_failed"},
             {"types[2]", "payment_intent.canceled"},
             {"types[3]", "payment_intent.processing"},
             {"types[4]", "payment_intent.requires_action"},
+            {"types[5]", "refund.created"},
+            {"types[6]", "refund.updated"},
+            {"types[7]", "refund.failed"},
             {"created[gte]", std::to_string(unix_seconds(since))},
             {"limit", "100"}};
   if (!after.empty()) form.emplace_back("starting_after", std::move(after));

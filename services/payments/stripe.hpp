@@ -54,9 +54,9 @@ struct Failure {
 BOOST_DESCRIBE_STRUCT(Failure, (), (type, code, decline_code, message, param, charge, payment_method))
 
 struct Metadata {
-  std::string payment_id;
+  std::string payment_id, refund_id, attempt;
 };
-BOOST_DESCRIBE_STRUCT(Metadata, (), (payment_id))
+BOOST_DESCRIBE_STRUCT(Metadata, (), (payment_id, refund_id, attempt))
 
 struct Intent {
   std::string id, status, currency, client_secret;
@@ -71,6 +71,15 @@ BOOST_DESCRIBE_STRUCT(Intent, (),
                       (id, status, currency, client_secret, amount, amount_received, livemode, next_action,
                        latest_charge, last_payment_error, metadata))
 Seen seen(const Intent& intent);
+
+struct Refund {
+  std::string id, status, currency, failure_reason;
+  std::optional<std::string> payment_intent;
+  std::int64_t amount = 0;
+  Metadata metadata;
+};
+BOOST_DESCRIBE_STRUCT(Refund, (), (id, status, currency, failure_reason, payment_intent, amount, metadata))
+RefundSeen seen(const Refund& refund);
 
 /// The error of an answer; with `payment_intent` as it stands after it.
 struct Error : Failure {
@@ -179,6 +188,11 @@ class Client {
   Task<Reply<Intent>> find(Errand errand, std::string intent, Pace::Use use = Pace::Use::inquiry);
   /// The PaymentIntent of a payment whose id we never heard. The list is consistent at once, the search is not.
   Task<Reply<std::optional<Intent>>> find_lost(Errand errand, PaymentId payment, Time from, Time to);
+  /// `attempt` stands in its metadata: it tells one refund from its repetition after a failure.
+  Task<Reply<Refund>> refund(Errand errand, std::string key, std::string intent, const payments::Refund& refund);
+  Task<Reply<Refund>> find_refund(Errand errand, std::string refund);
+  /// The refund of that attempt whose answer was lost. The list is consistent at once.
+  Task<Reply<std::optional<Refund>>> find_lost_refund(Errand errand, std::string intent, RefundId refund, int attempt);
   /// One page of events, newest first, after the event `after` ("" for the first).
   Task<Reply<Listed<Event>>> events(Errand errand, Time since, std::string after);
 

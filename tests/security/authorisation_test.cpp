@@ -93,6 +93,8 @@ const std::vector<Row> matrix{
     {"GET /v1/orders/{order}/payment",                   owner},
     {"POST /v1/orders/{order}/payment",                  owner,    "", card},
     {"GET /v1/payments/{payment}",                       staff,    "payments:read"},
+    {"POST /v1/payments/{payment}/refunds",              staff,    "refunds:write"},
+    {"POST /v1/payments/{payment}/refunds/{refund}/retry", staff,  "refunds:write"},
     {"POST /v1/webhooks/stripe",                         provider, "", "{}"},
     {"GET /v1/orders/{order}/shipments",                 owner,    "shipments:read"},
     {"GET /v1/shipments/{shipment}",                     owner,    "shipments:read"},
@@ -291,6 +293,10 @@ TEST_CASE(
                              [](const Reply& seen) { return seen.size("/shipments") == 1; });
   ids["shipment"] = shipped.text("/shipments/0/id");
   ids["payment"] = ann.caller.get("/v1/orders/" + ids["order"] + "/payment").text("/id");
+  const auto refund = shop.staff().post("/v1/payments/" + ids["payment"] + "/refunds", R"({"reason": "broken"})",
+                                        {{"Idempotency-Key", new_key()}});
+  REQUIRE_MESSAGE(refund.ok(), refund.problem());
+  ids["refund"] = refund.text("/id");
   ids["cart"] = ann.caller.post("/v1/carts", "{}").text("/id");
   ids["code"] =
       shop.staff().post("/v1/discounts", R"({"code": "TEN", "kind": "percent", "percent": "10"})").text("/code");

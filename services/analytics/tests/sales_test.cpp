@@ -50,6 +50,12 @@ struct Report : testing::Room {
             quoted(captured) +
             R"(, "method": {"brand": "visa", "last4": "4242"}, "final": true, "reason": "expired"})");
   }
+  static events::Envelope refund(int n, std::int64_t sequence, std::int64_t amount, std::string at) {
+    auto out = payment(n, "payment.refunded", sequence);
+    out.data.pop_back();
+    out.data += R"(, "refund_amount": )" + std::to_string(amount) + R"(, "at": )" + quoted(at) + "}";
+    return out;
+  }
   std::string sales(std::string query = "?from=2030-01-01&to=2030-01-04") {
     return get("/v1/analytics/sales" + query).body;
   }
@@ -180,8 +186,33 @@ TEST_CASE("every topic is heard and kept once") {
     CHECK(report.hear(topic, data));
   }
   CHECK(report.hear(Report::order(1, 2, "cancelled", "order.cancelled")));
-  CHECK(report.hear(Report::payment(1, "payment.refunded", 3)));
+  CHECK(report.hear(Report::refund(1, 3, 100, "2030-01-03T00:00:00Z")));
   CHECK(report.sql("SELECT count(*) FROM events") == "9");
+}
+
+TEST_CASE("refunds count on their day, each once, in any order; what a bank sends back is taken off again") {
+  // Two parts of the first payment and one of another; the second part was sent back on the third day.
+  const std::vector<events::Envelope> told{
+      Report::payment(1), Report::refund(1, 3, 500, "2030-01-02T10:00:00Z"),
+      Report::refund(1, 4, 1000, "2030-01-02T11:00:00Z"), Report::refund(1, 5, -1000, "2030-01-03T09:00:00Z"),
+      Report::refund(2, 3, 700, "2030-01-03T08:00:00Z")};
+  for (bool backwards : {false, true}) {
+    CAPTURE(backwards);
+    Report report;
+    auto heard = told;
+    if (backwards) std::ranges::reverse(heard);
+    for (int twice = 0; twice < 2; ++twice)
+      for (auto& event : heard) {
+        if (twice) event.id.bytes[0] = 1;  // another id, as after a republish
+        CHECK(report.hear(event));
+      }
+    const auto body = report.sales();
+    CHECK(at(body, "/data/0/start") == "2030-01-02T00:00:00.000Z");
+    CHECK(at(body, "/data/0/revenue") == "2890");
+    CHECK(at(body, "/data/0/refunded") == "1500");
+    CHECK(at(body, "/data/1/refunded") == "-300");
+    CHECK(report.sql("SELECT sum(amount) FROM refunds WHERE payment_id = $1", testing::id<PaymentId>(1)) == "500");
+  }
 }
 
 TEST_CASE("a wrong bound, interval or currency is refused with its name") {

@@ -88,10 +88,11 @@ TEST_CASE("cancellation meets a payment that has succeeded: payment.completed st
   CHECK(shop.hears("order.updated", "cancelling", 3));
   shop.settle();
   CHECK(shop.news() == "payment.completed succeeded ");
-  // Cancelled for good while the money is ours: shown until it is refunded.
+  // Cancelled for good while the money is ours: it goes back.
   CHECK(shop.hears("order.cancelled", "cancelled", 4));
-  CHECK(shop.field("alarm") == "the order was cancelled after its capture: refund it");
-  CHECK(at(shop.room.get("/internal/payments/audit").body, "/open/alarms") == "1");
+  shop.settle();
+  CHECK(shop.news().ends_with("; payment.refunded refunded "));
+  CHECK(at(shop.room.get("/internal/payments/audit").body, "/open/alarms") == "0");
 }
 
 TEST_CASE("cancellation meets a try that is on its way: one of them wins, and money is never lost") {

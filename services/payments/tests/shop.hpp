@@ -24,13 +24,14 @@ struct Shop {
 
   inline static const UserId ann = testing::id<UserId>(1), ben = testing::id<UserId>(2);
   OrderId order = testing::id<OrderId>(10);
+  std::int64_t shipping = 0, tax = 0;  // inside the total; half of the tax is the goods'
 
   /// Ann's order as orders tells of it; `more` are further members.
   std::string order_json(std::int64_t total, std::string more, std::string currency = "EUR") const {
     return R"({"order_id":")" + order.text() + R"(","number":"A1","customer_id":")" + ann.text() +
-           R"(","guest":false,"status":"pending","currency":")" + currency + R"(","totals":{"total":)" +
-           std::to_string(total) +
-           R"(},"lines":[],"email":"ann@example.com","shipping_address":{"name":"Ann","line1":"1 Secret Lane"},)" +
+           R"(","guest":false,"status":"pending","currency":")" + currency + R"(","totals":{"shipping":)" + std::to_string(shipping) +
+           R"(,"tax":)" + std::to_string(tax) + R"(,"tax_included":true,"total":)" + std::to_string(total) +
+           R"(},"lines":[{"tax":)" + std::to_string(tax / 2) + R"(}],"email":"ann@example.com","shipping_address":{"name":"Ann","line1":"1 Secret Lane"},)" +
            R"("placed_at":")" + rfc3339(room_now()) + "\"" + more + "}";
   }
   Time room_now() const { return const_cast<testing::TestWorld&>(world).now(); }
