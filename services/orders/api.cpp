@@ -129,7 +129,7 @@ static CartView view_of(const store::Cart& cart, const Quote& priced, const std:
   CartView view;
   view.id = cart.id;
   view.currency = cart.currency;
-  view.estimated = !cart.country;
+  view.estimated = !cart.country || (needs_region(*cart.country) && !cart.region);
   view.updated_at = cart.updated_at;
   if (cart.country) {
     view.destination.emplace().country.value = *cart.country;
@@ -209,6 +209,8 @@ static Result<std::optional<std::int64_t>> wanted_version(const Call& call) {
 }
 
 static Task<Result<CartView>> after(Call& call, CartId id, store::CartChange change, std::string sku) {
+  // Any version would have done: while this waited, the cart was ordered, or its guest signed in.
+  if (change == store::CartChange::stale && !wanted_version(call).value()) change = store::CartChange::no_cart;
   switch (change) {
     case store::CartChange::changed:
       break;

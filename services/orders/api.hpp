@@ -79,7 +79,7 @@ struct CartView {
   std::vector<DiscountLine> discounts;
   std::optional<CartDestination> destination;
   std::optional<ShippingOption> shipping_option;
-  bool estimated = true;  // until a destination is known, for the shop's own country
+  bool estimated = true;  // for the shop's own country until the destination, with its region, is known
   Money subtotal, discount_total, shipping_total, tax_total;
   bool tax_included = false;
   Money total;

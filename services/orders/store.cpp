@@ -304,8 +304,9 @@ Task<CartChange> delete_discount(pg::Session& db, CartId id, UserId owner, std::
   co_return (co_await db.one(delete_discount_sql, id, owner, version, std::move(code), now)).value();
 }
 
+// One that is touched at that moment is not old: the time is looked at again once the row is ours.
 static const pg::Statement<void(Time)> delete_old_carts_sql{"orders.delete_old_carts", R"sql(
-  DELETE FROM carts WHERE id IN (SELECT id FROM carts WHERE updated_at < $1 LIMIT 1000)
+  DELETE FROM carts WHERE updated_at < $1 AND id IN (SELECT id FROM carts WHERE updated_at < $1 LIMIT 1000)
 )sql"};
 
 Task<std::int64_t> delete_old_carts(pg::Session& db, Time before) { return db.run(delete_old_carts_sql, before); }

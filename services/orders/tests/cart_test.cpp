@@ -124,6 +124,87 @@ TEST_CASE("a sale begins and ends by the clock of whoever sells") {
   CHECK(price() == "2000");
 }
 
+TEST_CASE("a sale that ends between cart and order is said: nobody pays more than he saw without being asked") {
+  Shop shop;
+  const auto until = shop.world.now() + std::chrono::hours{1};
+  shop.counts("MUG", 9);
+  REQUIRE(shop.hear("product.updated",
+                    R"({"product_id": ")" + testing::id<ProductId>(1).text() +
+                        R"(", "title": "Mug", "status": "active", "variants": [{"sku": "MUG", "weight_grams": 300,
+                        "prices": [{"currency": "EUR", "amount": 2000, "sale": {"amount": 1500, "until": ")" +
+                        rfc3339(until) + R"("}}]}]})",
+                    testing::id<ProductId>(1).text(), 1));
+  const auto cart = shop.cart();
+  const auto seen = shop.put("/v1/carts/" + cart + "/items/MUG", R"({"quantity": 1})");
+  const auto order = [&](const std::string& total) {
+    return shop.order(Shop::wish(R"("cart_id": ")" + cart + '"', R"(, "expected_total": )" + total));
+  };
+  shop.world.advance(std::chrono::hours{1});
+  const auto refused = order(at(seen.body, "/total"));
+  CHECK(refused.status == 409);
+  CHECK(at(refused.body, "/type") == "urn:acme:problem:price_changed");
+  CHECK(at(refused.body, "/total/amount") == "2490");
+  CHECK(at(shop.get("/v1/carts/" + cart).body, "/lines/0/price_changed/from/amount") == "1500");
+  CHECK(shop.stock() == "9 on hand, 0 held");
+  CHECK(order(at(refused.body, "/total")).status == 201);
+}
+
+TEST_CASE("stock that goes while something lies in a cart is said there before it is ordered") {
+  Shop shop;
+  shop.sells("MUG", 1190, 3, 1);
+  const auto path = "/v1/carts/" + shop.cart();
+  auto seen = shop.put(path + "/items/MUG", R"({"quantity": 2})");
+  CHECK(at(seen.body, "/lines/0/in_stock") == "true");
+  shop.sign_in(bob.text());
+  shop.ordered("MUG", 2);
+  shop.sign_in(ann.text());
+  seen = shop.request("GET", path, "", {{"If-None-Match", std::string{*seen.headers.get("ETag")}}});
+  CHECK(seen.status == 200);
+  CHECK(at(seen.body, "/lines/0/in_stock") == "false");
+  CHECK(at(seen.body, "/problems/0/code") == "out_of_stock");
+  const auto refused = shop.order(Shop::wish(R"("cart_id": ")" + path.substr(10) + '"'));
+  CHECK(refused.status == 409);
+  CHECK(at(refused.body, "/items/0/available") == "1");
+}
+
+TEST_CASE("each market has its tax, inside the prices or on top of them, on the cart and on the order") {
+  Shop shop;
+  shop.sells("MUG", 1190, 99, 1);
+  struct {
+    const char *country, *region, *postal_code, *included, *shipping, *tax, *total;
+  } table[] = {
+      {"DE", "", "10115", "true", "490", "268", "1680"},
+      {"AT", "", "1010", "true", "1490", "446", "2680"},
+      {"US", "NY", "10001", "false", "1490", "238", "2918"},        // 8.875 % of mug and parcel
+      {"US", "California", "94103", "false", "1490", "86", "2766"},  // 7.25 % of the mug alone
+      {"US", "TX", "75001", "false", "1490", "0", "2680"},
+  };
+  for (auto& row : table) {
+    CAPTURE(row.country);
+    CAPTURE(row.region);
+    const auto place = R"("country": ")" + std::string{row.country} + R"(", "postal_code": ")" + row.postal_code + '"' +
+                       (*row.region ? R"(, "region": ")" + std::string{row.region} + '"' : "");
+    const auto path = "/v1/carts/" + shop.cart();
+    shop.put(path + "/items/MUG", R"({"quantity": 1})");
+    const auto cart = shop.put(path + "/destination", "{" + place + "}");
+    auto wish = Shop::wish(R"("cart_id": ")" + path.substr(10) + '"');
+    const std::string berlin = R"("postal_code": "10115", "country": "DE")";
+    wish.replace(wish.find(berlin), berlin.size(), place);
+    const auto order = shop.order(wish);
+    REQUIRE_MESSAGE(order.status == 201, order.body);
+    for (auto* seen : {&cart, &order}) {
+      CHECK(at(seen->body, "/tax_included") == row.included);
+      CHECK(at(seen->body, "/subtotal/amount") == "1190");
+      CHECK(at(seen->body, "/shipping_total/amount") == row.shipping);
+      CHECK(at(seen->body, "/tax_total/amount") == row.tax);
+      CHECK(at(seen->body, "/total/amount") == row.total);
+    }
+    CHECK(at(cart.body, "/estimated") == "false");
+  }
+  // Which tax it is depends on the state.
+  CHECK(at(shop.put("/v1/carts/" + shop.cart() + "/destination", R"({"country": "US"})").body, "/estimated") == "true");
+}
+
 TEST_CASE("a signed shipping quote is the price of the parcel, while it holds and fits") {
   const QuoteKey key{"a key of 32 bytes, more or less .."};
   Shop shop{service(Settings{}, key), testing::Room::Mode::rolls_back};
@@ -282,6 +363,16 @@ TEST_CASE("a merge takes every line along: 65 lines stay 65, and 65 others make 
   merge(second);
   CHECK(shop.sql("SELECT count(*) FROM cart_items JOIN carts ON id = cart_id WHERE owner = $1", ann.uuid()) == "130");
   CHECK(shop.sql("SELECT count(*) FROM carts") == "1");
+}
+
+TEST_CASE("how long a cart is kept is the shop's to say") {
+  Settings settings;
+  settings.cart_days = 2;
+  Shop shop{testing::Room::Mode::rolls_back, settings};
+  const auto path = "/v1/carts/" + shop.cart();
+  shop.world.advance(std::chrono::days{3});
+  shop.run_periodic("old carts");
+  CHECK(shop.get(path).status == 404);
 }
 
 TEST_CASE("a cart that nobody touched for a month is forgotten") {

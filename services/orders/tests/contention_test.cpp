@@ -145,6 +145,71 @@ TEST_CASE("twenty tabs change one cart as they saw it: one wins, the others hear
   CHECK(stale == 19);
 }
 
+TEST_CASE("two guests sign in while everybody fills carts: each line that was confirmed is in the one cart") {
+  Crowd shop;
+  for (int i = 0; i < 30; ++i) shop.offers("E" + std::to_string(i), 1000, i + 1);
+  const auto guest = testing::id<UserId>(77), second = testing::id<UserId>(78);
+  const auto cart_of = [&](UserId who, const std::string& prefix, int lines) {
+    shop.sign_in(who.text());
+    const auto cart = shop.cart();
+    shop.sql("INSERT INTO cart_items SELECT id, '" + prefix + "' || n, 1, now() FROM carts, generate_series(1, " +
+                 std::to_string(lines) + ") AS n WHERE owner = $1",
+             who.uuid());
+    return "/v1/carts/" + cart;
+  };
+  const auto theirs = cart_of(guest, "G", 65);
+  cart_of(second, "S", 5);
+  const auto own = cart_of(ann, "", 0);
+  std::vector<http::Request> requests;
+  for (int i = 0; i < 30; ++i) {
+    const bool by_guest = i % 3 == 0;
+    auto request = shop.wants(R"({"quantity": 1})", "", by_guest ? guest : ann);
+    request.method = "PUT";
+    request.target = (by_guest ? theirs : own) + "/items/E" + std::to_string(i);
+    request.headers = {{"Content-Type", "application/json"}};
+    requests.push_back(std::move(request));
+  }
+  std::jthread logins([&] {
+    for (auto& who : {guest, second})
+      CHECK(shop.hear("user.merged", R"({"user_id": ")" + ann.text() + R"(", "guest_id": ")" + who.text() + R"("})"));
+  });
+  const auto answers = shop.rush(std::move(requests));
+  logins.join();
+  CHECK(shop.sql("SELECT count(*) FROM carts") == "1");
+  CHECK(shop.sql("SELECT count(*) FROM cart_items WHERE sku NOT LIKE 'E%'") == "70");
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    CAPTURE(answers[i].body);
+    const bool expected = answers[i].status == 200 || (i % 3 == 0 && answers[i].status == 404);
+    CHECK(expected);
+    if (answers[i].status == 200)
+      CHECK(shop.sql("SELECT quantity FROM cart_items WHERE sku = $1", "E" + std::to_string(i)) == "1");
+  }
+}
+
+TEST_CASE("a cart that is touched at the moment when it would be forgotten stays") {
+  Crowd shop;
+  const auto path = "/v1/carts/" + shop.cart();
+  shop.world.advance(std::chrono::days{31});
+  auto& runtime = testing::runtime();
+  struct Touch {
+    static Task<std::unique_ptr<pg::Database::Lease>> begin(pg::Database& database, Time now) {
+      static const pg::Statement<void(Time)> touch_sql{"test.touch", "UPDATE carts SET updated_at = $1"};
+      auto lease = co_await database.begin(in(Duration{60'000}));
+      co_await lease->transaction().run(touch_sql, now);
+      co_return lease;
+    }
+    static Task<> end(std::unique_ptr<pg::Database::Lease> lease) { co_await lease->commit(); }
+  };
+  auto lease = runtime.wait(0, Touch::begin(shop.database(), shop.world.now()));
+  std::jthread job([&] { shop.run_periodic("old carts"); });
+  while (shop.sql("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND "
+                  "wait_event_type = 'Lock'") == "0")
+    std::this_thread::yield();  // it has found the cart
+  runtime.wait(0, Touch::end(std::move(lease)));
+  job.join();
+  CHECK(shop.get(path).status == 200);
+}
+
 TEST_CASE("one cart and many keys at once: it is ordered once") {
   Crowd shop;
   shop.sells("MUG", 1190, 50, 1);
@@ -198,6 +263,36 @@ TEST_CASE("baskets that cross, cancellations and counts at once: nobody waits fo
   CHECK(placed >= 20);
   CHECK(shop.sql("SELECT count(*) FROM orders") == std::to_string(placed));
   CHECK(shop.sql("SELECT count(*) FROM stock WHERE held > on_hand") == "0");
+  CHECK(shop.faults() == "[]");
+}
+
+TEST_CASE("orders and staff who find pieces broken, at once: each piece is sold or gone, none is both or neither") {
+  Crowd shop;
+  shop.sells("MUG", 1190, 60, 1);
+  std::vector<http::Request> requests;
+  for (int i = 0; i < 120; ++i) {
+    auto request = shop.wants(Shop::wish(Shop::items("MUG", 1)), "k" + std::to_string(i));
+    if (i % 4 == 0) {
+      request.target = "/v1/inventory/MUG/adjustments";
+      request.body = R"({"delta": -1, "reason": "damaged"})";
+      auto staff = std::make_shared<http::Principal>(*request.principal);
+      staff->scopes = {"inventory:write"};
+      request.principal = std::move(staff);
+    }
+    requests.push_back(std::move(request));
+  }
+  int sold = 0, broken = 0;
+  const auto answers = shop.rush(std::move(requests));
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    CAPTURE(answers[i].body);
+    const bool done = answers[i].status == (i % 4 == 0 ? 200 : 201);
+    if (!done)
+      CHECK(at(answers[i].body, "/type") ==
+            (i % 4 == 0 ? "urn:acme:problem:stock_held" : "urn:acme:problem:out_of_stock"));
+    (i % 4 == 0 ? broken : sold) += done;
+  }
+  CHECK(sold + broken == 60);
+  CHECK(shop.stock() == std::to_string(60 - broken) + " on hand, " + std::to_string(sold) + " held");
   CHECK(shop.faults() == "[]");
 }
 
