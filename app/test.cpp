@@ -71,11 +71,12 @@ class Tests {
     if (!mkdtemp(name)) return std::fprintf(stderr, "Cannot write to /tmp: %s\n", std::strerror(errno)), 2;
     directory_ = name;
     fs::permissions(directory_, fs::perms::owner_all | fs::perms::group_exec | fs::perms::others_exec);
-    pg::Cluster cluster({.data = directory_.string() + "/pg",
-                         .sockets = directory_.string() + "/s",
-                         .log = directory_.string() + "/postgres.log",
-                         .roles = {"postgres"},
-                         .settings = {{"max_connections", "400"}}});
+    pg::Cluster cluster(
+        {.data = directory_.string() + "/pg",
+         .sockets = directory_.string() + "/s",
+         .log = directory_.string() + "/postgres.log",
+         .roles = {"postgres"},
+         .settings = {{"max_connections", "400"}, {"lock_timeout", "60s"}}});  // a test that waits for itself says so
     pid_t postgres = 0;
     try {
       cluster.create();
