@@ -12,6 +12,7 @@ struct Parcel {
   std::string reference;  // ≤ 35 characters; the carrier finds the shipment by it
   Consignee consignee;
   std::int64_t weight_grams = 0;
+  std::optional<std::string> service = {};  // absent: the usual one on the lane
 };
 
 /// The service of a price from the shop's own table: whatever is usual on the lane.

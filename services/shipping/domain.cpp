@@ -177,8 +177,10 @@ void learn(Shipment& shipment, const OrderFacts& order, bool alone, Time now) {
     if (shipment.status == Status::cancelled) become(shipment, Status::waiting, now);
   }
   // Later staff may have corrected the address or split the parcel: the order's own no longer counts.
-  if (order.consignee && (!shipment.consignee || shipment.status == Status::waiting))
+  if (order.consignee && (!shipment.consignee || shipment.status == Status::waiting)) {
     shipment.consignee = order.consignee;
+    shipment.service = order.service;
+  }
   if (!order.lines.empty() && alone && (shipment.lines.empty() || shipment.status == Status::waiting))
     shipment.lines = order.lines;
 }
@@ -191,6 +193,7 @@ void split_off(Dispatch& all, const Shipment& from, std::vector<Line> lines, Shi
   part.part = ++all.shipments.front().parts;
   part.customer_id = from.customer_id;
   part.carrier = from.carrier;
+  part.service = from.service;
   part.order_sequence = from.order_sequence;
   part.stage = from.stage;
   part.paid = from.paid;

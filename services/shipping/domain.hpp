@@ -55,6 +55,7 @@ struct Shipment {
   std::int64_t sequence = 0;          // of the last event published
   Status status = Status::waiting;
   std::string carrier = "ups";
+  std::optional<std::string> service;  // the carrier's, that the buyer paid for; absent: the usual one
   std::optional<std::string> reason;
   std::int64_t order_sequence = 0;  // the newest order.* applied
   Stage stage = Stage::open;
@@ -76,9 +77,9 @@ struct Shipment {
   bool operator==(const Shipment&) const = default;
 };
 BOOST_DESCRIBE_STRUCT(Shipment, (),
-                      (id, order_id, part, parts, customer_id, sequence, status, carrier, reason, order_sequence, stage,
-                       paid, cancel_asked, untold, attempt, label, called_at, asks, carrier_shipment, tracking_number,
-                       status_at, polls, version, created_at, updated_at))
+                      (id, order_id, part, parts, customer_id, sequence, status, carrier, service, reason,
+                       order_sequence, stage, paid, cancel_asked, untold, attempt, label, called_at, asks,
+                       carrier_shipment, tracking_number, status_at, polls, version, created_at, updated_at))
 
 // Its life, as a shopkeeper tells it.
 
@@ -120,6 +121,7 @@ struct OrderFacts {
   UserId customer_id;
   std::optional<Consignee> consignee;  // order.cancelled does not carry it
   std::vector<Line> lines;
+  std::optional<std::string> service = {};
 };
 /// All shipments of one order, by part: decided on together, under the order's lock. What follows stands beside each.
 struct Dispatch {

@@ -45,9 +45,10 @@ Task<jobs::Outcome> keep_label(Job& job, ShipmentId id, Label label, std::string
 
 Task<jobs::Outcome> buy(Job& job, Shipment shipment) {
   const auto& settings = job.get<Settings>();
-  auto answer = co_await job.get<Carrier>().ship(
-      {reference(shipment), *shipment.consignee, weight_grams(shipment.lines, settings.packaging_grams)},
-      job.deadline());
+  auto answer =
+      co_await job.get<Carrier>().ship({reference(shipment), *shipment.consignee,
+                                        weight_grams(shipment.lines, settings.packaging_grams), shipment.service},
+                                       job.deadline());
   const std::string name = reference(shipment);
   if (auto* label = std::get_if<Label>(&answer))
     co_return co_await keep_label(job, shipment.id, std::move(*label), name);

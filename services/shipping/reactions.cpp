@@ -1,5 +1,6 @@
 #include "services/shipping/reactions.hpp"
 
+#include "services/shipping/carrier.hpp"
 #include "services/shipping/jobs.hpp"
 #include "services/shipping/service.hpp"
 
@@ -24,10 +25,12 @@ Task<> decide(Reaction& on, OrderId order, ChangeAll hear) {
   carry_out(on.tx(), changed);
 }
 
-Task<> hear(Reaction& on, const events::Envelope& event, const OrderCancelled& order, std::optional<Consignee> to) {
+Task<> hear(Reaction& on, const events::Envelope& event, const OrderCancelled& order, std::optional<Consignee> to,
+            const std::optional<ShippingOption>& option) {
   on.tx().traceparent = event.traceparent;
   OrderFacts facts{
       event.sequence, named<Stage>(order.status).value_or(Stage::open), order.customer_id, std::move(to), {}};
+  if (option && option->carrier == "ups" && option->service != standard_service) facts.service = option->service;
   for (auto& line : order.lines)
     if (line.requires_shipping.value_or(true))
       facts.lines.push_back({line.line, line.sku, line.quantity, line.weight_grams});
@@ -38,12 +41,13 @@ Task<> hear(Reaction& on, const events::Envelope& event, const OrderCancelled& o
 
 Task<> on_order(Reaction& on, std::vector<events::Event<OrderHeard>> orders) {
   events::keep_newest(orders);
-  for (auto& [envelope, order] : orders) co_await hear(on, envelope, order, order.shipping_address);
+  for (auto& [envelope, order] : orders)
+    co_await hear(on, envelope, order, order.shipping_address, order.shipping_option);
 }
 
 Task<> on_order_cancelled(Reaction& on, std::vector<events::Event<OrderCancelled>> orders) {
   sort_by_order(orders);
-  for (auto& [envelope, order] : orders) co_await hear(on, envelope, order, {});
+  for (auto& [envelope, order] : orders) co_await hear(on, envelope, order, {}, {});
 }
 
 Task<> on_payment_completed(Reaction& on, std::vector<events::Event<PaymentHeard>> payments) {

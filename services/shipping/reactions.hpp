@@ -20,11 +20,16 @@ struct OrderCancelled {
   std::vector<OrderedLine> lines;
 };
 BOOST_DESCRIBE_STRUCT(OrderCancelled, (), (order_id, customer_id, status, lines))
+struct ShippingOption {
+  std::string carrier, service;
+};
+BOOST_DESCRIBE_STRUCT(ShippingOption, (), (carrier, service))
 /// order.created and order.updated.
 struct OrderHeard : OrderCancelled {
   Consignee shipping_address;
+  std::optional<ShippingOption> shipping_option;  // of the quote that the buyer chose
 };
-BOOST_DESCRIBE_STRUCT(OrderHeard, (OrderCancelled), (shipping_address))
+BOOST_DESCRIBE_STRUCT(OrderHeard, (OrderCancelled), (shipping_address, shipping_option))
 
 struct PaymentHeard {
   OrderId order_id;

@@ -24,10 +24,10 @@ Shipment unpack(Row row) {
 
 }  // namespace
 
-#define ACME_SHIPMENT                                                                                              \
-  "id, order_id, part, parts, customer_id, sequence, status, carrier, reason, order_sequence, stage, paid, "       \
-  "cancel_asked, untold, attempt, "                                                                                \
-  "label, called_at, asks, carrier_shipment, tracking_number, status_at, polls, version, created_at, updated_at, " \
+#define ACME_SHIPMENT                                                                                                 \
+  "id, order_id, part, parts, customer_id, sequence, status, carrier, service, reason, order_sequence, stage, paid, " \
+  "cancel_asked, untold, attempt, "                                                                                   \
+  "label, called_at, asks, carrier_shipment, tracking_number, status_at, polls, version, created_at, updated_at, "    \
   "consignee AS consignee_json, lines AS lines_json "
 
 static const pg::Statement<void(ShipmentId, OrderId, std::int64_t, Time)> begin_sql{"shipping.begin", R"sql(
@@ -64,13 +64,13 @@ static const pg::Statement<void(ShipmentId, std::optional<UserId>, std::int64_t,
                                 std::optional<std::string>, std::int64_t, Stage, bool, bool, std::int64_t, LabelState,
                                 std::optional<Time>, std::int64_t, std::optional<std::string>,
                                 std::optional<std::string>, std::optional<Time>, std::int64_t, Time,
-                                std::optional<json::Raw>, json::Raw, bool, std::int64_t)>
+                                std::optional<json::Raw>, json::Raw, bool, std::int64_t, std::optional<std::string>)>
     save_sql{"shipping.save", R"sql(
   UPDATE shipments
      SET customer_id = $2, sequence = $3, status = $4, carrier = $5, reason = $6, order_sequence = $7, stage = $8,
          paid = $9, cancel_asked = $10, attempt = $11, label = $12, called_at = $13, asks = $14, carrier_shipment = $15,
          tracking_number = $16, status_at = $17, polls = $18, updated_at = $19, consignee = $20, lines = $21,
-         untold = $22, parts = $23, version = version + 1
+         untold = $22, parts = $23, service = $24, version = version + 1
    WHERE id = $1
 )sql"};
 
@@ -242,7 +242,7 @@ class PostgresStore : public ShipmentStore {
     co_await write(save_sql, next.id, next.customer_id, next.sequence, next.status, next.carrier, next.reason,
                    next.order_sequence, next.stage, next.paid, next.cancel_asked, next.attempt, next.label,
                    next.called_at, next.asks, next.carrier_shipment, next.tracking_number, next.status_at, next.polls,
-                   now, consignee, json::Raw{json::text(next.lines)}, next.untold, next.parts);
+                   now, consignee, json::Raw{json::text(next.lines)}, next.untold, next.parts, next.service);
   }
 
   /// In a transaction without a round trip of its own.

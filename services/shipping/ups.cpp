@@ -342,7 +342,7 @@ class Ups : public Carrier {
                                       object({{"Type", quote("01")},
                                               {"BillShipper", object({{"AccountNumber", quote(account_.number)}})}}) +
                                       "]"}})},
-                        {"Service", object({{"Code", quote(service_for(from, to))}})},
+                        {"Service", object({{"Code", quote(parcel.service.value_or(service_for(from, to)))}})},
                         {"ReferenceNumber", on_package ? "" : references},
                         {"Package", "[" + package + "]"}})},
                {"LabelSpecification", label_specification()}})}});

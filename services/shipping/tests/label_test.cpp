@@ -28,6 +28,31 @@ TEST_CASE("a paid order gets one label, its tracking number and its event, which
   }
 }
 
+TEST_CASE(
+    "the label is of the service that the buyer was quoted; of the usual one without a quote, or with the table's") {
+  struct {
+    const char *option, *code;
+  } table[] = {
+      {"", "11"},
+      {R"("shipping_option": {"carrier": "ups", "service": "07"},)", "07"},
+      {R"("shipping_option": {"carrier": "ups", "service": "standard"},)", "11"},
+  };
+  for (auto& row : table) {
+    CAPTURE(row.option);
+    Dock dock;
+    dock.hear_order(1, "order.created", 1, "pending", "75001",
+                    "}], " + std::string{row.option} + R"("more": [{"x": 1)");
+    dock.hear_order(1, "order.cancelled", 1, "cancelled");  // an older word
+    dock.hear_payment();
+    dock.work();
+    CHECK(dock.told() == "shipment.created label_created");
+    for (auto& entry : dock.outside.journal("ups"))
+      if (entry.path.ends_with("/ship"))
+        CHECK(at(entry.request.text, "/ShipmentRequest/Shipment/Service/Code") == row.code);
+    CHECK(dock.calls("/ship") == 1);
+  }
+}
+
 TEST_CASE("what no parcel carries gets none: no label, no event, and nothing to cancel") {
   Dock dock;
   const std::string voucher =
