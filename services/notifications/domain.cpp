@@ -4,7 +4,16 @@
 
 namespace acme::notifications {
 
-Kind kind_of_failure(bool final) { return final ? Kind::payment_failed : Kind::payment_declined; }
+std::optional<Kind> kind_of_failure(bool final, std::string_view reason) {
+  if (final && reason == "cancelled") return std::nullopt;
+  return final ? Kind::payment_failed : Kind::payment_declined;
+}
+
+std::optional<Kind> kind_of_cancellation(std::string_view reason) {
+  for (auto asked : {"changed_mind", "ordered_by_mistake", "arrives_too_late", "not_available", "other", "cancelled"})
+    if (reason == asked) return Kind::order_cancelled;
+  return std::nullopt;
+}
 
 std::optional<Kind> kind_of_shipment(std::string_view status) {
   if (status == "in_transit" || status == "out_for_delivery") return Kind::shipped;

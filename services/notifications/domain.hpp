@@ -10,8 +10,8 @@
 
 namespace acme::notifications {
 
-BOOST_DEFINE_ENUM_CLASS(Kind, order_confirmation, payment_received, payment_declined, payment_failed, shipped,
-                        delivered)
+BOOST_DEFINE_ENUM_CLASS(Kind, order_confirmation, order_cancelled, payment_received, payment_declined, payment_failed,
+                        shipped, delivered)
 BOOST_DEFINE_ENUM_CLASS(State, waiting, sending, sent, skipped, dead)
 
 struct OrderLine {
@@ -56,8 +56,11 @@ struct Detail {
 };
 BOOST_DESCRIBE_STRUCT(Detail, (), (amount, currency, reason, brand, last4, carrier, tracking_number, lines))
 
-/// payment.failed: a decline that may be tried again, or the end.
-Kind kind_of_failure(bool final);
+/// payment.failed: a decline that may be tried again, or the end; none when it ended because the order was cancelled,
+/// which order.cancelled tells.
+std::optional<Kind> kind_of_failure(bool final, std::string_view reason);
+/// order.cancelled: none when its payment failed, which payment.failed tells.
+std::optional<Kind> kind_of_cancellation(std::string_view reason);
 /// The message that a shipment's status demands, if any: handed over → shipped, delivered → delivered.
 std::optional<Kind> kind_of_shipment(std::string_view status);
 

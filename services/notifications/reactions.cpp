@@ -59,6 +59,13 @@ Task<> on_order_updated(Reaction& on, std::vector<events::Event<OrderHeard>> ord
   for (auto& [envelope, order] : orders) co_await learn_order(on, envelope.sequence, std::move(order));
 }
 
+Task<> on_order_cancelled(Reaction& on, std::vector<events::Event<OrderCancelled>> orders) {
+  sort_by_order(orders);
+  for (auto& [envelope, order] : orders)
+    if (const auto kind = kind_of_cancellation(order.reason))
+      co_await demand(on, envelope, *kind, order.order_id, order.order_id.text(), {});
+}
+
 Task<> on_payment_completed(Reaction& on, std::vector<events::Event<PaymentCompleted>> payments) {
   sort_by_order(payments);
   for (auto& [envelope, payment] : payments)
@@ -69,12 +76,13 @@ Task<> on_payment_completed(Reaction& on, std::vector<events::Event<PaymentCompl
 Task<> on_payment_failed(Reaction& on, std::vector<events::Event<PaymentFailed>> payments) {
   sort_by_order(payments);
   for (auto& [envelope, payment] : payments) {
-    const Kind kind = kind_of_failure(payment.final);
+    const auto kind = kind_of_failure(payment.final, payment.reason);
+    if (!kind) continue;
     std::string fact = payment.payment_id.text();
-    if (kind == Kind::payment_declined) fact += " " + std::to_string(envelope.sequence);
+    if (*kind == Kind::payment_declined) fact += " " + std::to_string(envelope.sequence);
     auto why = detail(payment);
     why.reason = payment.reason;
-    co_await demand(on, envelope, kind, payment.order_id, std::move(fact), std::move(why));
+    co_await demand(on, envelope, *kind, payment.order_id, std::move(fact), std::move(why));
   }
 }
 

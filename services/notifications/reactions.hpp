@@ -22,6 +22,13 @@ BOOST_DESCRIBE_STRUCT(OrderHeard, (),
 Task<> on_order_created(Reaction& on, std::vector<events::Event<OrderHeard>> orders);
 Task<> on_order_updated(Reaction& on, std::vector<events::Event<OrderHeard>> orders);
 
+struct OrderCancelled {
+  OrderId order_id;
+  std::string reason;
+};
+BOOST_DESCRIBE_STRUCT(OrderCancelled, (), (order_id, reason))
+Task<> on_order_cancelled(Reaction& on, std::vector<events::Event<OrderCancelled>> orders);
+
 struct Method {
   std::string brand, last4;
 };

@@ -36,6 +36,7 @@ Service service(const config::Config& config) {
   notifications.on("order.created", on_order_created);
   notifications.on("order.updated", on_order_updated);
   notifications.linger["order.updated"] = Duration{100};  // news of our own doings, mostly
+  notifications.on("order.cancelled", on_order_cancelled);
   notifications.on("payment.completed", on_payment_completed);
   notifications.on("payment.failed", on_payment_failed);
   notifications.on("shipment.created", on_shipment);

@@ -123,6 +123,32 @@ TEST_CASE("a decline and a final failure are different mails, and every decline 
   CHECK(at(post.outside.journal("ses").at(1).request.text, "/text").contains("The card has insufficient funds."));
 }
 
+TEST_CASE("a cancelled order is told once: as cancelled when somebody asked for it, else as not paid") {
+  struct {
+    const char *payment, *order, *subject;
+  } table[] = {
+      {"cancelled", "changed_mind", "Order A-1 is cancelled"},  // unpaid
+      {"", "changed_mind", "Order A-1 is cancelled"},           // paid
+      {"cancelled", "cancelled", "Order A-1 is cancelled"},     // at Stripe, by hand
+      {"expired", "expired", "Order A-1 was not paid and is cancelled"},
+  };
+  for (auto& row : table) {
+    CAPTURE(row.payment);
+    CAPTURE(row.order);
+    Post post;
+    post.hear_order();
+    if (*row.payment)
+      post.hear_payment("payment.failed", R"(, "final": true, "reason": ")" + std::string{row.payment} + '"', 2);
+    for (std::int64_t twice : {3, 4})
+      CHECK(post.room->hear(
+          "order.cancelled",
+          R"({"order_id": ")" + testing::id<OrderId>(1).text() + R"(", "reason": ")" + row.order + "\"}",
+          testing::id<OrderId>(1).text(), twice));
+    post.room->run_jobs();
+    CHECK(post.subjects() == std::vector<std::string>{"Your order A-1 at Acme", row.subject});
+  }
+}
+
 TEST_CASE("what is heard before its order waits for it") {
   Post post;
   post.hear_payment("payment.completed");
