@@ -13,6 +13,7 @@ using OrderId = Id<"ord">;
 using PaymentId = Id<"pay">;
 using RefundId = Id<"ref">;
 using ShipmentId = Id<"shp">;
+using ReturnId = Id<"ret">;
 using NotificationId = Id<"ntf">;
 
 }  // namespace acme

@@ -10,6 +10,7 @@
 #include "services/orders/followers.hpp"
 #include "services/orders/offers.hpp"
 #include "services/orders/placement.hpp"
+#include "services/orders/returns.hpp"
 #include "services/orders/settings.hpp"
 #include "services/orders/store.hpp"
 
@@ -420,6 +421,7 @@ static Task<std::vector<OrderView>> views_of(pg::Session& db, std::vector<store:
   const auto lines = co_await store::find_lines(db, ids);
   const auto shipments = co_await store::find_shipments(db, ids);
   const auto timeline = co_await store::find_timeline(db, ids);
+  const auto returns = co_await returns_of(db, ids);
   const auto address = [](const json::Raw& text) { return json::parse<Address>(text.text, json::lenient).value(); };
   std::vector<OrderView> views;
   for (auto& order : orders) {
@@ -430,6 +432,8 @@ static Task<std::vector<OrderView>> views_of(pg::Session& db, std::vector<store:
         view_of(order, own, address(order.shipping_address), order.billing_address.transform(address)));
     for (auto& shipment : shipments)
       if (shipment.order_id == order.id) view.shipments.push_back(shipment.shipment);
+    for (auto& each : returns)
+      if (each.order_id == order.id) view.returns.push_back(each);
     for (auto& entry : timeline)
       if (entry.order_id == order.id) view.timeline.push_back(entry.entry);
   }
@@ -813,6 +817,7 @@ Task<Result<Audit>> audit(Call& call, Query<AuditQuery> query) {
                                                          order.payment_status,
                                                          order.currency,
                                                          order.totals.total,
+                                                         refund_due(order.refunds_due),
                                                          order.placed_at,
                                                          order.updated_at,
                                                          {}});

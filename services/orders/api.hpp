@@ -298,6 +298,25 @@ struct OrderShipment {
 };
 BOOST_DESCRIBE_STRUCT(OrderShipment, (), (id, carrier, tracking_number, status))
 
+struct ReturnLine {
+  int line = 0;
+  std::string sku;
+  std::int64_t quantity = 0, restocked = 0, written_off = 0;
+  Money refund;
+};
+BOOST_DESCRIBE_STRUCT(ReturnLine, (), (line, sku, quantity, restocked, written_off, refund))
+struct ReturnView {
+  ReturnId id;
+  OrderId order_id;
+  ReturnStatus status{};
+  std::string reason;
+  std::optional<std::string> note;  // why it was refused
+  std::vector<ReturnLine> lines;
+  Money refund;  // due for all of it, with the delivery if that is refunded; 0 until it was received
+  Time requested_at{}, updated_at{};
+};
+BOOST_DESCRIBE_STRUCT(ReturnView, (), (id, order_id, status, reason, note, lines, refund, requested_at, updated_at))
+
 struct TimelineEntry {
   Time at{};
   std::string event, status;
@@ -324,13 +343,14 @@ struct OrderView {
   std::optional<ShippingOption> shipping_option;
   OrderPayment payment;
   std::vector<OrderShipment> shipments;
+  std::vector<ReturnView> returns;
   std::vector<TimelineEntry> timeline;
   Time placed_at{}, updated_at{};
 };
 BOOST_DESCRIBE_STRUCT(OrderView, (),
                       (id, number, status, reason, customer_id, guest, currency, lines, discounts, subtotal,
                        discount_total, shipping_total, tax_total, tax_included, total, email, locale, shipping_address,
-                       billing_address, shipping_option, payment, shipments, timeline, placed_at, updated_at))
+                       billing_address, shipping_option, payment, shipments, returns, timeline, placed_at, updated_at))
 
 struct OrderQuery {
   Between<1, 100> limit{20};
@@ -371,11 +391,13 @@ struct AuditedOrder {
   PaymentStatus payment_status{};
   std::string currency;
   std::int64_t total = 0;
+  std::int64_t refund_due = 0;  // for what came back
   Time placed_at{}, updated_at{};
   std::vector<AuditLine> lines;  // that a parcel is to carry
 };
 BOOST_DESCRIBE_STRUCT(AuditedOrder, (),
-                      (order_id, number, status, payment_status, currency, total, placed_at, updated_at, lines))
+                      (order_id, number, status, payment_status, currency, total, refund_due, placed_at, updated_at,
+                       lines))
 /// A SKU whose stock is not what its journal and the open orders say.
 struct StockFault {
   std::string sku;

@@ -399,4 +399,34 @@ Parcels progress(const std::vector<Parcel>& parcels, const std::map<int, std::in
   return all && !lines.empty() ? Parcels::delivered : furthest;
 }
 
+// What comes back.
+
+// The life of a return.
+static constexpr ReturnTransition life_of_a_return[] = {
+    {ReturnStatus::requested, ReturnNews::approve, ReturnStatus::approved},
+    {ReturnStatus::requested, ReturnNews::refuse, ReturnStatus::refused},
+    {ReturnStatus::approved, ReturnNews::refuse, ReturnStatus::refused},  // it never came
+    {ReturnStatus::approved, ReturnNews::receive, ReturnStatus::received},
+};
+
+std::span<const ReturnTransition> return_transitions() { return life_of_a_return; }
+
+std::optional<ReturnStatus> next(ReturnStatus now, ReturnNews news) {
+  for (auto& step : life_of_a_return)
+    if (step.news == news && (step.from == now || step.to == now)) return step.to;
+  return {};
+}
+
+std::int64_t refund_of(const Line& line, bool tax_included, std::int64_t before, std::int64_t pieces,
+                       std::int64_t step) {
+  return piece_share(line.net() + (tax_included ? 0 : line.tax), line.quantity, before, pieces, step);
+}
+
+std::int64_t shipping_paid(const Totals& totals, const std::vector<Line>& lines) {
+  if (totals.tax_included) return totals.shipping;
+  std::int64_t tax = totals.tax;
+  for (auto& line : lines) tax -= line.tax;
+  return totals.shipping + tax;
+}
+
 }  // namespace acme::orders

@@ -246,4 +246,25 @@ void apply(Parcel& parcel, const std::string& status, std::int64_t sequence,
 /// `lines`: line → pieces ordered. Delivered is an order when every piece of it is.
 Parcels progress(const std::vector<Parcel>& parcels, const std::map<int, std::int64_t>& lines);
 
+// What comes back.
+
+BOOST_DEFINE_ENUM_CLASS(ReturnStatus, requested, approved, refused, received)
+BOOST_DEFINE_ENUM_CLASS(ReturnNews, approve, refuse, receive)
+struct ReturnTransition {
+  ReturnStatus from{};
+  ReturnNews news{};
+  ReturnStatus to{};
+};
+/// Every step there is; what stands in no row is refused, unless it is there already.
+std::span<const ReturnTransition> return_transitions();
+/// nullopt: refused.
+std::optional<ReturnStatus> next(ReturnStatus now, ReturnNews news);
+
+/// What was paid for so many pieces of the line, with tax and discount, after `before` of them came back: over all
+/// pieces exactly what was paid for the line.
+std::int64_t refund_of(const Line& line, bool tax_included, std::int64_t before, std::int64_t pieces,
+                       std::int64_t step);
+/// What was paid for the delivery, with its tax.
+std::int64_t shipping_paid(const Totals& totals, const std::vector<Line>& lines);
+
 }  // namespace acme::orders

@@ -18,6 +18,7 @@ void announce(pg::Transaction& tx, const store::Order& order, std::vector<Line> 
   event.lines = std::move(lines);
   event.discounts = order.discounts;
   event.shipping_option = order.shipping_option;
+  event.refunds_due = order.refunds_due;
   event.placed_at = order.placed_at;
   if (!cancelled) {
     event.email = order.email;

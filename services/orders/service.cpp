@@ -5,6 +5,7 @@
 #include "services/orders/offers.hpp"
 #include "services/orders/placement.hpp"
 #include "services/orders/reactions.hpp"
+#include "services/orders/returns.hpp"
 #include "services/orders/store.hpp"
 
 namespace acme::orders {
@@ -45,6 +46,15 @@ Service service(const Settings& settings, QuoteKey quotes) {
   orders.get("/v1/orders/{order}", get_order);
   orders.get("/v1/orders/{order}/events", follow_order);
   orders.post("/v1/orders/{order}/cancel", cancel_order).requires_key().answers<OrderView>();
+
+  orders.post("/v1/orders/{order}/returns", request_return).requires_key().answers<ReturnView>();
+  orders.get("/v1/returns", list_returns).needs("orders:read");
+  orders.post("/v1/returns/{return}/approve", approve_return).needs("orders:write").idempotent().answers<ReturnView>();
+  orders.post("/v1/returns/{return}/refuse", refuse_return).needs("orders:write").idempotent().answers<ReturnView>();
+  orders.post("/v1/returns/{return}/receive", receive_return)
+      .needs("inventory:write")
+      .idempotent()
+      .answers<ReturnView>();
 
   orders.post("/v1/discounts", create_discount).needs("discounts:write").idempotent().answers<DiscountView>();
   orders.get("/v1/discounts", list_discounts).needs("discounts:write");

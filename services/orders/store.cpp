@@ -651,7 +651,8 @@ Task<std::int64_t> lease_numbers(pg::Session& db) { co_return (co_await db.one(l
   "discount AS totals_discount, shipping AS totals_shipping, tax AS totals_tax, tax_included AS totals_tax_included, " \
   "total AS totals_total, email, locale, shipping_address, billing_address, discounts, shipping_option, paid, "        \
   "payment_over, payment_sequence, "                                                                                   \
-  "payment_status, payment_failure, parcels, cancel_version, placed_at, updated_at "
+  "payment_status, payment_failure, parcels, cancel_version, delivered_at, "                                           \
+  "refunds_due, placed_at, updated_at "
 
 static const pg::Statement<Order(OrderId, Scope)> find_order_sql{"orders.find_order", "SELECT " ORDER_COLUMNS R"sql(
     FROM orders WHERE id = $1 AND ($2::uuid IS NULL OR customer_id = $2)
@@ -735,19 +736,23 @@ Task<std::optional<Order>> lock_order(pg::Transaction& tx, OrderId id, Scope who
 }
 
 static const pg::Statement<void(OrderId, Status, std::optional<std::string>, bool, bool, std::int64_t, PaymentStatus,
-                                std::optional<std::string>, Parcels, std::int64_t, Time)>
+                                std::optional<std::string>, Parcels, std::int64_t, std::optional<Time>, json::Raw,
+                                Time)>
     save_order_sql{"orders.save_order", R"sql(
   UPDATE orders
      SET version = version + 1, status = $2, reason = $3, paid = $4, payment_over = $5, payment_sequence = $6,
-         payment_status = $7, payment_failure = $8, parcels = $9, cancel_version = $10, updated_at = $11
+         payment_status = $7, payment_failure = $8, parcels = $9, cancel_version = $10, delivered_at = $11,
+         refunds_due = $12, updated_at = $13
    WHERE id = $1
 )sql"};
 
 void save(pg::Transaction& tx, Order& order, Time now) {
   order.version += 1;
   order.updated_at = now;
+  if (order.status == Status::delivered && !order.delivered_at) order.delivered_at = now;
   tx.later(save_order_sql, order.id, order.status, order.reason, order.paid, order.payment_over, order.payment_sequence,
-           order.payment_status, order.payment_failure, order.parcels, order.cancel_version, now);
+           order.payment_status, order.payment_failure, order.parcels, order.cancel_version, order.delivered_at,
+           order.refunds_due, now);
 }
 
 static const pg::Statement<void(OrderId, std::string, std::int64_t, Time, std::string, std::string,
@@ -848,6 +853,113 @@ void take_stock(pg::Transaction& tx, OrderId order, const std::map<int, std::int
     pieces.push_back(quantity);
   }
   tx.later(take_stock_sql, order, numbers, pieces);
+}
+
+// Returns.
+
+#define RETURN_COLUMNS                                                                                            \
+  "returns.id, returns.order_id, returns.status, returns.version, returns.reason, returns.note, returns.refund, " \
+  "returns.shipping_refund, orders.currency, returns.requested_at, returns.updated_at "                           \
+  "FROM returns JOIN orders ON orders.id = returns.order_id "
+
+static const pg::Statement<Return(std::vector<OrderId>)> find_returns_sql{
+    "orders.find_returns",
+    "SELECT " RETURN_COLUMNS "WHERE returns.order_id = ANY ($1) ORDER BY returns.order_id, returns.id"};
+
+Task<std::vector<Return>> find_returns(pg::Session& db, std::vector<OrderId> orders) {
+  return db.all(find_returns_sql, std::move(orders));
+}
+
+static const pg::Statement<Return(ReturnId)> find_return_sql{"orders.find_return",
+                                                             "SELECT " RETURN_COLUMNS "WHERE returns.id = $1"};
+
+Task<std::optional<Return>> find_return(pg::Session& db, ReturnId id) { return db.one(find_return_sql, id); }
+
+static const pg::Statement<Return(ReturnId, std::optional<ReturnStatus>, std::int64_t)> list_returns_sql{
+    "orders.list_returns", "SELECT " RETURN_COLUMNS
+                           "WHERE returns.id < $1 AND ($2::text IS NULL OR returns.status = $2) "
+                           "ORDER BY returns.id DESC LIMIT $3"};
+
+Task<std::vector<Return>> list_returns(pg::Session& db, std::optional<ReturnId> before,
+                                       std::optional<ReturnStatus> status, std::int64_t limit) {
+  Uuid newest;
+  newest.bytes.fill(0xff);
+  return db.all(list_returns_sql, before.value_or(ReturnId{newest}), status, limit);
+}
+
+static const pg::Statement<ReturnedLine(std::vector<ReturnId>)> return_lines_sql{"orders.return_lines", R"sql(
+  SELECT return_id, line, sku, quantity, restocked, written_off, refund
+    FROM return_lines WHERE return_id = ANY ($1) ORDER BY return_id, line
+)sql"};
+
+Task<std::vector<ReturnedLine>> lines_of(pg::Session& db, std::vector<ReturnId> returns) {
+  return db.all(return_lines_sql, std::move(returns));
+}
+
+static const pg::Statement<void(ReturnId, OrderId, std::string, Time)> add_return_sql{"orders.add_return", R"sql(
+  INSERT INTO returns (id, order_id, status, reason, requested_at, updated_at) VALUES ($1, $2, 'requested', $3, $4, $4)
+)sql"};
+static const pg::Statement<void(ReturnId, int, std::string, std::int64_t)> add_return_line_sql{"orders.add_return_line",
+                                                                                               R"sql(
+  INSERT INTO return_lines (return_id, line, sku, quantity) VALUES ($1, $2, $3, $4)
+)sql"};
+
+void add(pg::Transaction& tx, const Return& made, const std::vector<ReturnedLine>& lines) {
+  tx.later(add_return_sql, made.id, made.order_id, made.reason, made.requested_at);
+  for (auto& line : lines) tx.later(add_return_line_sql, made.id, line.line, line.sku, line.quantity);
+}
+
+static const pg::Statement<void(ReturnId, ReturnStatus, std::optional<std::string>, MaybeNumber, MaybeNumber, Time)>
+    save_return_sql{"orders.save_return", R"sql(
+  UPDATE returns
+     SET version = version + 1, status = $2, note = $3, refund = $4, shipping_refund = $5, updated_at = $6
+   WHERE id = $1
+)sql"};
+static const pg::Statement<void(ReturnId, int, std::int64_t, std::int64_t, std::int64_t)> save_return_line_sql{
+    "orders.save_return_line", R"sql(
+  UPDATE return_lines SET restocked = $3, written_off = $4, refund = $5 WHERE return_id = $1 AND line = $2
+)sql"};
+
+void save(pg::Transaction& tx, Return& changed, const std::vector<ReturnedLine>& lines, Time now) {
+  changed.version += 1;
+  changed.updated_at = now;
+  tx.later(save_return_sql, changed.id, changed.status, changed.note, changed.refund, changed.shipping_refund, now);
+  for (auto& line : lines)
+    tx.later(save_return_line_sql, changed.id, line.line, line.restocked, line.written_off, line.refund);
+}
+
+// An order has a SKU once; stock is locked by SKU, as placing does.
+static const pg::Statement<void(OrderId, Texts, Numbers, Numbers, std::string)> take_back_sql{"orders.take_back", R"sql(
+  WITH came AS (
+    SELECT stock.sku, back.restocked, back.written_off
+      FROM unnest($2, $3, $4) AS back (sku, restocked, written_off) JOIN stock USING (sku)
+     ORDER BY stock.sku
+       FOR UPDATE OF stock
+  ), moved AS (
+    UPDATE stock SET on_hand = on_hand + came.restocked, version = version + 1
+      FROM came WHERE stock.sku = came.sku AND came.restocked > 0
+    RETURNING stock.sku, on_hand - held AS after, on_hand - held - came.restocked AS before
+  ), changed AS (
+    INSERT INTO stock_changes (sku) SELECT sku FROM moved WHERE shown_stock(before) <> shown_stock(after)
+  )
+  INSERT INTO stock_journal (sku, kind, on_hand, order_id, reason, actor)
+  SELECT came.sku, 'adjusted', entry.on_hand, $1, entry.reason, $5
+    FROM came
+         CROSS JOIN LATERAL (VALUES (1, came.restocked + came.written_off, 'return'), (2, -came.written_off, 'written_off'))
+                            AS entry (place, on_hand, reason)
+   WHERE entry.on_hand <> 0
+   ORDER BY came.sku, entry.place
+)sql"};
+
+void take_back(pg::Transaction& tx, OrderId order, const std::vector<ReturnedLine>& lines, std::string actor) {
+  Texts skus;
+  Numbers restocked, written_off;
+  for (auto& line : lines) {
+    skus.push_back(line.sku);
+    restocked.push_back(line.restocked);
+    written_off.push_back(line.written_off);
+  }
+  tx.later(take_back_sql, order, skus, restocked, written_off, std::move(actor));
 }
 
 // The audit.

@@ -162,6 +162,8 @@ struct Order {
   std::optional<std::string> payment_failure;
   Parcels parcels{};
   std::int64_t cancel_version = 0;  // the version in which cancelling was asked for last
+  std::optional<Time> delivered_at;
+  json::Raw refunds_due{"[]"};  // [{"reference", "amount", "reason"}], ever
   Time placed_at{}, updated_at{};
 
   State state() const { return state_of(status, paid, parcels); }
@@ -169,8 +171,8 @@ struct Order {
 BOOST_DESCRIBE_STRUCT(Order, (),
                       (id, number, version, customer_id, guest, status, reason, currency, totals, email, locale,
                        shipping_address, billing_address, discounts, shipping_option, paid, payment_over,
-                       payment_sequence, payment_status, payment_failure, parcels, cancel_version, placed_at,
-                       updated_at))
+                       payment_sequence, payment_status, payment_failure, parcels, cancel_version, delivered_at,
+                       refunds_due, placed_at, updated_at))
 
 struct LineOf {
   OrderId order_id;
@@ -228,6 +230,43 @@ void release_stock(pg::Transaction& tx, OrderId order);
 void give_back_discounts(pg::Transaction& tx, OrderId order);
 /// What was handed over leaves: these pieces of these lines.
 void take_stock(pg::Transaction& tx, OrderId order, const std::map<int, std::int64_t>& lines);
+
+// Returns.
+
+struct Return {
+  ReturnId id;
+  OrderId order_id;
+  ReturnStatus status{};
+  std::int64_t version = 1;
+  std::string reason;
+  std::optional<std::string> note;
+  std::optional<std::int64_t> refund, shipping_refund;
+  std::string currency;  // the order's
+  Time requested_at{}, updated_at{};
+};
+BOOST_DESCRIBE_STRUCT(Return, (),
+                      (id, order_id, status, version, reason, note, refund, shipping_refund, currency, requested_at,
+                       updated_at))
+struct ReturnedLine {
+  ReturnId return_id;
+  int line = 0;
+  std::string sku;
+  std::int64_t quantity = 0, restocked = 0, written_off = 0, refund = 0;
+};
+BOOST_DESCRIBE_STRUCT(ReturnedLine, (), (return_id, line, sku, quantity, restocked, written_off, refund))
+/// The orders', oldest first.
+Task<std::vector<Return>> find_returns(pg::Session& db, std::vector<OrderId> orders);
+Task<std::optional<Return>> find_return(pg::Session& db, ReturnId id);
+/// Newest first, older than `before`.
+Task<std::vector<Return>> list_returns(pg::Session& db, std::optional<ReturnId> before,
+                                       std::optional<ReturnStatus> status, std::int64_t limit);
+/// By return and line.
+Task<std::vector<ReturnedLine>> lines_of(pg::Session& db, std::vector<ReturnId> returns);
+void add(pg::Transaction& tx, const Return& made, const std::vector<ReturnedLine>& lines);
+/// Writes what a decision changes; raises the version by one, in the row and in `changed`.
+void save(pg::Transaction& tx, Return& changed, const std::vector<ReturnedLine>& lines, Time now);
+/// The pieces are back on the shelf, or were and are written off: the journal tells both.
+void take_back(pg::Transaction& tx, OrderId order, const std::vector<ReturnedLine>& lines, std::string actor);
 
 // The audit.
 

@@ -82,6 +82,12 @@ const std::vector<Row> matrix{
     {"GET /v1/orders/{order}",                           owner,    "orders:read"},
     {"GET /v1/orders/{order}/events",                    owner,    "orders:read"},
     {"POST /v1/orders/{order}/cancel",                   owner,    "orders:write", R"({"reason": "other"})"},
+    {"POST /v1/orders/{order}/returns",                  owner,    "orders:write",
+                                                         R"({"lines": [{"line": 1, "quantity": 1}], "reason": "other"})"},
+    {"GET /v1/returns",                                  staff,    "orders:read"},
+    {"POST /v1/returns/{return}/approve",                staff,    "orders:write", R"({"x": 1})"},
+    {"POST /v1/returns/{return}/refuse",                 staff,    "orders:write", R"({"x": 1})"},
+    {"POST /v1/returns/{return}/receive",                staff,    "inventory:write", R"({"x": 1})"},
     {"GET /v1/inventory/{sku}",                          staff,    "inventory:write"},
     {"PUT /v1/inventory/{sku}",                          staff,    "inventory:write", R"({"on_hand": 5})"},
     {"POST /v1/inventory/{sku}/adjustments",             staff,    "inventory:write", "{}"},
@@ -297,6 +303,7 @@ TEST_CASE(
                                         {{"Idempotency-Key", new_key()}});
   REQUIRE_MESSAGE(refund.ok(), refund.problem());
   ids["refund"] = refund.text("/id");
+  ids["return"] = real_world().id<ReturnId>().text();  // staff's own matter: none has to be there
   ids["cart"] = ann.caller.post("/v1/carts", "{}").text("/id");
   ids["code"] =
       shop.staff().post("/v1/discounts", R"({"code": "TEN", "kind": "percent", "percent": "10"})").text("/code");

@@ -1,8 +1,9 @@
 // An order is cancelled, or it is too late: whoever owns the irreversible step decides.
 #include <algorithm>
 #include <random>
+#include <set>
 
-#include "services/orders/tests/shop.hpp"
+#include "services/orders/tests/crowd.hpp"
 
 namespace acme::orders {
 
@@ -195,6 +196,21 @@ TEST_CASE("however the news of a cancelled order is repeated and mixed, it is ca
     CHECK(shop.said_of_order() ==
           "order.created:pending order.updated:paid order.updated:cancelling order.cancelled:cancelled");
   }
+}
+
+TEST_CASE("100 at once cancel one order: one wish is told, and all hear the same") {
+  Crowd shop;
+  shop.sells("MUG", 1190, 5, 1);
+  const auto order = shop.ordered("MUG", 2);
+  std::vector<http::Request> requests;
+  for (int i = 0; i < 100; ++i)
+    requests.push_back(
+        shop.asks("/v1/orders/" + order + "/cancel", R"({"reason": "other"})", "cancel-" + std::to_string(i)));
+  std::set<std::string> answers;
+  for (auto& answer : shop.rush(std::move(requests))) answers.insert(std::to_string(answer.status) + answer.body);
+  CHECK(answers.size() == 1);
+  CHECK(answers.begin()->starts_with("202"));
+  CHECK(shop.topics() == "order.created order.updated");
 }
 
 }  // namespace acme::orders

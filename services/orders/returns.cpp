@@ -1,0 +1,260 @@
+#include "services/orders/returns.hpp"
+
+#include <algorithm>
+
+#include "services/orders/events.hpp"
+#include "services/orders/followers.hpp"
+#include "services/orders/settings.hpp"
+
+namespace acme::orders {
+
+namespace {
+
+template <typename Lines>
+void check_lines(const Lines& lines, const json::Node& in) {
+  for (std::size_t i = 0; i < lines.value.size(); ++i)
+    for (std::size_t j = 0; j < i; ++j)
+      if (lines.value[i].line == lines.value[j].line) {
+        in.member("lines").at(i).member("line").fault("is named twice");
+        break;
+      }
+}
+
+ReturnView view_of(const store::Return& of, const std::vector<store::ReturnedLine>& lines) {
+  ReturnView view{of.id,
+                  of.order_id,
+                  of.status,
+                  of.reason,
+                  of.note,
+                  {},
+                  {of.refund.value_or(0) + of.shipping_refund.value_or(0), of.currency},
+                  of.requested_at,
+                  of.updated_at};
+  for (auto& line : lines)
+    if (line.return_id == of.id)
+      view.lines.push_back(
+          {line.line, line.sku, line.quantity, line.restocked, line.written_off, {line.refund, of.currency}});
+  return view;
+}
+
+Task<std::vector<ReturnView>> views_of(pg::Session& db, std::vector<store::Return> returns) {
+  std::vector<ReturnId> ids;
+  for (auto& each : returns) ids.push_back(each.id);
+  std::vector<store::ReturnedLine> lines;
+  if (!ids.empty()) lines = co_await store::lines_of(db, ids);
+  std::vector<ReturnView> views;
+  for (auto& each : returns) views.push_back(view_of(each, lines));
+  co_return views;
+}
+
+/// An order and all that came, or is to come, back of it; locked.
+struct Locked {
+  store::Order order;
+  std::vector<store::LineOf> lines;
+  std::vector<store::Return> returns;
+  std::vector<store::ReturnedLine> returned;
+
+  const store::LineOf* line(std::int64_t number) const {
+    const auto found = std::ranges::find(lines, number, [](auto& of) { return of.line.line; });
+    return found == lines.end() ? nullptr : &*found;
+  }
+  /// Pieces of a line that came back; with those that may still come, unless `received` alone count.
+  std::int64_t back(int number, bool received) const {
+    std::int64_t pieces = 0;
+    for (auto& each : returns)
+      for (auto& part : returned)
+        if (part.return_id == each.id && part.line == number && each.status != ReturnStatus::refused) {
+          if (each.status == ReturnStatus::received)
+            pieces += part.restocked + part.written_off;
+          else if (!received)
+            pieces += part.quantity;
+        }
+    return pieces;
+  }
+};
+
+Task<std::optional<Locked>> lock(pg::Transaction& tx, OrderId id, Scope whose) {
+  auto order = co_await store::lock_order(tx, id, whose);
+  if (!order) co_return std::nullopt;
+  Locked all{std::move(*order), co_await store::find_lines(tx, {id}), co_await store::find_returns(tx, {id}), {}};
+  std::vector<ReturnId> ids;
+  for (auto& each : all.returns) ids.push_back(each.id);
+  if (!ids.empty()) all.returned = co_await store::lines_of(tx, ids);
+  co_return all;
+}
+
+/// The order shows it, too: so its version rises, and who follows it hears of it.
+void tell(Call& call, pg::Transaction& tx, store::Order& order, const store::Return& of,
+          std::optional<std::string> why) {
+  store::save(tx, order, call.now());
+  store::note(tx, order.id, of.id.text(), of.version,
+              {call.now(), "return", std::string{name(of.status)}, std::move(why)});
+  call.get<Followers>().wake(order.id);
+}
+
+/// What staff decides; `more` does what comes with it, or refuses.
+using Decide =
+    std::function<Result<void>(pg::Transaction&, Locked&, store::Return&, std::vector<store::ReturnedLine>&)>;
+
+Task<Result<http::Response>> decide(Call& call, ReturnId id, ReturnNews news, std::optional<std::string> why,
+                                    Decide more) {
+  const auto work = [&](pg::Transaction& tx) -> Task<Result<ReturnView>> {
+    const auto known = co_await store::find_return(tx, id);
+    if (!known) co_return refuse(not_found("return", id.text()));
+    auto all = co_await lock(tx, known->order_id, everybody);
+    auto it = std::ranges::find(all->returns, id, &store::Return::id);
+    std::vector<store::ReturnedLine> lines;
+    for (auto& line : all->returned)
+      if (line.return_id == id) lines.push_back(line);
+    const auto to = next(it->status, news);
+    if (!to)
+      co_return refuse(
+          conflict("cannot_" + std::string{name(news)}, "This return is " + std::string{name(it->status)} + "."));
+    if (*to != it->status) {
+      store::Return changed = *it;
+      changed.status = *to;
+      if (auto done = more(tx, *all, changed, lines); !done) co_return refuse(std::move(done.error()));
+      store::save(tx, changed, lines, call.now());
+      tell(call, tx, all->order, changed, why);
+      if (changed.refund) {
+        std::vector<Line> own;
+        for (auto& line : all->lines) own.push_back(line.line);
+        announce(tx, all->order, std::move(own));
+      }
+      *it = changed;
+    }
+    co_return view_of(*it, lines);
+  };
+  co_return co_await call.once(work);
+}
+
+struct RefundDue {
+  std::string reference;
+  std::int64_t amount = 0;
+  std::string reason;
+};
+BOOST_DESCRIBE_STRUCT(RefundDue, (), (reference, amount, reason))
+
+}  // namespace
+
+void check(const RequestReturn& request, const json::Node& in) { check_lines(request.lines, in); }
+void check(const ReceiveReturn& request, const json::Node& in) { check_lines(request.lines, in); }
+
+Task<std::vector<ReturnView>> returns_of(pg::Session& db, std::vector<OrderId> orders) {
+  co_return co_await views_of(db, co_await store::find_returns(db, std::move(orders)));
+}
+
+Task<Result<http::Response>> request_return(Call& call, OrderId id, RequestReturn request) {
+  const auto work = [&](pg::Transaction& tx) -> Task<Result<Answer<ReturnView>>> {
+    auto all = co_await lock(tx, id, scope(call, "orders:write"));
+    if (!all) co_return refuse(not_found("order", id.text()));
+    auto& order = all->order;
+    // A parcel that comes back by itself never arrived: staff may take it back all the same, and at any time.
+    if (!call.staff_for("orders:write")) {
+      if (order.status != Status::delivered)
+        co_return refuse(conflict("cannot_return", "An order can be sent back once it is delivered."));
+      if (call.now() > order.delivered_at.value() + std::chrono::days{call.get<Settings>().return_days})
+        co_return refuse(conflict("cannot_return", "The time to send this order back is over. Ask our support."));
+    }
+    store::Return made;
+    made.id = call.new_id<ReturnId>();
+    made.order_id = id;
+    made.reason = name(request.reason);
+    made.currency = order.currency;
+    made.requested_at = made.updated_at = call.now();
+    std::vector<store::ReturnedLine> lines;
+    Faults faults;
+    for (std::size_t i = 0; i < request.lines.value.size(); ++i) {
+      auto& piece = request.lines.value[i];
+      const auto* of = all->line(piece.line);
+      const auto pointer = "/lines/" + std::to_string(i);
+      if (!of || !of->line.requires_shipping) {
+        faults.push_back({pointer + "/line", "is no line of this order that a parcel carried"});
+        continue;
+      }
+      const auto left = of->taken - all->back(of->line.line, false);
+      if (piece.quantity > left)
+        faults.push_back({pointer + "/quantity", "of this line " + std::to_string(left) + " can be sent back"});
+      lines.push_back({made.id, of->line.line, of->line.sku, piece.quantity, 0, 0, 0});
+    }
+    if (!faults.empty()) co_return refuse(invalid(std::move(faults)));
+    store::add(tx, made, lines);
+    tell(call, tx, order, made, made.reason);
+    co_return created(view_of(made, lines));
+  };
+  co_return co_await call.once(work);
+}
+
+Task<Result<Page<ReturnView>>> list_returns(Call& call, Query<ReturnQuery> query) {
+  std::optional<ReturnId> before;
+  if (query->cursor) {
+    before = ReturnId::parse(*query->cursor);
+    if (!before) co_return refuse(invalid("?cursor", "is no cursor of this list: take next_cursor from its last page"));
+  }
+  auto returns = co_await store::list_returns(call.db(), before, query->status, query->limit + 1);
+  Page<ReturnView> page;
+  if (std::ssize(returns) > query->limit) {
+    returns.pop_back();
+    page.next_cursor.value = returns.back().id.text();
+  }
+  page.data = co_await views_of(call.db(), std::move(returns));
+  co_return page;
+}
+
+Task<Result<http::Response>> approve_return(Call& call, ReturnId id, ApproveReturn) {
+  return decide(call, id, ReturnNews::approve, {}, [](auto&, auto&, auto&, auto&) { return Result<void>{}; });
+}
+
+Task<Result<http::Response>> refuse_return(Call& call, ReturnId id, RefuseReturn request) {
+  const std::string note = request.note;
+  return decide(call, id, ReturnNews::refuse, note, [note](auto&, auto&, store::Return& of, auto&) {
+    of.note = note;
+    return Result<void>{};
+  });
+}
+
+Task<Result<http::Response>> receive_return(Call& call, ReturnId id, ReceiveReturn request) {
+  return decide(call, id, ReturnNews::receive, {},
+                [&call, request](pg::Transaction& tx, Locked& all, store::Return& of,
+                                 std::vector<store::ReturnedLine>& lines) -> Result<void> {
+                  auto& order = all.order;
+                  of.refund = 0;
+                  for (std::size_t i = 0; i < request.lines.value.size(); ++i) {
+                    auto& came = request.lines.value[i];
+                    const auto pointer = "/lines/" + std::to_string(i);
+                    const auto line = std::ranges::find(lines, came.line, &store::ReturnedLine::line);
+                    if (line == lines.end()) return refuse(invalid(pointer + "/line", "is no line of this return"));
+                    line->restocked = came.restocked ? came.restocked->value : 0;
+                    line->written_off = came.written_off ? came.written_off->value : 0;
+                    const auto pieces = line->restocked + line->written_off;
+                    if (pieces < 1 || pieces > line->quantity)
+                      return refuse(invalid(
+                          pointer, "together 1 to " + std::to_string(line->quantity) + " pieces can have come"));
+                    line->refund = refund_of(all.line(line->line)->line, order.totals.tax_included,
+                                             all.back(line->line, true), pieces, smallest_step(order.currency));
+                    *of.refund += line->refund;
+                  }
+                  if (request.refund_shipping.value_or(false)) {
+                    if (std::ranges::any_of(all.returns, [](auto& each) { return each.shipping_refund.has_value(); }))
+                      return refuse(invalid("/refund_shipping", "the delivery of this order is refunded already"));
+                    std::vector<Line> own;
+                    for (auto& line : all.lines) own.push_back(line.line);
+                    of.shipping_refund = shipping_paid(order.totals, own);
+                  }
+                  store::take_back(tx, order.id, lines, call.caller().subject);
+                  if (const auto amount = *of.refund + of.shipping_refund.value_or(0)) {
+                    auto due = json::parse<std::vector<RefundDue>>(order.refunds_due.text, json::event).value();
+                    due.push_back({of.id.text(), amount, "return: " + of.reason});
+                    order.refunds_due = {json::text(due)};
+                  }
+                  return {};
+                });
+}
+
+std::int64_t refund_due(const json::Raw& refunds_due) {
+  std::int64_t sum = 0;
+  for (auto& due : json::parse<std::vector<RefundDue>>(refunds_due.text, json::event).value()) sum += due.amount;
+  return sum;
+}
+
+}  // namespace acme::orders
