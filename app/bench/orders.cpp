@@ -4,6 +4,7 @@
 #include <fstream>
 #include <thread>
 
+#include "app/bench/crowd.hpp"
 #include "platform/runtime/process.hpp"
 
 namespace acme::bench {
@@ -68,6 +69,12 @@ std::string StockedShop::order_of(int lines, Chance& chance) const {
 std::string StockedShop::order_for(const std::string& sku) {
   return R"({"items": [{"sku": ")" + sku + R"(", "quantity": 1}], "email": "bench@example.com", "shipping_address": )" +
          app::sample_address + "}";
+}
+
+std::string StockedShop::request(int number, const std::string& order) const {
+  return "POST /v1/orders HTTP/1.1\r\nHost: localhost\r\n" + std::string{Crowd::no_key} +
+         "Content-Type: application/json\r\nAuthorization: Bearer " + customer(number).token() +
+         "\r\nContent-Length: " + std::to_string(order.size()) + "\r\n\r\n" + order;
 }
 
 void StockedShop::warm_offers() const {

@@ -39,6 +39,9 @@ class StockedShop {
   /// The same of one line with that SKU.
   static std::string order_for(const std::string& sku);
 
+  /// The whole request that places it, for a Crowd.
+  std::string request(int customer, const std::string& order) const;
+
   struct Answers {
     double rate = 0;         // 201 a second while it was measured
     std::vector<double> ms;  // of each of them

@@ -1,13 +1,9 @@
 // P13: more than the shop can do, sent by those who do not wait.
-#include <arpa/inet.h>
-#include <netinet/tcp.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <thread>
 
+#include "app/bench/crowd.hpp"
 #include "app/bench/orders.hpp"
 
 namespace acme::bench {
@@ -25,120 +21,6 @@ struct Seen {
   double p99() const { return percentile(ms, 99); }
 };
 
-/// A client that costs next to nothing: plain HTTP over a fixed number of connections, one request at a time on each,
-/// written from prepared pieces; of an answer it reads its status and its length.
-class Crowd {
- public:
-  Crowd(int port, int connections, std::vector<std::string> requests) : requests_(std::move(requests)) {
-    for (int i = 0; i < connections; ++i) {
-      auto& connection = connections_.emplace_back();
-      connection.socket = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-      sockaddr_in to{};
-      to.sin_family = AF_INET;
-      to.sin_port = htons(static_cast<std::uint16_t>(port));
-      to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-      const int on = 1;
-      setsockopt(connection.socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-      if (connect(connection.socket, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0)
-        throw std::runtime_error("A client cannot connect.");
-      epoll_event event{.events = EPOLLIN, .data = {.u32 = static_cast<std::uint32_t>(i)}};
-      epoll_ctl(poll_, EPOLL_CTL_ADD, connection.socket, &event);
-      idle_.push_back(static_cast<std::size_t>(i));
-    }
-  }
-  ~Crowd() {
-    for (auto& connection : connections_) close(connection.socket);
-    close(poll_);
-  }
-  Crowd(const Crowd&) = delete;
-
-  /// 201 in all, whenever.
-  std::int64_t placed() const { return placed_; }
-
-  /// `rate` requests a second at their moments; 0: each connection sends the next one when it has its answer.
-  Seen send(double rate, std::chrono::seconds warm, std::chrono::seconds time) {
-    Seen seen;
-    const auto begin = Clock::now(), from = begin + warm, until = from + time;
-    std::int64_t sent = 0;
-    for (auto now = begin; now < until; now = Clock::now()) {
-      if (rate > 0)
-        for (const auto due = static_cast<std::int64_t>(Seconds(now - begin).count() * rate); sent < due; ++sent) {
-          const auto moment =
-              begin + std::chrono::duration_cast<Clock::duration>(Seconds(static_cast<double>(sent) / rate));
-          if (moment >= from) ++seen.wanted;
-          if (!idle_.empty())
-            ask(moment);
-          else if (moment >= from)
-            ++seen.unsent;
-        }
-      else
-        while (!idle_.empty()) ask(Clock::now());
-      receive(seen, from, 1);
-    }
-    for (const auto give_up = Clock::now() + 15s; idle_.size() < connections_.size();) {
-      Seen late;
-      receive(late, until, 10);
-      if (Clock::now() > give_up) throw std::runtime_error("An answer did not come.");
-    }
-    seen.rate = static_cast<double>(seen.ms.size()) / Seconds(time).count();
-    return seen;
-  }
-
- private:
-  struct Connection {
-    int socket = -1;
-    std::string received;
-    Clock::time_point moment{};
-  };
-
-  void ask(Clock::time_point moment) {
-    auto& connection = connections_[idle_.back()];
-    idle_.pop_back();
-    connection.moment = moment;
-    auto& request = requests_[next_++ % requests_.size()];
-    // The key's 16 digits are all that is new.
-    std::snprintf(request.data() + request.find("Idempotency-Key: ") + 17, 17, "%016llx",
-                  static_cast<unsigned long long>(key_ += 0x9E3779B97F4A7C15));
-    request[request.find("Idempotency-Key: ") + 33] = '\r';
-    if (write(connection.socket, request.data(), request.size()) != static_cast<ssize_t>(request.size()))
-      throw std::runtime_error("The shop closed a connection.");
-  }
-  void receive(Seen& seen, Clock::time_point from, int wait_ms) {
-    epoll_event events[256];
-    const int count = epoll_wait(poll_, events, 256, wait_ms);
-    for (int i = 0; i < count; ++i) {
-      auto& connection = connections_[events[i].data.u32];
-      char buffer[16 * 1024];
-      const auto got = read(connection.socket, buffer, sizeof buffer);
-      if (got <= 0) throw std::runtime_error("The shop closed a connection.");
-      auto& text = connection.received;
-      text.append(buffer, static_cast<std::size_t>(got));
-      const auto end = text.find("\r\n\r\n");
-      if (end == std::string::npos) continue;
-      const auto length = text.find("Content-Length: ");
-      if (length > end) throw std::runtime_error("An answer has no length.");
-      if (text.size() < end + 4 + std::stoul(text.substr(length + 16, 12))) continue;
-      const int status = std::stoi(text.substr(9, 3));
-      if (status == 503 && text.find("Retry-After: ") > end) throw std::runtime_error("A refusal has no Retry-After.");
-      if (status != 201 && status != 503) throw std::runtime_error("An unexpected answer: " + text.substr(0, 2'000));
-      text.clear();
-      placed_ += status == 201;
-      idle_.push_back(events[i].data.u32);
-      if (connection.moment < from) continue;
-      seen.refused += status == 503;
-      if (status == 201) seen.ms.push_back(seconds_since(connection.moment) * 1000);
-    }
-  }
-
-  std::vector<std::string> requests_;
-  std::vector<Connection> connections_;
-  std::vector<std::size_t> idle_;
-  std::size_t next_ = 0;
-  std::int64_t placed_ = 0;
-  std::uint64_t key_ = std::random_device{}();
-  const int poll_ = epoll_create1(EPOLL_CLOEXEC);
-};
-
 }  // namespace
 
 void overload(Bench& bench) {
@@ -148,13 +30,8 @@ void overload(Bench& bench) {
   shop.warm_offers();
   Chance chance(1);
   std::vector<std::string> requests;
-  for (int i = 0; i < 1'024; ++i) {
-    const auto body = shop.order_of(1 + static_cast<int>(chance() % 5), chance);
-    requests.push_back(
-        "POST /v1/orders HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: 0000000000000000\r\n"
-        "Content-Type: application/json\r\nAuthorization: Bearer " +
-        shop.customer(i).token() + "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
-  }
+  for (int i = 0; i < 1'024; ++i)
+    requests.push_back(shop.request(i, shop.order_of(1 + static_cast<int>(chance() % 5), chance)));
   std::int64_t answered = 0;
   const auto first = shop.orders_placed();
   const auto run = [&](int connections, double rate) {
@@ -167,12 +44,25 @@ void overload(Bench& bench) {
     const auto cpu = [&] { return shop.services_cpu() + shop.postgres_cpu(); };
     const double before = cpu();
     const auto begin = Clock::now();
-    auto seen = crowd.send(rate, bench.quick() ? 1s : 3s, bench.measured());
+    const auto from = begin + (bench.quick() ? 1s : 3s);
+    Seen seen;
+    const auto sent = crowd.send(rate, from, from + bench.measured(), [&](const Crowd::Answer& answer) {
+      const bool placed = answer.status == 201;
+      if (!placed && (answer.status != 503 || answer.text.find("\r\nRetry-After: ") == std::string_view::npos))
+        throw std::runtime_error("An unexpected answer: " + std::string{answer.text});
+      answered += placed;
+      if (answer.intended < from) return;
+      if (placed)
+        seen.ms.push_back(seconds_since(answer.intended) * 1000);
+      else
+        ++seen.refused;
+    });
+    seen.wanted = sent.wanted, seen.unsent = sent.unsent;
+    seen.rate = static_cast<double>(seen.ms.size()) / Seconds(bench.measured()).count();
     seen.cpu = (cpu() - before) / seconds_since(begin);
     stop = true;
     watch.join();
     seen.highest_kib = highest;
-    answered += crowd.placed();
     shop.settle();
     return seen;
   };

@@ -20,7 +20,7 @@ class Gate {
     int waiting = 512;    // on a loop; past it the oldest is refused, and hears it at once
     Duration burst{100};  // to wait at most, while somebody found a free place within that time
     Duration standing{20};
-    Duration pause{500};
+    Duration pause{1'000};  // as Retry-After says
   };
   explicit Gate(Options options) : options_(options), loops_(most_loops) {}
 
