@@ -69,6 +69,16 @@ struct PaymentRefunded : PaymentCaptured {
   Time at{};
 };
 BOOST_DESCRIBE_STRUCT(PaymentRefunded, (PaymentCaptured), (refund_amount, at))
+struct PaymentDisputed {
+  PaymentId payment_id;
+  OrderId order_id;
+  UserId customer_id;
+  std::int64_t amount = 0;
+  std::string currency, dispute, status, reason;
+  Time at{};
+};
+BOOST_DESCRIBE_STRUCT(PaymentDisputed, (),
+                      (payment_id, order_id, customer_id, amount, currency, dispute, status, reason, at))
 struct PaymentFailed : PaymentEvent {
   bool final = false;
   std::string reason;

@@ -19,6 +19,7 @@ Service service(const config::Config&) {
   analytics.on("payment.completed", on_payments_completed);
   analytics.on("payment.refunded", on_payments_refunded);
   analytics.on("payment.failed", on_payments_failed);
+  analytics.on("payment.disputed", on_others<PaymentDisputed>);
   for (auto topic : {"shipment.created", "shipment.updated"}) analytics.on(topic, on_others<ShipmentEvent>);
   analytics.on("product.updated", on_others<ProductUpdated>);
   analytics.on("product.deleted", on_others<ProductDeleted>);

@@ -11,7 +11,7 @@
 namespace acme::notifications {
 
 BOOST_DEFINE_ENUM_CLASS(Kind, order_confirmation, order_cancelled, payment_received, payment_declined, payment_failed,
-                        shipped, delivered)
+                        refunded, shipped, delivered)
 BOOST_DEFINE_ENUM_CLASS(State, waiting, sending, sent, skipped, dead)
 
 struct OrderLine {

@@ -1,6 +1,8 @@
 #include "services/notifications/reactions.hpp"
 
 #include "services/notifications/jobs.hpp"
+#include "services/notifications/mail.hpp"
+#include "services/notifications/operator.hpp"
 #include "services/notifications/store.hpp"
 
 namespace acme::notifications {
@@ -84,6 +86,38 @@ Task<> on_payment_failed(Reaction& on, std::vector<events::Event<PaymentFailed>>
     why.reason = payment.reason;
     co_await demand(on, envelope, *kind, payment.order_id, std::move(fact), std::move(why));
   }
+}
+
+// What a bank sends back is the operator's matter: he pays it in another way.
+Task<> on_payment_refunded(Reaction& on, std::vector<events::Event<PaymentRefunded>> payments) {
+  sort_by_order(payments);
+  for (auto& [envelope, payment] : payments) {
+    auto refund = detail(payment);
+    refund.amount = std::abs(payment.refund_amount);
+    if (payment.refund_amount > 0) {
+      // Tried again after it came back, it is told again.
+      co_await demand(on, envelope, Kind::refunded, payment.order_id,
+                      payment.refund_id.text() + " " + std::to_string(envelope.sequence), std::move(refund));
+      continue;
+    }
+    tell_operator(on.tx(), payment.refund_id.text() + " " + std::to_string(envelope.sequence),
+                  {on.new_id<NotificationId>(), "A refund came back",
+                   "The bank sent back a refund of " + format_money(*refund.amount, payment.currency, "en") +
+                       ".\n\nOrder: " + payment.order_id.text() + "\nPayment: " + payment.payment_id.text() +
+                       "\nRefund: " + payment.refund_id.text() +
+                       "\n\nThe money is the customer's: try the refund again, or pay it in another way.\n"});
+  }
+}
+
+Task<> on_payment_disputed(Reaction& on, PaymentDisputed dispute) {
+  std::string text = "A customer's bank disputes a payment of " + format_money(dispute.amount, dispute.currency, "en") +
+                     ".\n\nStatus: " + dispute.status + "\nReason: " + dispute.reason + "\nOrder: " +
+                     dispute.order_id.text() + "\nPayment: " + dispute.payment_id.text() + "\nDispute: " +
+                     dispute.dispute + "\n";
+  if (dispute.respond_by) text += "\nAnswer at Stripe before " + rfc3339(*dispute.respond_by) + ".\n";
+  tell_operator(on.tx(), dispute.dispute + " " + dispute.status,
+                {on.new_id<NotificationId>(), "Dispute " + dispute.status + ": " + dispute.dispute, std::move(text)});
+  co_return;
 }
 
 Task<> on_shipment(Reaction& on, std::vector<events::Event<ShipmentHeard>> shipments) {

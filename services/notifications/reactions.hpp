@@ -46,6 +46,22 @@ struct PaymentFailed : PaymentCompleted {
   std::string reason;
 };
 BOOST_DESCRIBE_STRUCT(PaymentFailed, (PaymentCompleted), (final, reason))
+struct PaymentRefunded : PaymentCompleted {
+  RefundId refund_id;
+  std::int64_t refund_amount = 0;  // negative: the bank sent it back
+};
+BOOST_DESCRIBE_STRUCT(PaymentRefunded, (PaymentCompleted), (refund_id, refund_amount))
+struct PaymentDisputed {
+  PaymentId payment_id;
+  OrderId order_id;
+  std::int64_t amount = 0;
+  std::string currency, dispute, status, reason;
+  std::optional<Time> respond_by;
+};
+BOOST_DESCRIBE_STRUCT(PaymentDisputed, (),
+                      (payment_id, order_id, amount, currency, dispute, status, reason, respond_by))
+Task<> on_payment_refunded(Reaction& on, std::vector<events::Event<PaymentRefunded>> payments);
+Task<> on_payment_disputed(Reaction& on, PaymentDisputed dispute);
 Task<> on_payment_completed(Reaction& on, std::vector<events::Event<PaymentCompleted>> payments);
 Task<> on_payment_failed(Reaction& on, std::vector<events::Event<PaymentFailed>> payments);
 

@@ -38,6 +38,8 @@ Service service(const config::Config& config) {
   notifications.linger["order.updated"] = Duration{100};  // news of our own doings, mostly
   notifications.on("order.cancelled", on_order_cancelled);
   notifications.on("payment.completed", on_payment_completed);
+  notifications.on("payment.refunded", on_payment_refunded);
+  notifications.on("payment.disputed", on_payment_disputed);
   notifications.on("payment.failed", on_payment_failed);
   notifications.on("shipment.created", on_shipment);
   notifications.on("shipment.updated", on_shipment);

@@ -157,6 +157,32 @@ static RefundView view(const Refund& refund) {
           refund.created_at};
 }
 
+static DisputeView view(const Dispute& dispute) {
+  return {dispute.id,     dispute.payment_id, {dispute.amount, dispute.currency}, dispute.status,
+          dispute.reason, dispute.respond_by, dispute.opened_at,                  dispute.updated_at};
+}
+
+Task<Result<Disputes>> list_disputes(Call& call, Query<DisputesQuery> query) {
+  const auto limit = static_cast<int>(query->limit);
+  Disputes out;
+  for (auto& dispute : co_await disputes(call.db(), query->after ? query->after->value : "", limit))
+    out.data.push_back(view(dispute));
+  if (std::ssize(out.data) == limit) out.next.value = out.data.back().id;
+  co_return out;
+}
+
+static Task<std::vector<ReconciliationView>> compared(pg::Session& db, int limit) {
+  std::vector<ReconciliationView> out;
+  for (auto& day : co_await reconciliations(db, limit))
+    out.push_back({day.day, day.transactions, json::parse<std::vector<Drift>>(day.drifts.text, json::lenient).value(),
+                   day.at});
+  co_return out;
+}
+
+Task<Result<Reconciliations>> list_reconciliations(Call& call, Query<ReconciliationsQuery> query) {
+  co_return Reconciliations{co_await compared(call.db(), static_cast<int>(query->limit))};
+}
+
 Task<Result<http::Response>> refund_payment(Call& call, PaymentId id, AskRefund request) {
   return call.once([&call, id, request](pg::Transaction& tx) -> Task<Result<Answer<RefundView>>> {
     auto payment = co_await lock(tx, id);
@@ -202,7 +228,9 @@ Task<Result<StaffView>> show_to_staff(Call& call, PaymentId id) {
                 payment->captured_at,
                 payment->created_at,
                 {payment->refunded, payment->currency},
+                {},
                 {}};
+  for (auto& dispute : co_await disputes_of(call.db(), id)) out.disputes.push_back(view(dispute));
   for (auto& refund : co_await refunds_of(call.db(), id)) out.refunds.push_back(view(refund));
   if (payment->brand)
     out.method = Card{*payment->brand, payment->last4.value_or(""), payment->exp_month.value_or(0),
@@ -238,6 +266,7 @@ Task<Result<Audit>> show_audit(Call& call, Query<AuditQuery> query) {
   if (!query->after) {
     out.takings = co_await takings(call.db());
     out.open = co_await open_items(call.db());
+    out.reconciliations = co_await compared(call.db(), 7);
   }
   co_return out;
 }

@@ -59,6 +59,42 @@ BOOST_DESCRIBE_STRUCT(RefundView, (),
                       (id, payment_id, status, amount, reason, reference, requested_by, stripe_refund, failure,
                        settled_at, created_at))
 
+struct DisputeView {
+  std::string id;
+  PaymentId payment_id;
+  Money amount;
+  std::string status, reason;
+  std::optional<Time> respond_by;
+  Time opened_at{}, updated_at{};
+};
+BOOST_DESCRIBE_STRUCT(DisputeView, (), (id, payment_id, amount, status, reason, respond_by, opened_at, updated_at))
+struct DisputesQuery {
+  std::optional<Text<255>> after;
+  Between<1, 100> limit{20};
+};
+BOOST_DESCRIBE_STRUCT(DisputesQuery, (), (after, limit))
+struct Disputes {
+  std::vector<DisputeView> data;
+  json::Nullable<std::string> next;
+};
+BOOST_DESCRIBE_STRUCT(Disputes, (), (data, next))
+
+struct ReconciliationView {
+  std::string day;
+  std::int64_t transactions = 0;
+  std::vector<Drift> drifts;
+  Time at{};
+};
+BOOST_DESCRIBE_STRUCT(ReconciliationView, (), (day, transactions, drifts, at))
+struct ReconciliationsQuery {
+  Between<1, 100> limit{30};
+};
+BOOST_DESCRIBE_STRUCT(ReconciliationsQuery, (), (limit))
+struct Reconciliations {
+  std::vector<ReconciliationView> data;
+};
+BOOST_DESCRIBE_STRUCT(Reconciliations, (), (data))
+
 struct StaffView {
   PaymentId id;
   OrderId order_id;
@@ -73,10 +109,11 @@ struct StaffView {
   Time created_at{};
   Money refunded;
   std::vector<RefundView> refunds;
+  std::vector<DisputeView> disputes;
 };
 BOOST_DESCRIBE_STRUCT(StaffView, (),
                       (id, order_id, customer_id, status, amount, failure, method, attempts, stripe_payment_intent,
-                       stripe_charge, alarm, pay_by, captured_at, created_at, refunded, refunds))
+                       stripe_charge, alarm, pay_by, captured_at, created_at, refunded, refunds, disputes))
 
 struct AuditQuery {
   std::optional<OrderId> after;
@@ -89,8 +126,9 @@ struct Audit {
   json::Nullable<OrderId> next;
   std::optional<std::vector<Takings>> takings;
   std::optional<OpenItems> open;
+  std::optional<std::vector<ReconciliationView>> reconciliations;  // of the last week
 };
-BOOST_DESCRIBE_STRUCT(Audit, (), (data, next, takings, open))
+BOOST_DESCRIBE_STRUCT(Audit, (), (data, next, takings, open, reconciliations))
 
 /// What Stripe says to the buyer, for a minute in memory and nowhere else.
 class BuyersTurn {
@@ -115,6 +153,8 @@ class BuyersTurn {
 Task<Result<http::Response>> show_payment(Call& call, OrderId order);
 Task<Result<http::Response>> pay_order(Call& call, OrderId order, PayOrder request);
 Task<Result<StaffView>> show_to_staff(Call& call, PaymentId id);
+Task<Result<Disputes>> list_disputes(Call& call, Query<DisputesQuery> query);
+Task<Result<Reconciliations>> list_reconciliations(Call& call, Query<ReconciliationsQuery> query);
 Task<Result<http::Response>> refund_payment(Call& call, PaymentId id, AskRefund request);
 Task<Result<http::Response>> retry_failed_refund(Call& call, PaymentId id, RefundId refund);
 Task<Result<NoContent>> stripe_webhook(Call& call, RawBody body);

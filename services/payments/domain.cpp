@@ -4,28 +4,59 @@
 
 namespace acme::payments {
 
+// clang-format off
+// The life of a payment. From confirming on the PaymentIntent decides, and only Stripe moves it.
+static constexpr Transition life[] = {
+    {Status::pending,                 Happening::intent_made,             Status::requires_payment_method, ""},
+    {Status::pending,                 Happening::intent_made_with_method, Status::confirming,              ""},
+    {Status::pending,                 Happening::buyer_pays,              Status::pending,                 ""},
+    {Status::pending,                 Happening::succeeded,               Status::succeeded,               "payment.completed"},
+    {Status::pending,                 Happening::canceled,                Status::failed,                  "payment.failed"},
+    {Status::pending,                 Happening::order_cancelling,        Status::failed,                  "payment.failed"},
+    {Status::pending,                 Happening::provider_away,           Status::failed,                  "payment.failed"},
+
+    // The buyer's turn.
+    {Status::requires_payment_method, Happening::buyer_pays,              Status::confirming,              ""},
+    {Status::requires_payment_method, Happening::declined,                Status::requires_payment_method, "declined"},
+    {Status::requires_payment_method, Happening::requires_action,         Status::requires_action,         ""},
+    {Status::requires_payment_method, Happening::processing,              Status::processing,              ""},
+    {Status::requires_payment_method, Happening::succeeded,               Status::succeeded,               "payment.completed"},
+    {Status::requires_payment_method, Happening::canceled,                Status::failed,                  "payment.failed"},
+    {Status::requires_payment_method, Happening::order_cancelling,        Status::cancelling,              ""},
+    {Status::requires_payment_method, Happening::time_over,               Status::cancelling,              ""},
+    {Status::requires_action,         Happening::buyer_pays,              Status::confirming,              ""},
+    {Status::requires_action,         Happening::declined,                Status::requires_payment_method, "declined"},
+    {Status::requires_action,         Happening::processing,              Status::processing,              ""},
+    {Status::requires_action,         Happening::succeeded,               Status::succeeded,               "payment.completed"},
+    {Status::requires_action,         Happening::canceled,                Status::failed,                  "payment.failed"},
+    {Status::requires_action,         Happening::order_cancelling,        Status::cancelling,              ""},
+    {Status::requires_action,         Happening::time_over,               Status::cancelling,              ""},  // after its grace
+
+    // With Stripe, and with the bank, which outlives the time to pay.
+    {Status::confirming,              Happening::method_refused,          Status::requires_payment_method, "declined"},
+    {Status::confirming,              Happening::declined,                Status::requires_payment_method, "declined"},
+    {Status::confirming,              Happening::requires_action,         Status::requires_action,         ""},
+    {Status::confirming,              Happening::processing,              Status::processing,              ""},
+    {Status::confirming,              Happening::succeeded,               Status::succeeded,               "payment.completed"},
+    {Status::confirming,              Happening::canceled,                Status::failed,                  "payment.failed"},
+    {Status::confirming,              Happening::order_cancelling,        Status::cancelling,              ""},
+    {Status::confirming,              Happening::time_over,               Status::cancelling,              ""},
+    {Status::processing,              Happening::declined,                Status::requires_payment_method, "declined"},
+    {Status::processing,              Happening::succeeded,               Status::succeeded,               "payment.completed"},
+    {Status::processing,              Happening::canceled,                Status::failed,                  "payment.failed"},
+    {Status::processing,              Happening::order_cancelling,        Status::cancelling,              ""},
+
+    // Money that is ours wins over a cancelling; what comes after the end is refunded.
+    {Status::cancelling,              Happening::succeeded,               Status::succeeded,               "payment.completed"},
+    {Status::cancelling,              Happening::canceled,                Status::failed,                  "payment.failed"},
+    {Status::failed,                  Happening::succeeded,               Status::failed,                  ""},
+};
+// clang-format on
+
+std::span<const Transition> transitions() { return life; }
+
 bool may_follow(Status from, Status to) {
-  using enum Status;
-  // The life of a payment: every step there is. From confirming on the PaymentIntent decides, and only Stripe moves it.
-  // clang-format off
-  static constexpr struct { Status from, to; } steps[] = {
-      {pending, requires_payment_method},        {pending, confirming},
-      {pending, succeeded},                      {pending, failed},
-      {requires_payment_method, confirming},     {requires_payment_method, requires_action},
-      {requires_payment_method, processing},     {requires_payment_method, succeeded},
-      {requires_payment_method, cancelling},     {requires_payment_method, failed},
-      {confirming, requires_payment_method},     {confirming, requires_action},
-      {confirming, processing},                  {confirming, succeeded},
-      {confirming, cancelling},                  {confirming, failed},
-      {requires_action, requires_payment_method}, {requires_action, confirming},
-      {requires_action, processing},             {requires_action, succeeded},
-      {requires_action, cancelling},             {requires_action, failed},
-      {processing, requires_payment_method},     {processing, succeeded},
-      {processing, cancelling},                  {processing, failed},
-      {cancelling, succeeded},                   {cancelling, failed},
-  };
-  // clang-format on
-  return std::ranges::any_of(steps, [&](auto step) { return step.from == from && step.to == to; });
+  return from != to && std::ranges::any_of(life, [&](auto& step) { return step.from == from && step.to == to; });
 }
 
 ShownStatus shown(const Payment& payment) {
@@ -38,6 +69,12 @@ static News move_to(Payment& payment, Status to, News news) {
   if (!may_follow(payment.status, to)) return News::none;
   payment.status = to;
   return news;
+}
+
+static News fail(Payment& payment, std::string reason) {
+  if (!may_follow(payment.status, Status::failed)) return News::none;
+  payment.reason = std::move(reason);
+  return move_to(payment, Status::failed, News::failed);
 }
 
 News begin(Payment& payment, Time now) {
@@ -145,7 +182,7 @@ News settle(Payment& payment, const Seen& seen, Sight sight, bool livemode, Time
   }
   if (*to == Status::failed) {
     const bool wanted = payment.status == Status::cancelling;
-    return wanted ? move_to(payment, Status::failed, News::failed) : give_up(payment, "canceled_at_provider");
+    return wanted ? move_to(payment, Status::failed, News::failed) : fail(payment, "canceled_at_provider");
   }
   if (sight == Sight::late || payment.status == Status::cancelling) return News::none;
   if (*to != Status::requires_payment_method) return move_to(payment, *to, News::changed);
@@ -154,7 +191,7 @@ News settle(Payment& payment, const Seen& seen, Sight sight, bool livemode, Time
   if (payment.status == Status::confirming && sight != Sight::answer) return News::none;
   const bool told = !seen.decline || payment.declined == seen.decline->id;
   if (payment.status == Status::requires_payment_method ? told
-                                                        : !may_follow(payment.status, Status::requires_payment_method))
+      : payment.status == Status::pending || !may_follow(payment.status, Status::requires_payment_method))
     return News::none;
   payment.status = Status::requires_payment_method;
   if (!seen.decline) return News::changed;
@@ -202,9 +239,7 @@ News expire(Payment& payment, Time now, const Terms& terms) {
 }
 
 News give_up(Payment& payment, std::string reason) {
-  if (!may_follow(payment.status, Status::failed)) return News::none;
-  payment.reason = std::move(reason);
-  return move_to(payment, Status::failed, News::failed);
+  return payment.status == Status::pending ? fail(payment, std::move(reason)) : News::none;
 }
 
 bool must_ask(const Payment& payment, Time now, const Terms& terms) {
@@ -290,6 +325,40 @@ const RefundTransition* settle(Payment& payment, Refund& refund, const RefundSee
 
 bool must_ask(const Refund& refund, Time now, const Terms& terms) {
   return refund.replays >= terms.stored_error_limit || now - refund.key_since >= terms.key_lifetime;
+}
+
+static void move(std::vector<Posting>& to, std::string kind, std::string account, std::int64_t amount,
+                 const std::string& currency) {
+  if (amount > 0) to.push_back({std::move(kind), "stripe", std::move(account), amount, currency});
+  if (amount < 0) to.push_back({std::move(kind), std::move(account), "stripe", -amount, currency});
+}
+
+std::vector<Posting> postings(const Movement& movement) {
+  // Stripe's reporting_category → our kind and the account on the other side.
+  static constexpr struct {
+    std::string_view category, kind, account;
+  } table[] = {
+      {"dispute", "dispute", "disputes"},
+      {"dispute_reversal", "dispute_reversal", "disputes"},
+      {"fee", "fee", "fees"},
+      {"payout", "payout", "bank"},
+      {"payout_reversal", "payout", "bank"},
+  };
+  std::vector<Posting> out;
+  const auto& category = movement.category;
+  const auto row = std::ranges::find_if(table, [&](auto& each) { return each.category == category; });
+  if (row != std::end(table)) {
+    move(out, std::string{row->kind}, std::string{row->account}, movement.amount, movement.currency);
+  } else if (category != "charge" && category != "refund" && category != "refund_failure") {
+    move(out, "other", "suspense", movement.amount, movement.currency);
+  } else if (movement.source_currency && *movement.source_currency != movement.currency) {
+    // Booked in the currency that was paid; Stripe keeps another one.
+    const auto paid = movement.source_amount.value_or(0);
+    move(out, "exchange", "exchange", category == "refund" ? paid : -paid, *movement.source_currency);
+    move(out, "exchange", "exchange", movement.amount, movement.currency);
+  }
+  move(out, "fee", "fees", -movement.fee, movement.currency);
+  return out;
 }
 
 static constexpr struct {

@@ -20,6 +20,18 @@ namespace acme::payments {
 BOOST_DEFINE_ENUM_CLASS(Status, pending, requires_payment_method, confirming, requires_action, processing, cancelling,
                         succeeded, failed)
 
+/// What may happen to it: by us, by the buyer, as Stripe says of the PaymentIntent (`declined`: a try failed, another may
+/// follow), by the order and by the clock.
+BOOST_DEFINE_ENUM_CLASS(Happening, intent_made, intent_made_with_method, buyer_pays, method_refused, declined,
+                        requires_action, processing, succeeded, canceled, order_cancelling, time_over, provider_away)
+struct Transition {
+  Status from{};
+  Happening news{};
+  Status to{};
+  std::string_view says;  // "declined" is payment.failed with final=false
+};
+/// Every step there is; what stands in no row is ignored (for the buyer: refused).
+std::span<const Transition> transitions();
 bool may_follow(Status from, Status to);
 inline bool ended(Status status) { return status == Status::succeeded || status == Status::failed; }
 inline bool buyers_turn(Status status) {
@@ -184,6 +196,38 @@ const RefundTransition* happens(Payment& payment, Refund& refund, RefundNews new
 /// Brings the refund to where Stripe's stands. A refund that differs from ours is an alarm.
 const RefundTransition* settle(Payment& payment, Refund& refund, const RefundSeen& seen, Time now);
 bool must_ask(const Refund& refund, Time now, const Terms& terms);
+
+// What moved on our balance at Stripe.
+
+struct Dispute {
+  std::string id;
+  PaymentId payment_id;
+  std::int64_t amount = 0;
+  std::string currency, status, reason;  // status: Stripe's
+  std::optional<Time> respond_by;
+  Time opened_at{}, updated_at{};
+};
+BOOST_DESCRIBE_STRUCT(Dispute, (), (id, payment_id, amount, currency, status, reason, respond_by, opened_at, updated_at))
+
+/// In our unit; `currency` is the settlement currency.
+struct Movement {
+  std::string id, category, source;
+  std::int64_t amount = 0, fee = 0;
+  std::string currency;
+  std::optional<std::int64_t> source_amount;
+  std::optional<std::string> source_currency;
+  Time created_at{};
+};
+BOOST_DESCRIBE_STRUCT(Movement, (),
+                      (id, category, source, amount, fee, currency, source_amount, source_currency, created_at))
+struct Posting {
+  std::string kind, debit, credit;
+  std::int64_t amount = 0;
+  std::string currency;
+};
+/// What the books learn from Stripe's balance alone: fees, conversions, disputes, payouts. Charges and refunds are booked
+/// when they happen.
+std::vector<Posting> postings(const Movement& movement);
 
 /// The stable code that a buyer may see. What would help a thief (lost, stolen, fraudulent) is a plain decline.
 std::string decline_reason(std::string_view code, std::string_view decline_code);

@@ -1,5 +1,7 @@
 #include "services/payments/jobs.hpp"
 
+#include <map>
+
 #include "platform/observe/log.hpp"
 #include "platform/observe/metrics.hpp"
 #include "services/payments/reactions.hpp"
@@ -460,6 +462,94 @@ Task<> sweep(Job& job) {
     });
   }
   co_await forget_webhooks(job.db(), now - std::chrono::days{40});
+}
+
+/// Stripe's unit and lower case become ours.
+static Movement movement(const stripe::BalanceTransaction& from) {
+  const auto currency = from_stripe(0, from.currency).currency;
+  // A share of a charge need not be a whole króna, though Stripe counts in its hundredths.
+  const bool hundredths = to_stripe({1, currency}) == 100;
+  const auto ours = [&](std::int64_t amount) {
+    return hundredths ? scale(amount, 1, 100) : from_stripe(amount, from.currency).amount;
+  };
+  Movement out{from.id,        from.reporting_category, from.source.id, ours(from.amount),
+               ours(from.fee), currency,                {},             {},
+               from_unix_seconds(from.created)};
+  if (auto& source = from.source.object; source && !source->currency.empty()) {
+    const auto paid = from_stripe(source->amount, source->currency);
+    out.source_amount = paid.amount;
+    out.source_currency = paid.currency;
+  }
+  return out;
+}
+
+Task<Outcome> read_dispute(Job& job, DisputeJob work) {
+  auto found = co_await stripe_of(job).find_dispute(errand(job), work.dispute);
+  if (!found) {
+    if (found.error().status == 404) co_return Done{};
+    co_return found.error().verdict == stripe::Verdict::again ? again(found.error()) : troubled(found.error());
+  }
+  const auto id = co_await with_intent(job.db(), found->payment_intent.value_or(""));
+  if (!id) co_return Done{};
+  const auto amount = from_stripe(found->amount, found->currency);
+  Dispute dispute{found->id,      *id, amount.amount, amount.currency, found->status, found->reason, {},
+                  from_unix_seconds(found->created), job.now()};
+  if (auto due = found->evidence_details.due_by) dispute.respond_by = from_unix_seconds(*due);
+  std::vector<Movement> movements;
+  for (auto& transaction : found->balance_transactions) movements.push_back(movement(transaction));
+  co_await job.database().transaction(
+      [&](pg::Transaction& tx) -> Task<> {
+        auto payment = co_await lock(tx, *id);
+        co_await job.finish(tx);
+        if (co_await keep(tx, dispute)) {
+          announce(tx, *payment, dispute, job.now());
+          log::warning("a charge is disputed", {{"payment", id->text()}, {"dispute", dispute.id}, {"status", dispute.status}});
+        }
+        co_await book(tx, movements);
+      },
+      job.deadline());
+  co_return Done{};
+}
+
+using std::chrono::days;
+static std::string date(std::chrono::sys_days day) { return rfc3339(Time{day}).substr(0, 10); }
+
+/// Everything that moved since the day began is read: what Stripe books late belongs to it too.
+static Task<> reconcile_day(Job& job, std::chrono::sys_days day) {
+  const Time from{day}, to{day + days{1}};
+  std::int64_t count = 0;
+  std::string after;
+  while (true) {
+    auto page = co_await stripe_of(job).balance(errand(job), from, job.now(), after);
+    if (!page) throw http::NoAnswer("Stripe's balance cannot be read: " + page.error().text(), false);
+    std::vector<Movement> movements;
+    for (auto& transaction : page->data) {
+      movements.push_back(movement(transaction));
+      count += movements.back().created_at < to;
+    }
+    co_await job.database().transaction([&](pg::Transaction& tx) { return book(tx, movements); });
+    if (!page->has_more || page->data.empty()) break;
+    after = page->data.back().id;
+  }
+  const auto found = co_await drifts(job.db(), from, to);
+  for (auto& drift : found)
+    log::error("our books and Stripe's balance differ", {{"day", date(day)}, {"item", drift.item}, {"what", drift.what}});
+  metrics::counter("acme_payments_drifts_total", "Items that differ between our books and Stripe's balance")
+      .add(static_cast<double>(found.size()));
+  co_await keep(job.db(), {date(day), count, json::Raw{json::text(found)}, job.now()});
+}
+
+Task<> reconcile(Job& job) {
+  const auto today = std::chrono::floor<days>(job.now());
+  // An hour after midnight Stripe has booked the day's last charges.
+  if (job.now() - today < std::chrono::hours{1}) co_return;
+  std::map<std::string, bool> clean;
+  for (auto& done : co_await reconciliations(job.db(), 7)) clean[done.day] = done.drifts.text == "[]";
+  // A new shop begins with yesterday; one that stood still catches up with its last week.
+  for (auto day = clean.empty() ? today - days{1} : today - days{7}; day < today; day += days{1}) {
+    const auto known = clean.find(date(day));
+    if (known == clean.end() || !known->second) co_await reconcile_day(job, day);
+  }
 }
 
 Task<> fill_gaps(Job& job) {

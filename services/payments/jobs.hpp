@@ -43,6 +43,14 @@ void look(pg::Transaction& tx, const std::string& stripe_refund, Time at);
 /// Wants it read. Asked for while it is being read, it is read once more.
 void look(pg::Transaction& tx, PaymentId payment, Time at);
 
+struct DisputeJob {
+  std::string dispute;
+};
+BOOST_DESCRIBE_STRUCT(DisputeJob, (), (dispute))
+Task<jobs::Outcome> read_dispute(Job& job, DisputeJob work);
+/// Compares yesterday, and the days before it that drifted or were not compared, with Stripe's balance.
+Task<> reconcile(Job& job);
+
 /// Every open payment has a job that carries it on; those that only Stripe can move are read.
 Task<> sweep(Job& job);
 /// Reads Stripe's list of events for webhooks that never came.

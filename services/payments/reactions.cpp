@@ -102,9 +102,8 @@ Task<> on_stripe_event(pg::Transaction& tx, stripe::Event event, bool livemode, 
     log::error("Stripe sent an event of the other mode", {{"event", event.id}, {"type", event.type}});
     co_return;
   }
-  if (event.type.starts_with("charge.dispute."))
-    log::warning("a charge is disputed",
-                 {{"event", event.id}, {"type", event.type}, {"dispute", object.id}, {"intent", intent}});
+  if (id && event.type.starts_with("charge.dispute."))
+    jobs::enqueue(tx, "read_dispute", object.id, DisputeJob{object.id}, now);
   if (id && (event.type.starts_with("refund.") || event.type == "charge.refund.updated")) look(tx, object.id, now);
   if (!about_intent || !id || event.type == "payment_intent.created") co_return;  // we made it
   const auto payment = co_await find(tx, *id);

@@ -44,6 +44,8 @@ Service service(Settings settings) {
       .needs("refunds:write")
       .requires_key()
       .answers<RefundView>();
+  payments.get("/v1/disputes", list_disputes).needs("payments:read");
+  payments.get("/v1/reconciliations", list_reconciliations).needs("payments:read");
   payments.post("/v1/webhooks/stripe", stripe_webhook)
       .open()
       .raw()
@@ -64,10 +66,13 @@ Service service(Settings settings) {
   payments.job("expire_payment", expire_payment);
   payments.job("make_refund", make_refund, at_stripe(4));
   payments.job("read_refund", read_refund, at_stripe(4));
+  payments.job("read_dispute", read_dispute, at_stripe(2));
+  // Each day once, as soon as it can be; days that drifted are looked at again.
+  payments.every("reconcile", Duration{3'600'000}, reconcile);
   payments.every("sweep", Duration{60'000}, sweep);
   payments.every("fill_gaps", Duration{180'000}, fill_gaps);
 
-  payments.publishes = {"payment.completed", "payment.failed", "payment.refunded"};
+  payments.publishes = {"payment.completed", "payment.failed", "payment.refunded", "payment.disputed"};
   payments.provide(std::make_shared<stripe::Client>(settings.stripe));
   payments.provide(std::make_shared<BuyersTurn>());
   payments.provide(std::make_shared<Settings>(std::move(settings)));

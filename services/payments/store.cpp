@@ -298,6 +298,157 @@ Task<std::vector<Refund>> stale_refunds(pg::Session& db, Time before, Time now, 
   return db.all(stale_refunds_sql, before, now, limit);
 }
 
+#define DISPUTE "id, payment_id, amount, currency, status, reason, respond_by, opened_at, updated_at"
+
+static const pg::Statement<std::string(std::string, PaymentId, std::int64_t, std::string, std::string, std::string,
+                                       std::optional<Time>, Time, Time)>
+    keep_dispute_sql{"payments.keep_dispute", R"sql(
+  INSERT INTO disputes AS old (id, payment_id, amount, currency, status, reason, respond_by, opened_at, updated_at)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+  ON CONFLICT (id) DO UPDATE
+     SET amount = $3, status = $5, reason = $6, respond_by = $7, updated_at = $9
+   WHERE old.status <> $5
+  RETURNING id
+)sql"};
+
+Task<bool> keep(pg::Transaction& tx, Dispute dispute) {
+  auto changed = co_await tx.one(keep_dispute_sql, dispute.id, dispute.payment_id, dispute.amount, dispute.currency,
+                                 dispute.status, dispute.reason, dispute.respond_by, dispute.opened_at,
+                                 dispute.updated_at);
+  co_return changed.has_value();
+}
+
+/// payment.disputed, as contracts/events has it.
+struct DisputeEvent {
+  PaymentId payment_id;
+  OrderId order_id;
+  UserId customer_id;
+  std::int64_t amount = 0;
+  std::string currency, dispute, status, reason;
+  std::optional<Time> respond_by;
+  Time at{};
+};
+BOOST_DESCRIBE_STRUCT(DisputeEvent, (),
+                      (payment_id, order_id, customer_id, amount, currency, dispute, status, reason, respond_by, at))
+
+void announce(pg::Transaction& tx, Payment& payment, const Dispute& dispute, Time now) {
+  save(tx, payment, News::changed, now);
+  events::publish(tx, "payment.disputed", payment.id.text(), payment.version,
+                  DisputeEvent{payment.id, payment.order_id, payment.customer_id, dispute.amount, dispute.currency,
+                               dispute.id, dispute.status, dispute.reason, dispute.respond_by, now});
+}
+
+static const pg::Statement<Dispute(std::string, int)> disputes_sql{"payments.disputes", "SELECT " DISPUTE R"sql(
+    FROM disputes
+   WHERE $1 = '' OR (opened_at, id) < (SELECT opened_at, id FROM disputes WHERE id = $1)
+   ORDER BY opened_at DESC, id DESC
+   LIMIT $2
+)sql"};
+
+Task<std::vector<Dispute>> disputes(pg::Session& db, std::string after, int limit) {
+  return db.all(disputes_sql, std::move(after), limit);
+}
+
+static const pg::Statement<Dispute(PaymentId)> disputes_of_sql{
+    "payments.disputes_of", "SELECT " DISPUTE " FROM disputes WHERE payment_id = $1 ORDER BY opened_at, id"};
+
+Task<std::vector<Dispute>> disputes_of(pg::Session& db, PaymentId payment) { return db.all(disputes_of_sql, payment); }
+
+static const pg::Statement<std::string(std::string, std::string, std::string, std::int64_t, std::int64_t, std::string,
+                                       std::optional<std::int64_t>, MaybeText, Time)>
+    keep_movement_sql{"payments.keep_movement", R"sql(
+  INSERT INTO balance_transactions (id, category, source, amount, fee, currency, source_amount, source_currency,
+                                    created_at)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+  ON CONFLICT (id) DO NOTHING
+  RETURNING id
+)sql"};
+
+static const pg::Statement<void(std::string, std::string, std::string, std::string, std::int64_t, std::string, Time,
+                                std::string)>
+    book_movement_sql{"payments.book_movement", R"sql(
+  INSERT INTO ledger (payment_id, kind, reference, debit, credit, amount, currency, at)
+  VALUES (coalesce((SELECT id FROM payments WHERE charge_id = $8),
+                   (SELECT payment_id FROM refunds WHERE stripe_refund = $8),
+                   (SELECT payment_id FROM disputes WHERE id = $8)),
+          $1, $2, $3, $4, $5, $6, $7)
+)sql"};
+
+Task<> book(pg::Transaction& tx, std::vector<Movement> movements) {
+  for (auto& movement : movements) {
+    if (!co_await tx.one(keep_movement_sql, movement.id, movement.category, movement.source, movement.amount,
+                         movement.fee, movement.currency, movement.source_amount, movement.source_currency,
+                         movement.created_at))
+      continue;
+    for (auto& posting : postings(movement))
+      tx.later(book_movement_sql, posting.kind, movement.id, posting.debit, posting.credit, posting.amount,
+               posting.currency, movement.created_at, movement.source);
+  }
+}
+
+// A charge is booked by its parts. What Stripe's source says is in the currency that was paid.
+static const pg::Statement<Drift(Time, Time)> drifts_sql{"payments.drifts", R"sql(
+  WITH booked AS (
+    SELECT CASE kind WHEN 'capture' THEN 'charge' ELSE kind END AS category, reference AS source, payment_id,
+           min(currency) AS currency, sum(amount)::bigint AS amount, min(at) AS at
+      FROM ledger
+     WHERE kind IN ('capture', 'refund', 'refund_failure')
+     GROUP BY 1, 2, 3
+  ), moved AS (
+    SELECT category, source, coalesce(source_currency, currency) AS currency,
+           abs(coalesce(source_amount, amount)) AS amount, created_at
+      FROM balance_transactions
+     WHERE category IN ('charge', 'refund', 'refund_failure')
+  ), compared AS (
+    SELECT coalesce(booked.source, moved.source) AS item, coalesce(booked.category, moved.category) AS category,
+           booked.amount AS booked, moved.amount AS at_stripe, booked.currency AS booked_in, moved.currency AS moved_in,
+           booked.payment_id
+      FROM booked FULL JOIN moved USING (category, source)
+     WHERE coalesce(moved.created_at, booked.at) >= $1 AND coalesce(moved.created_at, booked.at) < $2
+  )
+  SELECT item,
+         CASE WHEN booked IS NULL THEN 'a ' || category || ' that is not booked'
+              WHEN at_stripe IS NULL THEN 'a ' || category || ' that Stripe does not have'
+              ELSE 'a ' || category || ' of another amount' END AS what,
+         booked, at_stripe, coalesce(booked_in, moved_in) AS currency,
+         (SELECT order_id FROM payments WHERE id = payment_id) AS order_id
+    FROM compared
+   WHERE booked IS DISTINCT FROM at_stripe OR booked_in IS DISTINCT FROM moved_in
+  UNION ALL
+  SELECT source, 'a ' || category || ' that belongs to no payment of ours', NULL, amount, currency, NULL
+    FROM balance_transactions
+   WHERE category IN ('dispute', 'dispute_reversal') AND created_at >= $1 AND created_at < $2
+     AND NOT EXISTS (SELECT FROM disputes WHERE id = source)
+  UNION ALL
+  SELECT id, 'a movement of an unknown kind: ' || category, NULL, amount, currency, NULL
+    FROM balance_transactions
+   WHERE category NOT IN ('charge', 'refund', 'refund_failure', 'dispute', 'dispute_reversal', 'fee', 'payout',
+                          'payout_reversal')
+     AND created_at >= $1 AND created_at < $2
+   ORDER BY 1
+)sql"};
+
+Task<std::vector<Drift>> drifts(pg::Session& db, Time from, Time to) { return db.all(drifts_sql, from, to); }
+
+static const pg::Statement<void(std::string, std::int64_t, json::Raw, Time)> keep_reconciliation_sql{
+    "payments.keep_reconciliation", R"sql(
+  INSERT INTO reconciliations (day, transactions, drifts, at) VALUES ($1::text::date, $2, $3, $4)
+  ON CONFLICT (day) DO UPDATE SET transactions = $2, drifts = $3, at = $4
+)sql"};
+
+Task<> keep(pg::Session& db, Reconciliation reconciliation) {
+  co_await db.run(keep_reconciliation_sql, reconciliation.day, reconciliation.transactions, reconciliation.drifts,
+                  reconciliation.at);
+}
+
+static const pg::Statement<Reconciliation(int)> reconciliations_sql{"payments.reconciliations", R"sql(
+  SELECT day::text AS day, transactions, drifts, at FROM reconciliations ORDER BY reconciliations.day DESC LIMIT $1
+)sql"};
+
+Task<std::vector<Reconciliation>> reconciliations(pg::Session& db, int limit) {
+  return db.all(reconciliations_sql, limit);
+}
+
 static const pg::Statement<PaymentId(Time, Time, int)> stale_sql{"payments.stale", R"sql(
   UPDATE payments SET swept_at = $2
    WHERE id IN (SELECT id FROM payments

@@ -49,6 +49,37 @@ Task<std::vector<Refund>> stale_refunds(pg::Session& db, Time before, Time now, 
 /// Open payments that nobody has looked at since `before`; they count as looked at.
 Task<std::vector<PaymentId>> stale(pg::Session& db, Time before, Time now, int limit);
 
+/// Keeps the dispute; false when it stands there with this status already.
+Task<bool> keep(pg::Transaction& tx, Dispute dispute);
+/// Says the dispute to the world. Its payment is locked.
+void announce(pg::Transaction& tx, Payment& payment, const Dispute& dispute, Time now);
+/// Newest first, after that dispute ("" for the first).
+Task<std::vector<Dispute>> disputes(pg::Session& db, std::string after, int limit);
+Task<std::vector<Dispute>> disputes_of(pg::Session& db, PaymentId payment);
+/// Keeps what moved at Stripe and books what follows from it, each once.
+Task<> book(pg::Transaction& tx, std::vector<Movement> movements);
+
+/// What differs between our books and Stripe's balance. `item` is Stripe's id.
+struct Drift {
+  std::string item, what;
+  std::optional<std::int64_t> booked, at_stripe;
+  std::string currency;
+  std::optional<OrderId> order_id;
+};
+BOOST_DESCRIBE_STRUCT(Drift, (), (item, what, booked, at_stripe, currency, order_id))
+/// Compares what was booked, and what moved, in [from, to). Both sides are whole.
+Task<std::vector<Drift>> drifts(pg::Session& db, Time from, Time to);
+struct Reconciliation {
+  std::string day;
+  std::int64_t transactions = 0;
+  json::Raw drifts;
+  Time at{};
+};
+BOOST_DESCRIBE_STRUCT(Reconciliation, (), (day, transactions, drifts, at))
+Task<> keep(pg::Session& db, Reconciliation reconciliation);
+/// Newest first.
+Task<std::vector<Reconciliation>> reconciliations(pg::Session& db, int limit);
+
 struct WebhookEvent {
   std::string id, type, object_id;
   std::optional<PaymentId> payment_id;

@@ -270,6 +270,22 @@ Task<Reply<std::optional<Refund>>> Client::find_lost_refund(Errand errand, std::
   }
 }
 
+Task<Reply<Dispute>> Client::find_dispute(Errand errand, std::string dispute) {
+  return call<Dispute>(std::move(errand), "GET /v1/disputes/{id}", "GET",
+                       "/v1/disputes/" + http::percent_encode(dispute), {}, "", Pace::Use::inquiry);
+}
+
+Task<Reply<Listed<BalanceTransaction>>> Client::balance(Errand errand, Time from, Time to, std::string after) {
+  const std::string path = "/v1/balance_transactions";
+  Form form{{"created[gte]", std::to_string(unix_seconds(from))},
+            {"created[lt]", std::to_string(unix_seconds(to))},
+            {"expand[]", "data.source"},
+            {"limit", "100"}};
+  if (!after.empty()) form.emplace_back("starting_after", std::move(after));
+  return call<Listed<BalanceTransaction>>(std::move(errand), "GET " + path, "GET", path, std::move(form), "",
+                                          Pace::Use::inquiry);
+}
+
 Task<Reply<Listed<Event>>> Client::events(Errand errand, Time since, std::string after) {
   Form form{{"types[0]", "payment_intent.succeeded"},
             {"types[1]", "payment_intent.payment_failed"},
@@ -279,6 +295,11 @@ Task<Reply<Listed<Event>>> Client::events(Errand errand, Time since, std::string
             {"types[5]", "refund.created"},
             {"types[6]", "refund.updated"},
             {"types[7]", "refund.failed"},
+            {"types[8]", "charge.dispute.created"},
+            {"types[9]", "charge.dispute.updated"},
+            {"types[10]", "charge.dispute.closed"},
+            {"types[11]", "charge.dispute.funds_withdrawn"},
+            {"types[12]", "charge.dispute.funds_reinstated"},
             {"created[gte]", std::to_string(unix_seconds(since))},
             {"limit", "100"}};
   if (!after.empty()) form.emplace_back("starting_after", std::move(after));

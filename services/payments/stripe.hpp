@@ -81,6 +81,33 @@ struct Refund {
 BOOST_DESCRIBE_STRUCT(Refund, (), (id, status, currency, failure_reason, payment_intent, amount, metadata))
 RefundSeen seen(const Refund& refund);
 
+struct Source {
+  std::string id, object, currency;
+  std::int64_t amount = 0;
+};
+BOOST_DESCRIBE_STRUCT(Source, (), (id, object, currency, amount))
+/// Amounts in the settlement currency, which is not always the one of what was paid.
+struct BalanceTransaction {
+  std::string id, reporting_category, currency;
+  std::int64_t amount = 0, fee = 0, created = 0;
+  Expandable<Source> source;
+};
+BOOST_DESCRIBE_STRUCT(BalanceTransaction, (), (id, reporting_category, currency, amount, fee, created, source))
+struct EvidenceDetails {
+  std::optional<std::int64_t> due_by;
+};
+BOOST_DESCRIBE_STRUCT(EvidenceDetails, (), (due_by))
+struct Dispute {
+  std::string id, status, reason, currency;
+  std::int64_t amount = 0, created = 0;
+  std::optional<std::string> payment_intent;
+  EvidenceDetails evidence_details;
+  std::vector<BalanceTransaction> balance_transactions;
+};
+BOOST_DESCRIBE_STRUCT(Dispute, (),
+                      (id, status, reason, currency, amount, created, payment_intent, evidence_details,
+                       balance_transactions))
+
 /// The error of an answer; with `payment_intent` as it stands after it.
 struct Error : Failure {
   std::optional<Intent> payment_intent;
@@ -193,6 +220,9 @@ class Client {
   Task<Reply<Refund>> find_refund(Errand errand, std::string refund);
   /// The refund of that attempt whose answer was lost. The list is consistent at once.
   Task<Reply<std::optional<Refund>>> find_lost_refund(Errand errand, std::string intent, RefundId refund, int attempt);
+  Task<Reply<Dispute>> find_dispute(Errand errand, std::string dispute);
+  /// One page of [from, to), newest first, after the transaction `after` ("" for the first).
+  Task<Reply<Listed<BalanceTransaction>>> balance(Errand errand, Time from, Time to, std::string after);
   /// One page of events, newest first, after the event `after` ("" for the first).
   Task<Reply<Listed<Event>>> events(Errand errand, Time since, std::string after);
 

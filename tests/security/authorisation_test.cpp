@@ -99,6 +99,8 @@ const std::vector<Row> matrix{
     {"GET /v1/orders/{order}/payment",                   owner},
     {"POST /v1/orders/{order}/payment",                  owner,    "", card},
     {"GET /v1/payments/{payment}",                       staff,    "payments:read"},
+    {"GET /v1/disputes",                                 staff,    "payments:read"},
+    {"GET /v1/reconciliations",                          staff,    "payments:read"},
     {"POST /v1/payments/{payment}/refunds",              staff,    "refunds:write"},
     {"POST /v1/payments/{payment}/refunds/{refund}/retry", staff,  "refunds:write"},
     {"POST /v1/webhooks/stripe",                         provider, "", "{}"},

@@ -187,7 +187,11 @@ TEST_CASE("every topic is heard and kept once") {
   }
   CHECK(report.hear(Report::order(1, 2, "cancelled", "order.cancelled")));
   CHECK(report.hear(Report::refund(1, 3, 100, "2030-01-03T00:00:00Z")));
-  CHECK(report.sql("SELECT count(*) FROM events") == "9");
+  CHECK(report.hear("payment.disputed", R"({"payment_id": ")" + testing::id<PaymentId>(1).text() + R"(", "order_id": ")" +
+                                            testing::id<OrderId>(1).text() + R"(", "customer_id": ")" + user +
+                                            R"(", "amount": 5, "currency": "EUR", "dispute": "dp_1", "status": "lost",
+                                            "reason": "fraudulent", "at": "2030-01-03T00:00:00Z"})"));
+  CHECK(report.sql("SELECT count(*) FROM events") == "10");
 }
 
 TEST_CASE("refunds count on their day, each once, in any order; what a bank sends back is taken off again") {

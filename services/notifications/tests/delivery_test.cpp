@@ -33,7 +33,8 @@ struct Post {
     config::keep_secret(directory, "aws_secret_access_key", outside.options().secrets.aws_secret_access_key);
     room = std::make_unique<testing::Room>(
         service(
-            config::Config::load("", {"acme.secrets=" + directory, "notifications.ses_url=" + outside.ses_url()}, {})),
+            config::Config::load("", {"acme.secrets=" + directory, "notifications.ses_url=" + outside.ses_url(),
+                                      "notifications.operator_email=operator@acme.example"}, {})),
         mode);
     room->world = world;
   }
@@ -147,6 +148,39 @@ TEST_CASE("a cancelled order is told once: as cancelled when somebody asked for 
     post.room->run_jobs();
     CHECK(post.subjects() == std::vector<std::string>{"Your order A-1 at Acme", row.subject});
   }
+}
+
+TEST_CASE("each refund is told to the customer; one that the bank sent back to the operator alone") {
+  Post post;
+  post.hear_order();
+  const auto refund = [&](int n, int amount, std::int64_t sequence) {
+    post.hear_payment("payment.refunded",
+                      R"(, "refund_id": ")" + testing::id<RefundId>(n).text() + R"(", "refund_amount": )" +
+                          std::to_string(amount),
+                      sequence);
+  };
+  refund(1, 500, 3);
+  refund(2, 700, 4);
+  refund(2, -700, 5);
+  post.room->run_jobs();
+  CHECK(post.subjects() == std::vector<std::string>{"Your order A-1 at Acme", "We refunded €5.00 for order A-1",
+                                                    "We refunded €7.00 for order A-1"});
+  const auto told = post.subjects("operator@acme.example");
+  REQUIRE(told.size() == 1);
+  CHECK(told[0] == "A refund came back");
+}
+
+TEST_CASE("a dispute is told to the operator, at each of its turns once") {
+  Post post;
+  for (auto status : {"needs_response", "needs_response", "won"})
+    CHECK(post.room->hear("payment.disputed",
+                          R"({"payment_id": ")" + testing::id<PaymentId>(1).text() + R"(", "order_id": ")" +
+                              Post::order(1) + R"(", "amount": 2890, "currency": "EUR", "dispute": "dp_1", "status": ")" +
+                              status + R"(", "reason": "fraudulent", "respond_by": "2030-01-09T00:00:00Z"})"));
+  post.room->run_jobs();
+  CHECK(post.subjects("operator@acme.example") ==
+        std::vector<std::string>{"Dispute needs_response: dp_1", "Dispute won: dp_1"});
+  CHECK(at(post.outside.journal("ses").at(0).request.text, "/text").contains("2030-01-09"));
 }
 
 TEST_CASE("what is heard before its order waits for it") {

@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <set>
+
 #include "services/payments/domain.hpp"
 
 namespace acme::payments {
@@ -275,6 +277,102 @@ TEST_CASE("a return_url leads into the shop or is refused") {
                    "https://shop.example/\nx", "javascript:alert(1)", "", "https://evil.example/https://shop.example/"})
     CHECK_FALSE(within_origins(url, shop));
   CHECK_FALSE(within_origins("https://anything.example/", {""}));
+}
+
+std::string said(News news) {
+  return news == News::completed ? "payment.completed" : news == News::failed  ? "payment.failed"
+         : news == News::declined ? "declined"
+                                  : "";
+}
+
+/// Lets it happen, by the function that does it in the shop.
+News happens(Payment& payment, Happening what) {
+  const Time late = noon + std::chrono::hours{1};
+  const auto at_stripe = [&](const Seen& seen) {
+    return settle(payment, seen, payment.status == confirming ? Sight::answer : Sight::fresh, false, noon);
+  };
+  switch (what) {
+    case Happening::intent_made_with_method:
+      payment.payment_method = "pm_1";
+      [[fallthrough]];
+    case Happening::intent_made:
+      return intent_made(payment, "pi_1", noon, terms);
+    case Happening::buyer_pays:
+      return try_with(payment, "pm_1", {}, noon) ? News::changed : News::none;
+    case Happening::method_refused:
+      return refuse_try(payment, "method_refused");
+    case Happening::declined:
+      return at_stripe(declined("ch_2"));
+    case Happening::order_cancelling:
+      return cancel(payment, "cancelled");
+    case Happening::time_over:
+      return expire(payment, late, terms);
+    case Happening::provider_away:
+      return give_up(payment, "provider_unavailable");
+    default:
+      return at_stripe(there(std::string{name(what)}));
+  }
+}
+
+TEST_CASE("whatever happens to a payment in whatever status does what the table says, and nothing where it is silent") {
+  std::set<std::pair<Status, Happening>> rows;
+  for (auto& row : transitions()) CHECK(rows.insert({row.from, row.news}).second);
+  for (auto from : enumerators<Status>())
+    for (auto what : enumerators<Happening>()) {
+      CAPTURE(name(from));
+      CAPTURE(name(what));
+      auto payment = of(from);
+      payment.grace_given = true;
+      const auto news = happens(payment, what);
+      const auto row =
+          std::ranges::find_if(transitions(), [&](auto& each) { return each.from == from && each.news == what; });
+      const bool decided = row != transitions().end();
+      CHECK(name(payment.status) == name(decided ? row->to : from));
+      CHECK(said(news) == (decided ? row->says : ""));
+      CHECK(payment.captured_at.has_value() == (decided && what == Happening::succeeded));
+      CHECK_FALSE((news == News::stray && from != failed));
+    }
+}
+
+TEST_CASE("whatever happens to a refund in whatever status does what the table says, and the payment's sums follow") {
+  std::set<std::pair<RefundStatus, RefundNews>> rows;
+  for (auto& row : refund_transitions()) CHECK(rows.insert({row.from, row.news}).second);
+  for (auto from : enumerators<RefundStatus>())
+    for (auto what : enumerators<RefundNews>()) {
+      CAPTURE(name(from));
+      CAPTURE(name(what));
+      auto payment = of(succeeded);
+      payment.captured_at = noon;
+      auto refund = ask_refund(payment, {}, 700, "broken", noon).value();
+      refund.status = from;
+      if (from == RefundStatus::succeeded) payment.refunded = 700;
+      if (from == RefundStatus::failed) payment.refunding = 0;
+      const auto* happened = payments::happens(payment, refund, what, noon);
+      const auto row = std::ranges::find_if(refund_transitions(),
+                                            [&](auto& each) { return each.from == from && each.news == what; });
+      const bool decided = row != refund_transitions().end();
+      CHECK((happened != nullptr) == decided);
+      CHECK(name(refund.status) == name(decided ? row->to : from));
+      CHECK(payment.refunding == (refund.status == RefundStatus::failed ? 0 : 700));
+      CHECK(payment.refunded == (refund.status == RefundStatus::succeeded ? 700 : 0));
+      // The world hears of each step into and out of "given back", and of no other.
+      if (decided)
+        CHECK(row->says.empty() == ((from == RefundStatus::succeeded) == (row->to == RefundStatus::succeeded)));
+    }
+}
+
+TEST_CASE("a refund at Stripe that differs from ours is an alarm and moves nothing") {
+  for (auto& seen : {RefundSeen{"re_1", "succeeded", "pi_1", "eur", 701, ""},
+                     RefundSeen{"re_1", "succeeded", "pi_1", "usd", 700, ""},
+                     RefundSeen{"re_1", "succeeded", "pi_2", "eur", 700, ""}}) {
+    auto payment = of(succeeded);
+    payment.captured_at = noon;
+    auto refund = ask_refund(payment, {}, 700, "broken", noon).value();
+    CHECK(settle(payment, refund, seen, noon) == nullptr);
+    CHECK(refund.status == RefundStatus::requested);
+    CHECK(payment.alarm.has_value());
+    CHECK(payment.refunded == 0);
+  }
 }
 
 TEST_CASE("no step leads out of an end, and every status can be left or is one") {

@@ -120,6 +120,51 @@ TEST_CASE("cancellation meets a try that is on its way: one of them wins, and mo
   CHECK(other.calls("POST", "/confirm") == 0);
 }
 
+TEST_CASE("3-D Secure that ends during a cancelling: money that came wins, and goes back when the order is cancelled") {
+  for (auto outcome : {"complete", "fail"}) {
+    CAPTURE(outcome);
+    Shop shop;
+    CHECK(shop.placed(1999, "pm_card_threeDSecure2Required"));
+    shop.settle();
+    const auto page = at(shop.show().body, "/next_action/redirect_to_url/url");
+    CHECK(shop.hears("order.updated", "cancelling", 2));
+    shop.at_stripe("POST", page.substr(page.find('/', 8)), std::string{"outcome="} + outcome);
+    shop.settle();
+    const bool paid = outcome == std::string_view{"complete"};
+    CHECK(shop.news() == (paid ? "payment.completed succeeded " : "payment.failed failed cancelled"));
+    CHECK(shop.booked() == (paid ? "1999" : "0"));
+    if (!paid) continue;
+    CHECK(shop.hears("order.cancelled", "cancelled", 4));
+    shop.settle();
+    CHECK(shop.news() == "payment.completed succeeded ; payment.refunded refunded ");
+  }
+  // Cancelled first: the page that is still open pays nothing any more.
+  Shop shop;
+  CHECK(shop.placed(1999, "pm_card_threeDSecure2Required"));
+  shop.settle();
+  const auto page = at(shop.show().body, "/next_action/redirect_to_url/url");
+  CHECK(shop.hears("order.updated", "cancelling", 2));
+  shop.settle();
+  shop.at_stripe("POST", page.substr(page.find('/', 8)), "outcome=complete");
+  shop.settle();
+  CHECK(shop.news() == "payment.failed failed cancelled");
+  CHECK(shop.booked() == "0");
+}
+
+TEST_CASE("a PaymentIntent that is cancelled at Stripe by hand ends the payment, whatever its status was") {
+  for (auto method : {"", "pm_card_authenticationRequired", "pm_card_visa_chargeDeclined"}) {
+    CAPTURE(method);
+    Shop shop;
+    CHECK(shop.placed(1999, method));
+    shop.settle();
+    shop.at_stripe("POST", "/v1/payment_intents/" + shop.intent() + "/cancel");
+    shop.settle();
+    CHECK(shop.news().ends_with("payment.failed failed canceled_at_provider"));
+    CHECK(shop.pay("pm_card_visa").status == 409);
+    CHECK(shop.waiting() == 0);
+  }
+}
+
 TEST_CASE("an older word on an order does not undo a newer one; a merged guest's payment moves with the order") {
   Shop shop;
   CHECK(shop.placed(1999));

@@ -1,0 +1,178 @@
+#include "services/payments/tests/shop.hpp"
+
+namespace acme::payments {
+namespace {
+
+/// Ann's order of 19.99 is paid with `method`; the day has two hours left.
+struct Books : Shop {
+  explicit Books(std::string method = "pm_card_visa") {
+    const auto today = std::chrono::floor<std::chrono::days>(world.now());
+    world.set(Time{today} + std::chrono::hours{22});
+    CHECK(placed(1999, std::move(method)));
+    Shop::settle();
+    CHECK(status() == "succeeded");
+    world.advance(std::chrono::minutes{5});  // Stripe books the charge, and the bank may dispute it
+    Shop::settle();
+  }
+  void sign_in_finance() { room.sign_in(testing::id<UserId>(9).text(), {"finance"}, {"payments:read", "refunds:write"}); }
+  std::string payment() { return PaymentId{Uuid::parse(field("id")).value()}.text(); }
+  http::Response refund(std::string amount) {
+    sign_in_finance();
+    return room.post("/v1/payments/" + payment() + "/refunds",
+                     R"({"amount":{"amount":)" + amount + R"(,"currency":"EUR"},"reason":"broken"})",
+                     {{"Idempotency-Key", "refund" + amount}});
+  }
+  std::string balance(std::string account) {
+    return room.sql(
+        "SELECT coalesce(sum(CASE WHEN debit = $1 THEN amount ELSE -amount END), 0) FROM ledger WHERE $1 IN (debit, "
+        "credit)",
+        account);
+  }
+  void next_day() {
+    world.set(Time{std::chrono::ceil<std::chrono::days>(world.now())} + std::chrono::hours{2});
+    room.run_periodic("reconcile");
+  }
+  /// "a charge that is not booked ch_1 1999; " of the newest day.
+  std::string drifts() {
+    sign_in_finance();
+    const auto days = room.get("/v1/reconciliations").body;
+    std::string out;
+    for (int i = 0;; ++i) {
+      const auto drift = "/data/0/drifts/" + std::to_string(i);
+      if (at(days, drift + "/what").empty()) return out;
+      out += at(days, drift + "/what") + " " + at(days, drift + "/booked") + "/" + at(days, drift + "/at_stripe") + "; ";
+    }
+  }
+  std::string disputes() {
+    std::string out;
+    for (auto& event : room.published())
+      if (event.topic == "payment.disputed") out += at(event.data, "/status") + " ";
+    return out;
+  }
+};
+
+TEST_CASE("the daily comparison books Stripe's fees and finds nothing where all is well") {
+  Books shop;
+  CHECK(shop.refund("500").status == 202);
+  shop.settle();
+  CHECK(shop.balance("fees") == "0");
+  shop.next_day();
+  CHECK(shop.drifts() == "");
+  CHECK(at(shop.room.get("/v1/reconciliations").body, "/data/0/transactions") == "2");
+  CHECK(shop.balance("fees") == "55");           // 1.5 % + 25
+  CHECK(shop.balance("stripe") == "1444");       // 1999 − 500 − 55
+  shop.room.sql("DELETE FROM reconciliations");  // once more: each movement is booked once
+  shop.room.run_periodic("reconcile");
+  CHECK(shop.balance("fees") == "55");
+  CHECK(at(shop.room.get("/internal/payments/audit").body, "/reconciliations/0/drifts/0/what") == "");
+}
+
+TEST_CASE("each drift is named by its item, and gone when it is mended") {
+  Books shop;
+  CHECK(shop.refund("500").status == 202);
+  shop.settle();
+  SUBCASE("an amount that was changed") {
+    shop.room.sql("UPDATE ledger SET amount = 1899 WHERE kind = 'capture'");
+    shop.next_day();
+    CHECK(shop.drifts() == "a charge of another amount 1899/1999; ");
+    CHECK(at(shop.room.get("/v1/reconciliations").body, "/data/0/drifts/0/item") == shop.field("charge_id"));
+    CHECK(at(shop.room.get("/v1/reconciliations").body, "/data/0/drifts/0/order_id") == shop.order.text());
+    CHECK(at(shop.room.get("/internal/payments/audit").body, "/reconciliations/0/drifts/0/booked") == "1899");
+    shop.room.sql("UPDATE ledger SET amount = 1999 WHERE kind = 'capture'");
+    shop.room.run_periodic("reconcile");
+    CHECK(shop.drifts() == "");
+  }
+  SUBCASE("a charge that was not booked") {
+    shop.room.sql("DELETE FROM ledger WHERE kind = 'capture'");
+    shop.next_day();
+    CHECK(shop.drifts() == "a charge that is not booked /1999; ");
+  }
+  SUBCASE("a refund that was never made") {
+    shop.room.sql("UPDATE ledger SET reference = 're_invented' WHERE kind = 'refund'");
+    shop.next_day();
+    CHECK(shop.drifts().contains("a refund that Stripe does not have 500/; "));
+    CHECK(shop.drifts().contains("a refund that is not booked /500; "));
+  }
+}
+
+TEST_CASE("a charge at Stripe of which the shop knows nothing is a drift") {
+  Books shop;
+  shop.at_stripe("POST", "/v1/payment_intents",
+                 "amount=700&currency=eur&confirm=true&payment_method=pm_card_visa&return_url=https%3A%2F%2Fshop.example%2F"
+                 "&automatic_payment_methods%5Benabled%5D=true");
+  shop.world.advance(std::chrono::minutes{5});
+  shop.settle();
+  shop.next_day();
+  CHECK(shop.drifts() == "a charge that is not booked /700; ");
+}
+
+TEST_CASE("in a currency of other units the books still agree with Stripe") {
+  Shop shop;
+  CHECK(shop.placed(500, "pm_card_visa", "", "ISK"));
+  shop.settle();
+  shop.world.advance(std::chrono::minutes{5});
+  shop.settle();
+  shop.world.set(Time{std::chrono::ceil<std::chrono::days>(shop.world.now())} + std::chrono::hours{2});
+  shop.room.run_periodic("reconcile");
+  CHECK(shop.room.sql("SELECT drifts FROM reconciliations") == "[]");
+}
+
+TEST_CASE("a shop that stood still compares the days it missed") {
+  Books shop;
+  shop.next_day();
+  shop.world.advance(std::chrono::days{3});
+  shop.room.run_periodic("reconcile");
+  CHECK(shop.room.sql("SELECT count(*) FROM reconciliations") == "7");
+}
+
+TEST_CASE("a dispute is recorded, shown, told and booked: what the bank took, its fee, and what it gave back") {
+  Books shop{"pm_card_createDispute"};
+  CHECK(shop.disputes() == "needs_response ");
+  shop.sign_in_finance();
+  const auto list = shop.room.get("/v1/disputes").body;
+  CHECK(at(list, "/data/0/status") == "needs_response");
+  CHECK(at(list, "/data/0/reason") == "fraudulent");
+  CHECK(at(list, "/data/0/amount/amount") == "1999");
+  CHECK(at(list, "/data/0/payment_id") == shop.payment());
+  CHECK(at(list, "/data/0/respond_by") != "");
+  const auto id = at(list, "/data/0/id");
+  CHECK(at(shop.room.get("/v1/payments/" + shop.payment()).body, "/disputes/0/id") == id);
+  CHECK(shop.status() == "succeeded");
+  CHECK(shop.balance("disputes") == "1999");
+  CHECK(shop.balance("fees") != "0");
+
+  shop.at_stripe("POST", "/v1/disputes/" + id, "evidence%5Buncategorized_text%5D=winning_evidence&submit=true");
+  shop.settle();
+  shop.world.advance(std::chrono::minutes{5});
+  shop.settle();
+  CHECK(shop.disputes() == "needs_response under_review won ");
+  CHECK(shop.balance("disputes") == "0");
+  shop.next_day();
+  CHECK(shop.drifts() == "");
+}
+
+TEST_CASE("an inquiry moves no money; a lost dispute keeps it") {
+  {
+    Books shop{"pm_card_createDisputeInquiry"};
+    CHECK(shop.disputes() == "warning_needs_response ");
+    CHECK(shop.balance("disputes") == "0");
+  }
+  Books shop{"pm_card_createDispute"};
+  shop.sign_in_finance();
+  shop.at_stripe("POST", "/v1/disputes/" + at(shop.room.get("/v1/disputes").body, "/data/0/id") + "/close");
+  shop.settle();
+  CHECK(shop.disputes() == "needs_response lost ");
+  CHECK(shop.balance("disputes") == "1999");
+}
+
+TEST_CASE("a conversion is booked on both sides, so that each currency's account at Stripe is right") {
+  Movement movement{"txn_1", "charge", "ch_1", 2150, 57, "USD", 1999, "EUR", {}};
+  std::string out;
+  for (auto& each : postings(movement))
+    out += each.kind + " " + each.debit + " " + each.credit + " " + std::to_string(each.amount) + " " + each.currency + "; ";
+  CHECK(out ==
+        "exchange exchange stripe 1999 EUR; exchange stripe exchange 2150 USD; fee fees stripe 57 USD; ");
+}
+
+}  // namespace
+}  // namespace acme::payments
