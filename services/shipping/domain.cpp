@@ -246,7 +246,7 @@ void hear_order(Dispatch& all, const OrderFacts& order, Time now) {
   if (order.sequence <= all.shipments.front().order_sequence) return;
   const bool alone = all.shipments.size() == 1;
   for (auto& shipment : all.shipments) learn(shipment, order, alone, now);
-  if (before == order.stage && order.stage != Stage::open) return;
+  if (before == order.stage && order.stage == Stage::cancelled) return;
   const auto gone = std::ranges::find_if(all.shipments, left);
   if (order.stage == Stage::cancelling && gone != all.shipments.end()) {
     all.effects[static_cast<std::size_t>(gone - all.shipments.begin())] = refuse_to_cancel(*gone, now);

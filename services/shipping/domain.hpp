@@ -129,7 +129,8 @@ struct Dispatch {
   std::vector<Effects> effects;
 };
 /// An order.* event, in any order of arrival: only what is newer than what is known applies. Once one parcel has left,
-/// cancelling is refused and stops none of the others.
+/// cancelling is refused and stops none of the others. Cancelling is answered again: it may be another wish, when the
+/// word between that the first had come to nothing was not heard.
 void hear_order(Dispatch& all, const OrderFacts& order, Time now);
 /// payment.completed: go, once the address is known and nobody cancelled.
 void hear_payment(Dispatch& all, Time now);

@@ -92,6 +92,34 @@ TEST_CASE("cancelling twice is answered twice, and voids once") {
   CHECK(dock.labels_alive() == 0);
 }
 
+TEST_CASE("a second wish to cancel is answered too, when it was not heard that the first came to nothing") {
+  Dock dock;
+  dock.paid_order();
+  dock.work();
+  const auto newest = [&] {
+    return at(dock.room->published().back().data, "/status") +
+           at(dock.room->published().back().data, "/order_sequence");
+  };
+  SUBCASE("the parcel is called back") {
+    dock.hear_order(1, "order.updated", 2, "cancelling");
+    dock.work();
+    CHECK(newest() == "cancelled2");
+    dock.hear_order(1, "order.updated", 4, "cancelling");
+    CHECK(newest() == "cancelled4");
+  }
+  SUBCASE("the parcel has left") {
+    CHECK(dock.outside.advance_parcel(dock.column("tracking_number"), "picked_up"));
+    dock.work(std::chrono::hours{7});
+    dock.hear_order(1, "order.updated", 2, "cancelling");
+    CHECK(newest() == "cancel_refused2");
+    dock.hear_order(1, "order.updated", 4, "cancelling");
+    CHECK(newest() == "cancel_refused4");
+  }
+  dock.hear_order(1, "order.updated", 3, "paid");  // late
+  dock.work();
+  CHECK(newest().ends_with("4"));
+}
+
 TEST_CASE("cancelled by the customer and by staff at once: one void, one word") {
   Dock dock;
   dock.paid_order();
