@@ -421,7 +421,11 @@ static Task<std::vector<OrderView>> views_of(pg::Session& db, std::vector<store:
   const auto lines = co_await store::find_lines(db, ids);
   const auto shipments = co_await store::find_shipments(db, ids);
   const auto timeline = co_await store::find_timeline(db, ids);
-  const auto returns = co_await returns_of(db, ids);
+  std::vector<OrderId> sent;  // nothing comes back of the others
+  for (auto& order : orders)
+    if (order.status == Status::shipped || order.status == Status::delivered) sent.push_back(order.id);
+  std::vector<ReturnView> returns;
+  if (!sent.empty()) returns = co_await returns_of(db, sent);
   const auto address = [](const json::Raw& text) { return json::parse<Address>(text.text, json::lenient).value(); };
   std::vector<OrderView> views;
   for (auto& order : orders) {
