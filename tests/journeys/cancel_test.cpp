@@ -113,9 +113,15 @@ TEST_CASE("whenever the customer changes his mind, an order is cancelled and nev
   std::vector<std::string> orders;
   for (int i = 0; i < 30; ++i) {
     orders.push_back(shop.ordered(ann, "pm_card_visa"));
-    std::this_thread::sleep_for(std::chrono::milliseconds(random() % 200));  // the wish comes by chance
-    const auto answer = shop.cancel(ann, orders.back());
-    CHECK_MESSAGE((answer.status == 202 || answer.text("/type") == "urn:acme:problem:cannot_cancel"), answer.problem());
+    // The wish comes by chance; every other customer asks once more when the payment was faster.
+    for (int wish = 0; wish < 1 + i % 2; ++wish) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(random() % 200));
+      const auto answer = shop.cancel(ann, orders.back());
+      CHECK_MESSAGE((answer.status == 202 || answer.text("/type") == "urn:acme:problem:cannot_cancel"),
+                    answer.problem());
+      until(ann, "/v1/orders/" + orders.back(), 120,
+            [&](const Reply& seen) { return i % 2 == 0 || seen.text("/status") != "cancelling"; });
+    }
   }
   int cancelled = 0;
   for (auto& order : orders) {
