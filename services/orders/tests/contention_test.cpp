@@ -42,27 +42,30 @@ TEST_CASE("100 at once with a code that may be used once more: exactly one has i
       "VALUES ('LAST', 'percent', 100000, 1, 0, now(), now())");
   shop.sql(
       "INSERT INTO discounts (code, kind, rate, limit_per_customer, used, created_at, updated_at) "
-      "VALUES ('ONCE', 'percent', 100000, 1, 0, now(), now())");
-  const auto crowd = [&](const std::string& code, bool one_customer) {
+      "VALUES ('ONCE', 'percent', 100000, 1, 0, now(), now()), ('MAIL', 'percent', 100000, 1, 0, now(), now())");
+  const auto crowd = [&](const std::string& code, bool one_account, bool one_address) {
     std::vector<http::Request> requests;
     for (int i = 0; i < 100; ++i) {
       auto wish = Shop::wish(Shop::items("MUG", 1), R"(, "discount_codes": [")" + code + R"("])");
-      if (!one_customer) wish.replace(wish.find("ann@"), 3, "a" + std::to_string(i));
-      requests.push_back(shop.wants(wish, code + std::to_string(i), one_customer ? ann : testing::id<UserId>(i + 1)));
+      if (!one_address) wish.replace(wish.find("ann@"), 3, "a" + std::to_string(i));
+      requests.push_back(shop.wants(wish, code + std::to_string(i), one_account ? ann : testing::id<UserId>(i + 1)));
     }
     int placed = 0, refused = 0;
     for (auto& answer : shop.rush(std::move(requests))) {
       placed += answer.status == 201;
       refused += answer.status == 409 && at(answer.body, "/type") == "urn:acme:problem:discount_refused" &&
-                 at(answer.body, "/discounts/0/reason") == (one_customer ? "used_by_customer" : "used_up");
+                 at(answer.body, "/discounts/0/reason") ==
+                     (one_account || one_address ? "used_by_customer" : "used_up");
     }
     CHECK(placed == 1);
     CHECK(refused == 99);
   };
-  crowd("LAST", false);
-  crowd("ONCE", true);
-  CHECK(shop.stock() == "500 on hand, 2 held");
-  CHECK(shop.sql("SELECT string_agg(code || ' ' || used, ', ' ORDER BY code) FROM discounts") == "LAST 1, ONCE 1");
+  crowd("LAST", false, false);
+  crowd("ONCE", true, false);
+  crowd("MAIL", false, true);
+  CHECK(shop.stock() == "500 on hand, 3 held");
+  CHECK(shop.sql("SELECT string_agg(code || ' ' || used, ', ' ORDER BY code) FROM discounts") ==
+        "LAST 1, MAIL 1, ONCE 1");
   CHECK(at(shop.get("/internal/orders/audit").body, "/discount_faults") == "[]");
   CHECK(shop.faults() == "[]");
 }
@@ -255,6 +258,9 @@ TEST_CASE("orders and staff who find pieces broken, at once: each piece is sold 
   CHECK(sold + broken == 60);
   CHECK(shop.stock() == std::to_string(60 - broken) + " on hand, " + std::to_string(sold) + " held");
   CHECK(shop.faults() == "[]");
+  // The journal's order is the order in which it happened.
+  CHECK(shop.sql("SELECT count(*) FROM (SELECT sum(held) OVER by_then AS held, sum(on_hand) OVER by_then AS on_hand "
+                 "FROM stock_journal WINDOW by_then AS (ORDER BY id)) AS after WHERE held > on_hand") == "0");
 }
 
 TEST_CASE("an order is one round trip and one commit; those that wait share one") {

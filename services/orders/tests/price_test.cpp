@@ -3,6 +3,7 @@
 #include <rapidcheck.h>
 
 #include "commerce/money.hpp"
+#include "platform/config/config.hpp"
 #include "services/orders/domain.hpp"
 #include "services/orders/settings.hpp"
 
@@ -95,6 +96,20 @@ TEST_CASE("what stands in the way is said of each line, and the rest is priced a
   CHECK(alone({wanted(1, 49)}, "EUR", "DE", home) == too_little);
   CHECK(quote(home, "EUR", {wanted(1, 50)}, {"DE", ""}).hindrances.empty());
   CHECK(quote(home, "EUR", {wanted(1, 0)}, {"DE", ""}).hindrances.empty());  // a present
+}
+
+TEST_CASE("the taxes and parcels of a shop's own are those: nothing of the example is left in them") {
+  const auto settings =
+      config::Config::load("", {R"(orders.taxes=[{"country": "DE", "included": true, "rates": {"standard": "19"}}])",
+                                R"(orders.shipping=[{"countries": ["DE"], "prices": {"EUR": 300}}])"},
+                           {})
+          .section<Settings>("orders");
+  REQUIRE(settings.taxes.size() == 1);
+  CHECK(settings.taxes[0].rates == std::map<std::string, std::string>{{"standard", "19"}});
+  REQUIRE(settings.shipping.size() == 1);
+  CHECK(settings.shipping[0].prices == std::map<std::string, std::int64_t>{{"EUR", 300}});
+  CHECK(settings.shipping[0].up_to_grams == 0);
+  CHECK(settings.shipping[0].free_from.empty());
 }
 
 TEST_CASE("rates and prices that make no sense are refused at the start, with a sentence") {
