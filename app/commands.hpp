@@ -1,5 +1,6 @@
 #pragma once
 // The commands of `acme`; each returns the process's exit status.
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -32,19 +33,17 @@ struct SandboxOptions {
 };
 int sandbox(const SandboxOptions& options);
 
+/// URLs that are not given are those of the home's last start.
 struct DemoOptions {
   std::string home = ".acme";
-  std::string url = "https://localhost:8443";
-  std::string internal_url = "http://localhost:8081";
-  std::string sandbox_url = "http://localhost:8090";
+  std::string url = {}, internal_url = {}, sandbox_url = {};
 };
 int demo(const DemoOptions& options);
 
 struct DoctorOptions {
   std::string home = ".acme";
-  std::string internal_url = "http://localhost:8081";
-  std::string sandbox_url = "http://localhost:8090";
-  int grace_s = 900;  // what is younger may still be on its way
+  std::string internal_url = {}, sandbox_url = {};  // sandbox "none": what Stripe holds is not compared
+  int grace_s = 900;                                // what is younger may still be on its way
   bool json = false;
   bool quiet = false;
 };
@@ -67,16 +66,27 @@ struct UserOptions {
 };
 int create_user(const UserOptions& options);
 
-/// What the services could not do: parked events, dead jobs.
-struct UndoneOptions {
+struct EventsOptions {
   std::string home = ".acme";
-  std::string service, what;  // a topic or a kind of job; "" for all
-  int rate = 50;              // a second
+  std::string service = {}, topic = {}, key = {};  // "" for all
+  std::string since = {};                          // RFC 3339; "" for ever
+  std::vector<std::string> of = {};                // republish: whose aggregates speak
+  int rate = 50;                                   // a second
+  std::string by = {};                             // for the record; "" takes $USER
 };
-int parked_events(const UndoneOptions& options);
-int redrive_events(const UndoneOptions& options);
-int dead_jobs(const UndoneOptions& options);
-int retry_jobs(const UndoneOptions& options);
+int lag_of_events(const EventsOptions& options);
+int parked_events(const EventsOptions& options);
+int redrive_events(const EventsOptions& options);
+int republish_events(const EventsOptions& options);
+int history_of_events(const EventsOptions& options);
+
+/// Jobs that gave up.
+struct JobsOptions {
+  std::string home = ".acme";
+  std::string service, kind;  // "" for all
+};
+int dead_jobs(const JobsOptions& options);
+int retry_jobs(const JobsOptions& options);
 
 int show_config(const ServeOptions& options);
 

@@ -220,13 +220,18 @@ class Demo {
 
 }  // namespace
 
-int demo(const DemoOptions& options) {
-  const auto where = home(options.home);
+int demo(const DemoOptions& given) {
+  const auto where = home(given.home);
+  auto options = given;
+  const auto running = running_urls(where);
+  if (options.url.empty()) options.url = running.shop;
+  if (options.internal_url.empty()) options.internal_url = running.internal;
+  if (options.sandbox_url.empty()) options.sandbox_url = running.sandbox;
   Runtime runtime({.loops = 1, .blocking_threads = 1});
   try {
     Demo{runtime, options, where}.run();
   } catch (const http::NoAnswer& error) {
-    std::fprintf(stderr, "\nThe shop does not answer at %s (%s). Start it with ./acme up.\n", options.url.c_str(),
+    std::fprintf(stderr, "\nThe shop does not answer (%s). Start it with ./acme up, or say with --url where it is.\n",
                  error.what());
     return 1;
   } catch (const std::runtime_error& error) {

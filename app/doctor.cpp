@@ -41,12 +41,20 @@ int tell(const Examination& examination, const DoctorOptions& options) {
 
 }  // namespace
 
-Examination examine(Runtime& runtime, const DoctorOptions& options) {
+static DoctorOptions found(DoctorOptions options) {
+  const auto running = running_urls(home(options.home));
+  if (options.internal_url.empty()) options.internal_url = running.internal;
+  if (options.sandbox_url.empty()) options.sandbox_url = running.sandbox;
+  return options;
+}
+
+Examination examine(Runtime& runtime, const DoctorOptions& given) {
+  const auto options = found(given);
   const Caller internal(runtime, options.internal_url);
   Sources sources{[&](std::string target) { return internal.send("GET", std::move(target), ""); }, {}};
   // The sandbox alone: a real account's list belongs to the daily reconciliation.
   std::optional<Caller> stripe;
-  if (!options.sandbox_url.empty()) {
+  if (options.sandbox_url != "none") {
     const auto colon = options.sandbox_url.rfind(':');
     stripe.emplace(runtime, options.sandbox_url.substr(0, colon + 1) +
                                 std::to_string(std::stoi(options.sandbox_url.substr(colon + 1)) + 1));
@@ -62,8 +70,10 @@ int doctor(const DoctorOptions& options) {
   try {
     return tell(examine(runtime, options), options);
   } catch (const http::NoAnswer& error) {
-    std::fprintf(stderr, "The shop does not answer at %s (%s). Start it with ./acme up.\n",
-                 options.internal_url.c_str(), error.what());
+    std::fprintf(stderr,
+                 "The shop does not answer (%s). Start it with ./acme up, or say with --internal-url and --sandbox-url "
+                 "where it is.\n",
+                 error.what());
   } catch (const std::runtime_error& error) {
     std::fprintf(stderr, "%s\n", error.what());
   }

@@ -33,12 +33,12 @@ BOOST_DESCRIBE_STRUCT(AuditedOrder, (),
 struct AuditedPayment {
   OrderId order_id;
   std::string payment_id, status, currency;
-  std::int64_t amount = 0, captured = 0, refunded = 0;
+  std::int64_t amount = 0, captured = 0, refunding = 0, refunded = 0;  // refunding: those on their way too
   std::optional<std::string> intent_id, alarm;
   Time updated_at{};
 };
 BOOST_DESCRIBE_STRUCT(AuditedPayment, (),
-                      (order_id, payment_id, status, currency, amount, captured, refunded, intent_id, alarm,
+                      (order_id, payment_id, status, currency, amount, captured, refunding, refunded, intent_id, alarm,
                        updated_at))
 struct AuditedShipment {
   OrderId order_id;

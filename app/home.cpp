@@ -3,7 +3,10 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 
+#include "platform/json/json.hpp"
 #include "platform/security/crypto.hpp"
 
 namespace acme::app {
@@ -24,6 +27,13 @@ std::string Home::postgres_sockets() const {
   // 107 bytes is what sockaddr_un holds; ".s.PGSQL.5432" wants 14 of them.
   return below.size() + 14 <= 107 ? below : "/tmp/acme-" + std::to_string(geteuid()) + "-" + fingerprint(directory);
 }
+
+Urls running_urls(const Home& home) {
+  std::stringstream text;
+  text << std::ifstream(home.run() + "/urls.json").rdbuf();
+  return json::parse<Urls>(text.str(), json::lenient).value_or(Urls{});
+}
+void keep_urls(const Home& home, const Urls& urls) { std::ofstream(home.run() + "/urls.json") << json::text(urls); }
 
 pg::ClusterOptions Home::cluster() const {
   auto roles = service_names;

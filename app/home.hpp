@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "platform/describe.hpp"
 #include "platform/postgres/cluster.hpp"
 
 namespace acme::app {
@@ -26,6 +27,15 @@ struct Home {
   std::string postgres_sockets() const;
   pg::ClusterOptions cluster() const;
 };
+
+/// Where a shop listens.
+struct Urls {
+  std::string shop = "https://localhost:8443", internal = "http://localhost:8081", sandbox = "http://localhost:8090";
+};
+BOOST_DESCRIBE_STRUCT(Urls, (), (shop, internal, sandbox))
+/// Of the installation's last start; the defaults if it never was.
+Urls running_urls(const Home& home);
+void keep_urls(const Home& home, const Urls& urls);
 
 /// The installation in that directory (made absolute; not created).
 Home home(const std::string& directory);

@@ -59,12 +59,13 @@ int main(int argc, char** argv) {
   auto* doctor_command =
       cli.add_subcommand("doctor", "Check the running shop: every order, every cent, every piece of stock");
   home_option(demo_command, demo.home);
-  demo_command->add_option("--url", demo.url, "The shop")->capture_default_str();
+  demo_command->add_option("--url", demo.url, "The shop (default: where it was last started)");
   home_option(doctor_command, doctor.home);
   for (auto [command, internal, box] : {std::tuple{demo_command, &demo.internal_url, &demo.sandbox_url},
                                         std::tuple{doctor_command, &doctor.internal_url, &doctor.sandbox_url}}) {
-    command->add_option("--internal-url", *internal, "The shop's internal listener")->capture_default_str();
-    command->add_option("--sandbox-url", *box, "The sandbox")->capture_default_str();
+    command->add_option("--internal-url", *internal,
+                        "The shop's internal listener (default: where it was last started)");
+    command->add_option("--sandbox-url", *box, "The sandbox (default: where it was last started); none without one");
   }
   doctor_command->add_flag("--json", doctor.json, "For machines");
   doctor_command
@@ -90,24 +91,44 @@ int main(int argc, char** argv) {
   create_command->add_option("--role", user.roles, "customer support catalog fulfilment finance admin")->take_all();
   create_command->add_flag_callback("--admin", [&] { user.roles.push_back("admin"); }, "The role admin");
 
-  app::UndoneOptions undone;
-  auto* events_command = cli.add_subcommand("events", "Events that could not be handled")->require_subcommand(1);
-  auto* parked_command = events_command->add_subcommand("parked", "List them");
-  auto* redrive_command = events_command->add_subcommand("redrive", "Handle them again");
+  app::EventsOptions events;
+  auto* events_command =
+      cli.add_subcommand("events", "How far each consumer is, and what it missed")->require_subcommand(1);
+  auto* lag_command = events_command->add_subcommand("lag", "How far each consumer is behind");
+  auto* parked_command = events_command->add_subcommand("parked", "List what could not be handled");
+  auto* redrive_command = events_command->add_subcommand("redrive", "Handle parked events again");
+  auto* republish_command =
+      events_command->add_subcommand("republish", "Let aggregates say their state again, for who is new or missed it");
+  auto* history_command = events_command->add_subcommand("history", "Who had what handled or said again, and when");
+  for (auto* command : {lag_command, parked_command, redrive_command, republish_command, history_command})
+    home_option(command, events.home);
+  for (auto* command : {lag_command, parked_command, redrive_command, history_command})
+    command->add_option("--service", events.service, "Of this consumer alone");
+  for (auto* command : {lag_command, parked_command, redrive_command})
+    command->add_option("--topic", events.topic, "Of this topic alone");
+  for (auto* command : {parked_command, redrive_command, republish_command})
+    command->add_option("--key", events.key, "Of this aggregate alone: ord_…, pay_…");
+  for (auto* command : {parked_command, redrive_command, republish_command, history_command})
+    command->add_option("--since", events.since, "Parked, changed or done since then: 2026-11-23T18:00:00Z");
+  for (auto* command : {redrive_command, republish_command}) {
+    command->add_option("--rate", events.rate, "At most so many a second")
+        ->capture_default_str()
+        ->check(CLI::Range(1, 10000));
+    command->add_option("--by", events.by, "Your name, for the record (default: $USER)");
+  }
+  republish_command->add_option("of", events.of, "catalog orders payments shipping")
+      ->required()
+      ->check(CLI::IsMember({"catalog", "orders", "payments", "shipping"}));
+
+  app::JobsOptions jobs;
   auto* jobs_command = cli.add_subcommand("jobs", "Jobs that gave up")->require_subcommand(1);
   auto* dead_command = jobs_command->add_subcommand("dead", "List them, with what they last said");
   auto* retry_command = jobs_command->add_subcommand("retry", "Let them try again");
-  for (auto& [command, flag] : {std::pair{parked_command, "--topic"},
-                                {redrive_command, "--topic"},
-                                {dead_command, "--kind"},
-                                {retry_command, "--kind"}}) {
-    home_option(command, undone.home);
-    command->add_option("--service", undone.service, "Of this service alone");
-    command->add_option(flag, undone.what, "Of this one alone");
+  for (auto* command : {dead_command, retry_command}) {
+    home_option(command, jobs.home);
+    command->add_option("--service", jobs.service, "Of this service alone");
+    command->add_option("--kind", jobs.kind, "Of this kind alone");
   }
-  redrive_command->add_option("--rate", undone.rate, "At most so many a second")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 10000));
 
   app::ServeOptions config;
   auto* config_command = cli.add_subcommand("config", "Print every setting, its value and where it comes from");
@@ -135,10 +156,13 @@ int main(int argc, char** argv) {
   if (*test_command) return app::test(test);
   if (*migrate_command) return app::migrate(home);
   if (*create_command) return app::create_user(user);
-  if (*parked_command) return app::parked_events(undone);
-  if (*redrive_command) return app::redrive_events(undone);
-  if (*dead_command) return app::dead_jobs(undone);
-  if (*retry_command) return app::retry_jobs(undone);
+  if (*lag_command) return app::lag_of_events(events);
+  if (*parked_command) return app::parked_events(events);
+  if (*redrive_command) return app::redrive_events(events);
+  if (*republish_command) return app::republish_events(events);
+  if (*history_command) return app::history_of_events(events);
+  if (*dead_command) return app::dead_jobs(jobs);
+  if (*retry_command) return app::retry_jobs(jobs);
   if (*config_command) return app::show_config(config);
   return app::bench(bench);
 }

@@ -12,7 +12,9 @@
 #include <sstream>
 #include <thread>
 
+#include "app/services.hpp"
 #include "platform/config/config.hpp"
+#include "platform/postgres/connection.hpp"
 #include "platform/runtime/process.hpp"
 #include "platform/security/crypto.hpp"
 
@@ -173,6 +175,20 @@ DoctorOptions PrivateShop::doctors_options() const {
           .internal_url = "http://localhost:" + std::to_string(internal_port_),
           .sandbox_url = "http://localhost:" + std::to_string(sandbox_port_),
           .grace_s = 0};
+}
+
+std::string PrivateShop::sql(const std::string& service, const std::string& statement,
+                             std::vector<pg::Value> params) const {
+  const ServeOptions serve{.home = home_};
+  const auto where = process_settings(load_config(serve), serve).database(service);
+  return runtime_.wait(
+      0, [](Runtime& on, pg::Options to, std::string text, std::vector<pg::Value> given) -> Task<std::string> {
+        pg::Connection connection{on, 0, to};
+        co_await connection.ready();
+        connection.send(text, std::move(given));
+        const auto rows = co_await connection.sync(in(Duration{20'000}));
+        co_return rows.size() && rows.columns() && !rows.null(0, 0) ? rows.text(0, 0) : "";
+      }(runtime_, where, statement, std::move(params)));
 }
 
 int PrivateShop::doctor(bool quiet) const {

@@ -10,6 +10,7 @@
 
 #include "app/commands.hpp"
 #include "app/shop.hpp"
+#include "platform/postgres/postgres.hpp"
 
 namespace acme::app {
 
@@ -42,6 +43,8 @@ class PrivateShop {
   /// The doctor's exit status; what it says goes to standard output, unless it is to be quiet.
   int doctor(bool quiet = false) const;
   DoctorOptions doctors_options() const;
+  /// Reaches into a service's database; the first value as text.
+  std::string sql(const std::string& service, const std::string& statement, std::vector<pg::Value> params = {}) const;
   /// The same once nothing is in flight: asks for at most `seconds`, and does what the doctor says about a mail whose
   /// answers were lost twice.
   int settled(int seconds) const;

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <thread>
 
+#include "app/checkup.hpp"
 #include "app/commands.hpp"
 #include "app/home.hpp"
 #include "app/services.hpp"
@@ -76,6 +77,7 @@ class Process {
       HostOptions host{.database = settings.database(name), .log = &log, .verifier = &verifier_};
       auto service = make_service(name, config);
       add_state_route(service);
+      if (name == "notifications") examine_nightly(service, [this](std::string target) { return ask(target); });
       for (auto& kind : service.jobs)
         kind.policy.backoff_cap = std::min(kind.policy.backoff_cap, Duration{settings.runtime.longest_pause_ms});
       if (settings.runtime.crash_points) add_crash_routes(service);
@@ -170,6 +172,17 @@ class Process {
     std::string text;
     for (auto& name : names_) text += (text.empty() ? "" : " ") + name;
     return text;
+  }
+
+  /// "/internal/orders/audit", of the service that the path names.
+  Task<Reply> ask(std::string target) {
+    const auto service = target.substr(10, target.find('/', 10) - 10);
+    http::Request request;
+    request.method = "GET";
+    request.target = std::move(target);
+    request.deadline = in(Duration{30'000});
+    auto response = co_await transports_.at(service)->call(std::move(request));
+    co_return Reply{response.status, std::move(response.body), std::move(response.headers)};
   }
 
   Task<> watch() {

@@ -24,7 +24,7 @@ struct RuntimeSettings {
   int loops = 0;  // 0: one a core, at most four
   int blocking_threads = 2;
   int longest_pause_ms = 60'000;  // between two attempts of a job
-  bool crash_points = false;  // for tests: PUT /internal/<service>/crash ends the process at a named moment
+  bool crash_points = false;      // for tests: PUT /internal/<service>/crash ends the process at a named moment
 };
 BOOST_DESCRIBE_STRUCT(RuntimeSettings, (), (loops, blocking_threads, longest_pause_ms, crash_points))
 struct PostgresSettings {
@@ -57,6 +57,15 @@ struct ProcessSettings {
 /// File, environment and flags; the home gives the defaults of what lies in it.
 config::Config load_config(const ServeOptions& options);
 ProcessSettings process_settings(const config::Config& config, const ServeOptions& options);
+/// How far a consumer is behind what was said.
+struct EventLag {
+  std::string service, topic;
+  std::int64_t behind = 0, oldest_s = 0;  // events, and the age of the first of them
+  std::int64_t parked = 0;
+};
+BOOST_DESCRIBE_STRUCT(EventLag, (), (service, topic, behind, oldest_s, parked))
+std::vector<EventLag> event_lags(Runtime& runtime, const EventsOptions& options);
+
 /// Any of the seven behind the gateway.
 Service make_service(const std::string& name, const config::Config& config);
 

@@ -100,6 +100,7 @@ class Up {
       stop("The data of an earlier shop lies in " + home_.postgres_data() + ", but its secrets in " + home_.secrets() +
            " are gone. Put them back, or delete the data too: ./acme up --fresh");
     make_secrets();
+    keep_urls(home_, {url(), internal_url(), sandbox_url()});
 
     const bool first = !pg::Cluster{home_.cluster()}.exists();
     if (first) say("Making a private PostgreSQL cluster.");

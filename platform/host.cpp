@@ -28,6 +28,18 @@ const pg::Statement<std::int64_t(std::int64_t)> forget_keys_sql{"platform.forget
   SELECT count(*) FROM gone
 )sql"};
 
+const pg::Statement<std::int64_t(std::string, std::optional<std::string>, std::optional<Time>)> republished_sql{
+    "platform.republished", R"sql(
+  INSERT INTO platform.republished (by, key, since)
+  VALUES ($1, $2, $3)
+  RETURNING seq
+)sql"};
+const pg::Statement<void(std::int64_t, std::int64_t)> said_again_sql{"platform.said_again", R"sql(
+  UPDATE platform.republished
+     SET said = said + $2, ended_at = CASE WHEN $2 = 0 THEN now() END
+   WHERE seq = $1
+)sql"};
+
 /// Inbox rows live longer than any redrive, keys longer than we promise; both go in small pieces.
 Task<> forget(Job& job) {
   for (const auto* statement : {&forget_inbox_sql, &forget_keys_sql})
@@ -159,11 +171,30 @@ int ServiceHost::connections(const Service&, const HostOptions& options, int loo
   return pg::connections(options.database, loops) + (options.works ? 2 : 0);
 }
 
-Task<int> ServiceHost::redrive(std::optional<std::string> topic, std::string by, int per_second) {
+Task<int> ServiceHost::redrive(events::Parked which, std::string by, int per_second) {
   const auto state = state_;
   events::Consumers consumers{state->runtime, events::Pieces{*state->database, state->world, state->service},
                               *state->options.log, state->options.consumers};
-  co_return co_await consumers.redrive(std::move(topic), std::move(by), per_second);
+  co_return co_await consumers.redrive(std::move(which), std::move(by), per_second);
+}
+
+Task<std::int64_t> ServiceHost::republish(events::Again which, std::string by, int per_second) {
+  const auto state = state_;
+  ensure(static_cast<bool>(state->service.says_again), "a service that owns no aggregates is to say them again");
+  which.limit = std::clamp(per_second, 1, 100);
+  const auto record = (co_await state->database->session().one(republished_sql, by, which.key, which.since)).value();
+  for (std::int64_t said = 0;;) {
+    const auto page = [&](pg::Transaction& tx) -> Task<std::vector<std::string>> {
+      auto keys = co_await state->service.says_again(tx, which);
+      tx.later(said_again_sql, record, static_cast<std::int64_t>(keys.size()));
+      co_return keys;
+    };
+    const auto keys = co_await state->database->transaction(page);
+    if (keys.empty()) co_return said;
+    said += std::ssize(keys);
+    which.after = keys.back();
+    co_await sleep(Duration{1000 * std::ssize(keys) / std::max(1, per_second)});
+  }
 }
 
 }  // namespace acme

@@ -42,7 +42,10 @@ class ServiceHost {
   static int connections(const Service& service, const HostOptions& options, int loops);
 
   /// Parked events again; see events::Consumers::redrive.
-  Task<int> redrive(std::optional<std::string> topic, std::string by, int per_second = 50);
+  Task<int> redrive(events::Parked which, std::string by, int per_second = 50);
+  /// Its aggregates say their state again, at most `per_second`; recorded in platform.republished with whoever wanted
+  /// it. Returns how many spoke.
+  Task<std::int64_t> republish(events::Again which, std::string by, int per_second = 50);
 
  private:
   struct State;

@@ -432,6 +432,8 @@ class Service {
   /// By topic: its consumer waits so long for more events. Fewer, larger batches where nobody is in a hurry.
   std::map<std::string, Duration> linger;
   std::vector<std::string> publishes;  // its topics, compared with contracts/events
+  /// Publishes the state of the next aggregates by key, and returns their keys; none: that was all.
+  std::function<Task<std::vector<std::string>>(pg::Transaction&, events::Again)> says_again;
   Parts parts;
 };
 

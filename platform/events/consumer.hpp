@@ -80,7 +80,7 @@ class Consumers {
 
   /// Parked events again, oldest first, at most `per_second`; those of a key stop at the first that fails. Each is
   /// recorded in platform.redriven. Returns how many worked.
-  Task<int> redrive(std::optional<std::string> topic, std::string by, int per_second = 50);
+  Task<int> redrive(Parked which, std::string by, int per_second = 50);
 
  private:
   struct State;

@@ -34,10 +34,13 @@ struct ParkedRow {
   json::Raw data;
 };
 BOOST_DESCRIBE_STRUCT(ParkedRow, (), (seq, topic, id, key, sequence, time, traceparent, data))
-const pg::Statement<ParkedRow(std::optional<std::string>, std::int64_t)> parked_sql{"platform.parked_events", R"sql(
+const pg::Statement<ParkedRow(std::int64_t, std::optional<std::string>, std::optional<std::string>,
+                              std::optional<Time>)>
+    parked_sql{"platform.parked_events", R"sql(
   SELECT seq, topic, id, key, sequence, time, traceparent, data
     FROM platform.parked
-   WHERE ($1 IS NULL OR topic = $1) AND seq > $2
+   WHERE seq > $1 AND ($2::text IS NULL OR topic = $2) AND ($3::text IS NULL OR key = $3)
+     AND ($4::timestamptz IS NULL OR parked_at >= $4)
    ORDER BY seq
    LIMIT 100
 )sql"};
@@ -134,13 +137,13 @@ void Consumers::start(TaskGroup& group) {
 void Consumers::drain() { state_->draining = true; }
 int Consumers::busy() const { return state_->busy; }
 
-Task<int> Consumers::redrive(std::optional<std::string> topic, std::string by, int per_second) {
+Task<int> Consumers::redrive(Parked which, std::string by, int per_second) {
   const auto state = state_;
   int worked = 0;
   std::set<std::string> failed;  // keys whose later events wait on
   std::int64_t after = 0;
   for (;;) {
-    auto rows = co_await state->pieces.database.session().all(parked_sql, topic, after);
+    auto rows = co_await state->pieces.database.session().all(parked_sql, after, which.topic, which.key, which.since);
     if (rows.empty()) co_return worked;
     for (auto& row : rows) {
       after = row.seq;

@@ -67,10 +67,27 @@ class Log {
 
 /// Writes an outbox row in the transaction that makes the change. Draw it after the aggregate's row is locked, so that
 /// per key the order of outbox rows is the order of versions. `T` is a described struct (the event's data).
+/// `time`: when it happened, if not just now.
 void publish(pg::Transaction& tx, Envelope envelope);
 template <typename T>
-void publish(pg::Transaction& tx, std::string topic, std::string key, std::int64_t sequence, const T& data) {
-  publish(tx, Envelope{{}, std::move(topic), std::move(key), sequence, {}, {}, json::text(data)});
+void publish(pg::Transaction& tx, std::string topic, std::string key, std::int64_t sequence, const T& data,
+             Time time = {}) {
+  publish(tx, Envelope{{}, std::move(topic), std::move(key), sequence, time, {}, json::text(data)});
 }
+
+/// Which aggregates say their state again, for a consumer that is new or missed something: in their present version and
+/// with the time of its change, so that who knows it does nothing.
+struct Again {
+  std::string after = {};               // the key that spoke last
+  std::optional<std::string> key = {};  // one alone, from its beginning on
+  std::optional<Time> since = {};       // changed since then
+  int limit = 100;
+};
+
+/// Which parked events.
+struct Parked {
+  std::optional<std::string> topic = {}, key = {};
+  std::optional<Time> since = {};  // parked since then
+};
 
 }  // namespace acme::events

@@ -83,7 +83,8 @@ Handler internal_services(std::map<std::string, Handler> services) {
       const auto rest = path.substr(internal.size());
       const auto service = shared->find(std::string{rest.substr(0, rest.find('/'))});
       if (service != shared->end()) {
-        if (rest == service->first + "/readyz") request.target = "/readyz";
+        for (auto* of_its_process : {"/readyz", "/metrics"})
+          if (rest == service->first + of_its_process) request.target = of_its_process;
         return service->second(std::move(request));
       }
     }

@@ -406,6 +406,16 @@ void Room::run_periodic(const std::string& name) {
   throw std::logic_error("the service has no periodic " + name);
 }
 
+int Room::says_again(events::Again which) {
+  int said = 0;
+  for (std::vector<std::string> keys;; which.after = keys.back(), said += static_cast<int>(keys.size())) {
+    keys = await(state_->database->transaction(
+        [&](pg::Transaction& tx) -> Task<std::vector<std::string>> { return state_->service.says_again(tx, which); }));
+    check_events();
+    if (keys.empty()) return said;
+  }
+}
+
 std::string Room::run(const std::string& statement, std::vector<pg::Value> params) {
   const auto rows = await(state_->database->execute(statement, std::move(params)));
   return rows.size() && rows.columns() && !rows.null(0, 0) ? rows.text(0, 0) : "";

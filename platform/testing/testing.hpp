@@ -69,6 +69,9 @@ class Room {
   /// Runs a periodic once.
   void run_periodic(const std::string& name);
 
+  /// Lets the service's aggregates say their state again; returns how many spoke.
+  int says_again(events::Again which = {});
+
   /// Runs the statement; the first value of its first row as text, "" if there is none.
   template <typename... Params>
   std::string sql(const std::string& statement, const Params&... params) {

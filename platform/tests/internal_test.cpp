@@ -40,6 +40,7 @@ TEST_CASE("operators see whether a process lives, is ready, and what it counted;
   CHECK(ask("/internal/orders/audit").body == "orders answers /internal/orders/audit");
   CHECK(ask("/internal/auth/revocations?after=0").body == "auth answers /internal/auth/revocations?after=0");
   CHECK(ask("/internal/orders/readyz").body == "orders answers /readyz");
+  CHECK(ask("/internal/orders/metrics").body == "orders answers /metrics");
   CHECK(ask("/internal/nobody/audit").status == 404);
   CHECK(ask("/v1/orders").status == 404);
 }

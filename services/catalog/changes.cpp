@@ -22,6 +22,17 @@ void announce_products(pg::Transaction& tx, const std::vector<Product>& products
   announce(tx, "product.updated", std::move(events));
 }
 
+Task<std::vector<std::string>> say_again(pg::Transaction& tx, events::Again which) {
+  const auto only = which.key ? ProductId::parse(*which.key) : std::nullopt;
+  std::vector<std::string> keys;
+  if (which.key && !only) co_return keys;
+  const auto after = ProductId::parse(which.after).value_or(ProductId{});
+  const auto ids = co_await ids_after(tx, after, which.limit, only, which.since);
+  announce_products(tx, co_await lock(tx, ids));
+  for (auto& id : ids) keys.push_back(id.text());
+  co_return keys;
+}
+
 Task<> store(const Context& on, pg::Transaction& tx, std::vector<Product> products) {
   if (products.empty()) co_return;
   co_await save(tx, products);

@@ -58,5 +58,6 @@ Task<> store(const Context& on, pg::Transaction& tx, std::vector<Product> produc
 Task<> remove(const Context& on, pg::Transaction& tx, Product product);
 /// Announces products as they stand.
 void announce_products(pg::Transaction& tx, const std::vector<Product>& products);
+Task<std::vector<std::string>> say_again(pg::Transaction& tx, events::Again which);
 
 }  // namespace acme::catalog

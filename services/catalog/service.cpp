@@ -64,22 +64,8 @@ Service service(const config::Config& config) {
   catalog.every("catalog.turn_sales", Duration{1'000}, turn_sales);
   catalog.every("catalog.forget_prices", Duration{3'600'000}, forget_prices);
   catalog.publishes = {"product.updated", "product.deleted", "inventory.imported"};
+  catalog.says_again = say_again;
   return catalog;
-}
-
-Task<std::int64_t> republish(pg::Database& database) {
-  std::int64_t count = 0;
-  ProductId after;
-  for (;;) {
-    const auto ids = co_await ids_after(database.session(), after, 200);
-    if (ids.empty()) co_return count;
-    after = ids.back();
-    count += std::ssize(ids);
-    co_await database.transaction([&](pg::Transaction& tx) -> Task<> {
-      const auto products = co_await lock(tx, ids);
-      announce_products(tx, products);
-    });
-  }
 }
 
 }  // namespace acme::catalog

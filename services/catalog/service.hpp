@@ -13,7 +13,4 @@ BOOST_DESCRIBE_STRUCT(Settings, (), (currency, import_limit_mb))
 
 Service service(const config::Config& config);
 
-/// Announces every product again as it stands, for a consumer that starts empty; returns how many.
-Task<std::int64_t> republish(pg::Database& database);
-
 }  // namespace acme::catalog

@@ -144,12 +144,16 @@ Task<std::optional<ProductId>> find_handle(pg::Session& db, std::string handle) 
   return db.one(find_handle_sql, std::move(handle));
 }
 
-static const pg::Statement<ProductId(ProductId, std::int64_t)> ids_after_sql{"catalog.ids_after", R"sql(
-  SELECT id FROM products WHERE id > $1 ORDER BY id LIMIT $2
+static const pg::Statement<ProductId(ProductId, std::optional<ProductId>, std::optional<Time>, std::int64_t)>
+    ids_after_sql{"catalog.ids_after", R"sql(
+  SELECT id FROM products
+   WHERE id > $1 AND ($2::uuid IS NULL OR id = $2) AND ($3::timestamptz IS NULL OR updated_at >= $3)
+   ORDER BY id LIMIT $4
 )sql"};
 
-Task<std::vector<ProductId>> ids_after(pg::Session& db, ProductId after, std::int64_t limit) {
-  return db.all(ids_after_sql, after, limit);
+Task<std::vector<ProductId>> ids_after(pg::Session& db, ProductId after, std::int64_t limit,
+                                       std::optional<ProductId> only, std::optional<Time> since) {
+  return db.all(ids_after_sql, after, only, since, limit);
 }
 
 static const pg::Statement<SkuOwner(Texts)> owners_sql{"catalog.owners", R"sql(

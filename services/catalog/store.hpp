@@ -16,7 +16,8 @@ Task<std::optional<ProductId>> find_handle(pg::Session& db, std::string handle);
 Task<std::vector<Product>> lock(pg::Transaction& tx, std::vector<ProductId> ids);
 Task<std::vector<Product>> lock_handles(pg::Transaction& tx, std::vector<std::string> handles);
 /// The ids after this one, for walks over the whole catalogue.
-Task<std::vector<ProductId>> ids_after(pg::Session& db, ProductId after, std::int64_t limit);
+Task<std::vector<ProductId>> ids_after(pg::Session& db, ProductId after, std::int64_t limit,
+                                       std::optional<ProductId> only = {}, std::optional<Time> since = {});
 
 struct SkuOwner {
   std::string sku;

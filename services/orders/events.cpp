@@ -4,8 +4,7 @@ namespace acme::orders {
 
 static std::string topic_of(Status status) { return status == Status::cancelled ? "order.cancelled" : "order.updated"; }
 
-void announce(pg::Transaction& tx, const store::Order& order, std::vector<Line> lines) {
-  const bool cancelled = order.status == Status::cancelled;
+static OrderEvent event_of(const store::Order& order, std::vector<Line> lines) {
   OrderEvent event;
   event.order_id = order.id;
   event.number = std::to_string(order.number);
@@ -20,12 +19,23 @@ void announce(pg::Transaction& tx, const store::Order& order, std::vector<Line> 
   event.shipping_option = order.shipping_option;
   event.refunds_due = order.refunds_due;
   event.placed_at = order.placed_at;
-  if (!cancelled) {
-    event.email = order.email;
-    event.locale = order.locale;
-    event.shipping_address = order.shipping_address;
-    event.billing_address = order.billing_address;
-  }
+  event.email = order.email;
+  event.locale = order.locale;
+  event.shipping_address = order.shipping_address;
+  event.billing_address = order.billing_address;
+  return event;
+}
+
+/// As order.cancelled says it.
+static OrderEvent brief(OrderEvent event) {
+  event.email = event.locale = std::nullopt;
+  event.shipping_address = event.billing_address = std::nullopt;
+  return event;
+}
+
+void announce(pg::Transaction& tx, const store::Order& order, std::vector<Line> lines) {
+  auto event = event_of(order, std::move(lines));
+  if (order.status == Status::cancelled) event = brief(std::move(event));
   events::publish(tx, topic_of(order.status), order.id.text(), order.version, event);
 }
 
@@ -34,28 +44,31 @@ void note_cancelling(pg::Transaction& tx, const store::Order& order, Time at, st
               {at, topic_of(order.status), std::string{name(order.status)}, std::move(detail)});
 }
 
-Task<std::int64_t> republish(pg::Database& database) {
-  std::int64_t said = 0;
-  OrderId after;
-  for (;;) {
-    const auto page = [&after](pg::Transaction& tx) -> Task<std::vector<OrderId>> {
-      std::vector<OrderId> ids;
-      const auto orders = co_await store::orders_after(tx, after, 200);
-      for (auto& order : orders) ids.push_back(order.id);
-      const auto lines = co_await store::find_lines(tx, ids);
-      for (auto& order : orders) {
-        std::vector<Line> own;
-        for (auto& line : lines)
-          if (line.order_id == order.id) own.push_back(line.line);
-        announce(tx, order, std::move(own));
-      }
-      co_return ids;
-    };
-    const auto ids = co_await database.transaction(page);
-    if (ids.empty()) co_return said;
-    said += static_cast<std::int64_t>(ids.size());
-    after = ids.back();
+Task<std::vector<std::string>> say_again(pg::Transaction& tx, events::Again which) {
+  const auto only = which.key ? OrderId::parse(*which.key) : std::nullopt;
+  std::vector<std::string> keys;
+  if (which.key && !only) co_return keys;
+  const auto after = OrderId::parse(which.after).value_or(OrderId{});
+  const auto orders = co_await store::lock_after(tx, after, only, which.since, which.limit);
+  std::vector<OrderId> ids;
+  for (auto& order : orders) ids.push_back(order.id);
+  const auto lines = co_await store::find_lines(tx, ids);
+  auto line = lines.begin();
+  for (auto& order : orders) {
+    std::vector<Line> own;
+    for (; line != lines.end() && line->order_id == order.id; ++line) own.push_back(line->line);
+    const auto event = event_of(order, std::move(own));
+    const bool cancelled = order.status == Status::cancelled;
+    keys.push_back(order.id.text());
+    if (order.status == Status::pending || (only && !cancelled))
+      events::publish(tx, "order.created", keys.back(), 1, event, order.placed_at);
+    if (cancelled)  // whose last word is short: the one before it names the address
+      events::publish(tx, "order.updated", keys.back(), order.version - 1, event, order.updated_at);
+    if (order.status != Status::pending || order.version > 1)
+      events::publish(tx, topic_of(order.status), keys.back(), order.version, cancelled ? brief(event) : event,
+                      order.updated_at);
   }
+  co_return keys;
 }
 
 }  // namespace acme::orders

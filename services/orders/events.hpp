@@ -35,7 +35,8 @@ void announce(pg::Transaction& tx, const store::Order& order, std::vector<Line> 
 /// The timeline's entry of how the order stands after cancelling was asked for, or is decided.
 void note_cancelling(pg::Transaction& tx, const store::Order& order, Time at, std::optional<std::string> detail);
 
-/// Says every order's state once more, for a consumer that is new. Returns how many.
-Task<std::int64_t> republish(pg::Database& database);
+/// order.created of those that are not paid yet, the present state of the others; one that is asked for by its key says
+/// both.
+Task<std::vector<std::string>> say_again(pg::Transaction& tx, events::Again which);
 
 }  // namespace acme::orders

@@ -1,6 +1,7 @@
 #include "services/orders/service.hpp"
 
 #include "services/orders/api.hpp"
+#include "services/orders/events.hpp"
 #include "services/orders/followers.hpp"
 #include "services/orders/offers.hpp"
 #include "services/orders/placement.hpp"
@@ -99,6 +100,7 @@ Service service(const Settings& settings, QuoteKey quotes) {
   orders.every("old carts", std::chrono::hours{1}, forget_old_carts);
 
   orders.publishes = {"order.created", "order.updated", "order.cancelled", "inventory.changed"};
+  orders.says_again = say_again;
   return orders;
 }
 

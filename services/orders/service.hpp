@@ -10,7 +10,4 @@ Service service(const config::Config& config);
 /// Throws std::runtime_error with a sentence when the settings make no sense.
 Service service(const Settings& settings, QuoteKey quotes = {});
 
-/// Says every order's state once more, for a consumer that is new. Returns how many.
-Task<std::int64_t> republish(pg::Database& database);
-
 }  // namespace acme::orders

@@ -689,6 +689,18 @@ Task<std::vector<Order>> orders_after(pg::Session& db, OrderId after, std::int64
   return db.all(orders_after_sql, after, limit);
 }
 
+static const pg::Statement<Order(OrderId, std::optional<OrderId>, std::optional<Time>, std::int64_t)> lock_after_sql{
+    "orders.lock_after", "SELECT " ORDER_COLUMNS R"sql(
+    FROM orders
+   WHERE id > $1 AND ($2::uuid IS NULL OR id = $2) AND ($3::timestamptz IS NULL OR updated_at >= $3)
+   ORDER BY id LIMIT $4 FOR UPDATE
+)sql"};
+
+Task<std::vector<Order>> lock_after(pg::Transaction& tx, OrderId after, std::optional<OrderId> only,
+                                    std::optional<Time> since, std::int64_t limit) {
+  return tx.all(lock_after_sql, after, only, since, limit);
+}
+
 static const pg::Statement<LineOf(std::vector<OrderId>)> find_lines_sql{"orders.find_lines", R"sql(
   SELECT order_id, line AS line_line, sku AS line_sku, product_id AS line_product_id, title AS line_title,
          quantity AS line_quantity, unit_price AS line_unit_price, discount AS line_discount, tax AS line_tax,

@@ -200,6 +200,9 @@ Task<std::vector<Order>> list_orders(pg::Session& db, Scope whose, std::optional
                                      std::optional<Status> status, std::int64_t limit);
 /// Oldest first, after `after`.
 Task<std::vector<Order>> orders_after(pg::Session& db, OrderId after, std::int64_t limit);
+/// The same, locked; `only`: that one, `since`: changed since then.
+Task<std::vector<Order>> lock_after(pg::Transaction& tx, OrderId after, std::optional<OrderId> only,
+                                    std::optional<Time> since, std::int64_t limit);
 Task<std::vector<LineOf>> find_lines(pg::Session& db, std::vector<OrderId> ids);
 Task<std::vector<ShipmentOf>> find_shipments(pg::Session& db, std::vector<OrderId> ids);
 Task<std::vector<EntryOf>> find_timeline(pg::Session& db, std::vector<OrderId> ids);

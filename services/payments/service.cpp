@@ -73,6 +73,7 @@ Service service(Settings settings) {
   payments.every("fill_gaps", Duration{180'000}, fill_gaps);
 
   payments.publishes = {"payment.completed", "payment.failed", "payment.refunded", "payment.disputed"};
+  payments.says_again = say_again;
   payments.provide(std::make_shared<stripe::Client>(settings.stripe));
   payments.provide(std::make_shared<BuyersTurn>());
   payments.provide(std::make_shared<Settings>(std::move(settings)));

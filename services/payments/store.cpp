@@ -2,10 +2,10 @@
 
 namespace acme::payments {
 
-#define PAYMENT                                                                                             \
-  "id, order_id, customer_id, amount, currency, status, version, intent_id, create_try, attempt, replays, " \
-  "key_since, payment_method, return_url, pay_by, grace_given, reason, declined, charge_id, brand, last4, " \
-  "exp_month, exp_year, captured_at, alarm, tax, shipping, order_cancelled, refunding, refunded, placed_at, "  \
+#define PAYMENT                                                                                               \
+  "id, order_id, customer_id, amount, currency, status, version, intent_id, create_try, attempt, replays, "   \
+  "key_since, payment_method, return_url, pay_by, grace_given, reason, declined, charge_id, brand, last4, "   \
+  "exp_month, exp_year, captured_at, alarm, tax, shipping, order_cancelled, refunding, refunded, placed_at, " \
   "created_at"
 
 static const pg::Statement<KnownOrder(OrderId, UserId, std::string, std::int64_t)> note_order_sql{"payments.note_order",
@@ -81,28 +81,29 @@ using MaybeText = std::optional<std::string>;
 static const pg::Statement<void(PaymentId, Status, std::int64_t, MaybeText, int, int, int, Time, MaybeText, MaybeText,
                                 std::optional<Time>, bool, MaybeText, MaybeText, MaybeText, MaybeText, MaybeText,
                                 std::optional<int>, std::optional<int>, std::optional<Time>, MaybeText, Time, bool,
-                                std::int64_t, std::int64_t)>
+                                std::int64_t, std::int64_t, std::optional<std::int64_t>)>
     save_sql{"payments.save", R"sql(
   UPDATE payments
      SET status = $2, version = $3, intent_id = $4, create_try = $5, attempt = $6, replays = $7, key_since = $8,
          payment_method = $9, return_url = $10, pay_by = $11, grace_given = $12, reason = $13, declined = $14,
          charge_id = $15, brand = $16, last4 = $17, exp_month = $18, exp_year = $19, captured_at = $20, alarm = $21,
-         updated_at = $22, swept_at = $22, order_cancelled = $23, refunding = $24, refunded = $25
+         updated_at = $22, swept_at = $22, order_cancelled = $23, refunding = $24, refunded = $25,
+         ended_version = coalesce(ended_version, $26)
    WHERE id = $1
 )sql"};
 
 static const pg::Statement<void(std::optional<PaymentId>, std::string, std::string, std::string, std::string,
-                                std::int64_t, std::string, Time)>
+                                std::int64_t, std::string, Time, std::int64_t)>
     book_sql{"payments.book", R"sql(
-  INSERT INTO ledger (payment_id, kind, reference, debit, credit, amount, currency, at)
-  VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+  INSERT INTO ledger (payment_id, kind, reference, debit, credit, amount, currency, at, sequence)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 )sql"};
 
 static void book(pg::Transaction& tx, const Payment& payment, std::string kind, std::string reference,
                  std::string debit, std::string credit, std::int64_t amount, Time at) {
   if (amount > 0)
     tx.later(book_sql, payment.id, std::move(kind), std::move(reference), std::move(debit), std::move(credit), amount,
-             payment.currency, at);
+             payment.currency, at, payment.version);
 }
 
 /// What comes for an order is revenue, tax and shipping; what comes after its end is still the customer's.
@@ -143,7 +144,7 @@ BOOST_DESCRIBE_STRUCT(PaymentEvent, (),
                       (payment_id, order_id, customer_id, amount, currency, status, captured_at, final, reason, message,
                        method))
 
-static void announce(pg::Transaction& tx, const Payment& payment, News news) {
+static void announce(pg::Transaction& tx, const Payment& payment, News news, Time time = {}) {
   PaymentEvent event{payment.id,
                      payment.order_id,
                      payment.customer_id,
@@ -165,18 +166,20 @@ static void announce(pg::Transaction& tx, const Payment& payment, News news) {
     event.message = std::string{decline_message(*event.reason)};
   }
   events::publish(tx, news == News::completed ? "payment.completed" : "payment.failed", payment.id.text(),
-                  payment.version, event);
+                  payment.version, event, time);
 }
 
 void save(pg::Transaction& tx, Payment& payment, News news, Time now) {
   payment.version += 1;
+  const bool ends = news == News::completed || news == News::failed;
   tx.later(save_sql, payment.id, payment.status, payment.version, payment.intent_id, payment.create_try,
            payment.attempt, payment.replays, payment.key_since, payment.payment_method, payment.return_url,
            payment.pay_by, payment.grace_given, payment.reason, payment.declined, payment.charge_id, payment.brand,
            payment.last4, payment.exp_month, payment.exp_year, payment.captured_at, payment.alarm, now,
-           payment.order_cancelled, payment.refunding, payment.refunded);
+           payment.order_cancelled, payment.refunding, payment.refunded,
+           ends ? std::optional{payment.version} : std::nullopt);
   if ((news == News::completed || news == News::stray) && payment.amount > 0) book_capture(tx, payment, news);
-  if (news == News::completed || news == News::failed || news == News::declined) announce(tx, payment, news);
+  if (ends || news == News::declined) announce(tx, payment, news);
 }
 
 static const pg::Statement<void(PaymentId, Time)> count_replay_sql{"payments.count_replay", R"sql(
@@ -185,8 +188,8 @@ static const pg::Statement<void(PaymentId, Time)> count_replay_sql{"payments.cou
 
 Task<> count_replay(pg::Session& db, PaymentId id, Time key_since) { co_await db.run(count_replay_sql, id, key_since); }
 
-#define REFUND                                                                                                 \
-  "id, payment_id, amount, currency, status, reason, reference, requested_by, attempt, replays, key_since, "   \
+#define REFUND                                                                                               \
+  "id, payment_id, amount, currency, status, reason, reference, requested_by, attempt, replays, key_since, " \
   "stripe_refund, failure, settled_at, created_at"
 
 static const pg::Statement<Refund(RefundId)> find_refund_sql{"payments.find_refund",
@@ -256,6 +259,16 @@ BOOST_DESCRIBE_STRUCT(RefundEvent, (),
                       (payment_id, order_id, customer_id, amount, currency, status, captured_at, refunded, refund_id,
                        refund_amount, reference, method, at))
 
+/// `amount`: negative when it was sent back.
+static void announce(pg::Transaction& tx, const Payment& payment, RefundId refund, std::int64_t amount,
+                     std::optional<std::string> reference, Time at, Time time = {}) {
+  events::publish(
+      tx, "payment.refunded", payment.id.text(), payment.version,
+      RefundEvent{payment.id, payment.order_id, payment.customer_id, payment.amount, payment.currency, shown(payment),
+                  payment.captured_at, payment.refunded, refund, amount, std::move(reference), method(payment), at},
+      time);
+}
+
 void save(pg::Transaction& tx, Payment& payment, const Refund& refund, const RefundTransition* happened, Time now) {
   save(tx, payment, News::changed, now);
   tx.later(save_refund_sql, refund.id, refund.status, refund.attempt, refund.replays, refund.key_since,
@@ -272,10 +285,61 @@ void save(pg::Transaction& tx, Payment& payment, const Refund& refund, const Ref
          "refunds", refund.amount, now);
   // Of a stray capture nobody was told either.
   if (happened->says.empty() || payment.status != Status::succeeded) return;
-  events::publish(tx, "payment.refunded", payment.id.text(), payment.version,
-                  RefundEvent{payment.id, payment.order_id, payment.customer_id, payment.amount, payment.currency,
-                              shown(payment), payment.captured_at, payment.refunded, refund.id,
-                              taken_back ? -refund.amount : refund.amount, refund.reference, method(payment), now});
+  announce(tx, payment, refund.id, taken_back ? -refund.amount : refund.amount, refund.reference, now);
+}
+
+struct Ended : Payment {
+  std::optional<std::int64_t> ended_version;
+};
+BOOST_DESCRIBE_STRUCT(Ended, (Payment), (ended_version))
+static const pg::Statement<Ended(PaymentId, std::optional<PaymentId>, std::optional<Time>, int)> ended_sql{
+    "payments.ended", "SELECT " PAYMENT R"sql(, ended_version
+    FROM payments
+   WHERE id > $1 AND status IN ('succeeded', 'failed') AND ($2::uuid IS NULL OR id = $2)
+     AND ($3::timestamptz IS NULL OR updated_at >= $3)
+   ORDER BY id LIMIT $4
+)sql"};
+
+struct Told {
+  PaymentId payment_id;
+  std::int64_t sequence = 0;
+  RefundId refund_id;
+  std::int64_t amount = 0;  // negative: it was sent back
+  std::optional<std::string> reference;
+  Time at{};
+};
+BOOST_DESCRIBE_STRUCT(Told, (), (payment_id, sequence, refund_id, amount, reference, at))
+static const pg::Statement<Told(std::vector<PaymentId>)> told_sql{"payments.told", R"sql(
+  SELECT ledger.payment_id, ledger.sequence, refunds.id AS refund_id,
+         CASE kind WHEN 'refund' THEN ledger.amount ELSE -ledger.amount END AS amount, refunds.reference, ledger.at
+    FROM ledger JOIN refunds ON refunds.stripe_refund = ledger.reference
+   WHERE ledger.payment_id = ANY ($1) AND kind IN ('refund', 'refund_failure') AND ledger.sequence IS NOT NULL
+   ORDER BY ledger.payment_id, ledger.sequence
+)sql"};
+
+Task<std::vector<std::string>> say_again(pg::Transaction& tx, events::Again which) {
+  const auto only = which.key ? PaymentId::parse(*which.key) : std::nullopt;
+  std::vector<std::string> keys;
+  if (which.key && !only) co_return keys;
+  const auto after = PaymentId::parse(which.after).value_or(PaymentId{});
+  const auto payments = co_await tx.all(ended_sql, after, only, which.since, which.limit);
+  std::vector<PaymentId> ids;
+  for (auto& payment : payments) ids.push_back(payment.id);
+  const auto told = co_await tx.all(told_sql, ids);
+  auto next = told.begin();
+  for (auto payment : payments) {
+    keys.push_back(payment.id.text());
+    const bool failed = payment.status == Status::failed;
+    payment.version = payment.ended_version.value_or(payment.version);
+    announce(tx, payment, failed ? News::failed : News::completed, payment.captured_at.value_or(payment.created_at));
+    for (payment.refunded = 0; next != told.end() && next->payment_id == payment.id; ++next) {
+      if (failed) continue;  // of money that came after the end nobody is told
+      payment.version = next->sequence;
+      payment.refunded += next->amount;
+      announce(tx, payment, next->refund_id, next->amount, next->reference, next->at, next->at);
+    }
+  }
+  co_return keys;
 }
 
 static const pg::Statement<void(RefundId, Time)> count_refund_replay_sql{"payments.count_refund_replay", R"sql(
@@ -495,7 +559,7 @@ Task<> events_read(pg::Session& db, Time until) { co_await db.run(events_read_sq
 
 static const pg::Statement<AuditRow(OrderId, int)> audit_sql{"payments.audit", R"sql(
   SELECT payments.order_id, payments.id AS payment_id, payments.status, payments.currency, payments.amount,
-         coalesce(booked.came, 0)::bigint AS captured, coalesce(booked.went, 0)::bigint AS refunded,
+         coalesce(booked.came, 0)::bigint AS captured, payments.refunding, coalesce(booked.went, 0)::bigint AS refunded,
          payments.intent_id, payments.charge_id, payments.captured_at,
          coalesce(orders.status, '') AS order_status,
          coalesce(payments.alarm, (SELECT 'a refund failed: ' || failure FROM refunds

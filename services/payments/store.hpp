@@ -31,6 +31,9 @@ Task<bool> insert(pg::Transaction& tx, Payment payment, Time now);
 /// The row as it now is, its next version, and with the news the ledger's row and the event. The row is locked.
 void save(pg::Transaction& tx, Payment& payment, News news, Time now);
 
+/// How each ended payment ended, again, and what was refunded of it.
+Task<std::vector<std::string>> say_again(pg::Transaction& tx, events::Again which);
+
 /// One more stored 500 under the key that has been used since then.
 Task<> count_replay(pg::Session& db, PaymentId id, Time key_since);
 
@@ -96,7 +99,7 @@ struct AuditRow {
   OrderId order_id;
   PaymentId payment_id;
   std::string status, currency;
-  std::int64_t amount = 0, captured = 0, refunded = 0;
+  std::int64_t amount = 0, captured = 0, refunding = 0, refunded = 0;  // refunding: those on their way too
   std::optional<std::string> intent_id, charge_id;
   std::optional<Time> captured_at;
   std::string order_status;
@@ -104,8 +107,8 @@ struct AuditRow {
   Time updated_at{};
 };
 BOOST_DESCRIBE_STRUCT(AuditRow, (),
-                      (order_id, payment_id, status, currency, amount, captured, refunded, intent_id, charge_id,
-                       captured_at, order_status, alarm, updated_at))
+                      (order_id, payment_id, status, currency, amount, captured, refunding, refunded, intent_id,
+                       charge_id, captured_at, order_status, alarm, updated_at))
 Task<std::vector<AuditRow>> audit(pg::Session& db, OrderId after, int limit);
 
 /// What the ledger says was captured for orders on a day (UTC).

@@ -58,16 +58,18 @@ Task<> on_payment_completed(Reaction& on, std::vector<events::Event<PaymentHeard
   }
 }
 
+static void announce(pg::Transaction& tx, const Shipment& shipment, const Announcement& said, Time time = {}) {
+  ShipmentEvent event{shipment.id, shipment.order_id, {},          shipment.carrier,       shipment.tracking_number,
+                      said.status, said.at,           said.reason, shipment.order_sequence};
+  for (auto& line : shipment.lines) event.lines.push_back({line.line, line.sku, line.quantity});
+  // An answer to a cancellation is an update even when nobody heard of the shipment before.
+  const bool first = said.sequence == 1 && !said.status.starts_with("cancel");
+  events::publish(tx, first ? "shipment.created" : "shipment.updated", shipment.id.text(), said.sequence, event, time);
+}
+
 static void carry_out(pg::Transaction& tx, const Changed& changed, Time track_at) {
   const auto& [shipment, effects] = changed;
-  for (auto& said : effects.say) {
-    ShipmentEvent event{shipment.id, shipment.order_id, {},          shipment.carrier,       shipment.tracking_number,
-                        said.status, said.at,           said.reason, shipment.order_sequence};
-    for (auto& line : shipment.lines) event.lines.push_back({line.line, line.sku, line.quantity});
-    // An answer to a cancellation is an update even when nobody heard of the shipment before.
-    const bool first = said.sequence == 1 && !said.status.starts_with("cancel");
-    events::publish(tx, first ? "shipment.created" : "shipment.updated", shipment.id.text(), said.sequence, event);
-  }
+  for (auto& said : effects.say) announce(tx, shipment, said);
   const ShipmentWork work{shipment.id};
   if (effects.buy) jobs::enqueue(tx, buy_label_job, shipment.id.text(), work);
   if (effects.void_label) jobs::enqueue(tx, void_label_job, shipment.id.text(), work);
@@ -79,6 +81,21 @@ static void carry_out(pg::Transaction& tx, const Changed& changed, Time track_at
 
 void carry_out(pg::Transaction& tx, const std::vector<Changed>& changed, Time track_at) {
   for (auto& each : changed) carry_out(tx, each, track_at);
+}
+
+Task<std::vector<std::string>> say_again(pg::Transaction& tx, events::Again which) {
+  const auto only = which.key ? ShipmentId::parse(*which.key) : std::nullopt;
+  std::vector<std::string> keys;
+  if (which.key && !only) co_return keys;
+  const auto after = ShipmentId::parse(which.after).value_or(ShipmentId{});
+  for (auto& shipment : co_await open_store(tx)->said(after, only, which.since, which.limit)) {
+    keys.push_back(shipment.id.text());
+    // Between two labels there is nothing to say.
+    if (shipment.status == Status::waiting || shipment.status == Status::ready) continue;
+    const auto at = shipment.status_at.value_or(shipment.updated_at);
+    announce(tx, shipment, {std::string{name(shipment.status)}, shipment.sequence, at, shipment.reason}, at);
+  }
+  co_return keys;
 }
 
 }  // namespace acme::shipping

@@ -63,6 +63,8 @@ struct ShipmentEvent {
 BOOST_DESCRIBE_STRUCT(ShipmentEvent, (),
                       (shipment_id, order_id, lines, carrier, tracking_number, status, at, reason, order_sequence))
 
+Task<std::vector<std::string>> say_again(pg::Transaction& tx, events::Again which);
+
 /// Says what is to be said and starts what is to be done, in the transaction of the change; a parcel with a new label
 /// is first asked for at `track_at`.
 void carry_out(pg::Transaction& tx, const std::vector<Changed>& changed, Time track_at = {});

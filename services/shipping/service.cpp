@@ -62,6 +62,7 @@ Service service(const config::Config& config) {
   shipping.job(void_straggler_job, void_straggler);
 
   shipping.publishes = {"shipment.created", "shipment.updated"};
+  shipping.says_again = say_again;
   return shipping;
 }
 

@@ -125,6 +125,14 @@ static const pg::Statement<LabelImage(std::string)> label_sql{"shipping.label", 
    WHERE reference = $1 AND state = 'bought'
 )sql"};
 
+static const pg::Statement<Row(ShipmentId, std::optional<ShipmentId>, std::optional<Time>, std::int64_t)> said_sql{
+    "shipping.said", "SELECT " ACME_SHIPMENT R"sql(
+    FROM shipments
+   WHERE id > $1 AND sequence > 0 AND ($2::uuid IS NULL OR id = $2) AND ($3::timestamptz IS NULL OR updated_at >= $3)
+   ORDER BY id
+   LIMIT $4
+)sql"};
+
 static const pg::Statement<AuditRow(OrderId, std::int64_t)> audit_sql{"shipping.audit", R"sql(
   SELECT order_id, id AS shipment_id, status, stage, paid, sequence, tracking_number, reason,
          (SELECT count(*) FROM labels WHERE labels.shipment_id = shipments.id AND state = 'bought') AS labels_alive,
@@ -196,6 +204,12 @@ class PostgresStore : public ShipmentStore {
   }
   Task<std::optional<LabelImage>> label(const Shipment& shipment) override {
     return db_.one(label_sql, reference(shipment));
+  }
+  Task<std::vector<Shipment>> said(ShipmentId after, std::optional<ShipmentId> only, std::optional<Time> since,
+                                   std::int64_t limit) override {
+    std::vector<Shipment> out;
+    for (auto& row : co_await db_.all(said_sql, after, only, since, limit)) out.push_back(unpack(std::move(row)));
+    co_return out;
   }
   Task<std::vector<AuditRow>> audit(OrderId after, std::int64_t limit) override {
     return db_.all(audit_sql, after, limit);

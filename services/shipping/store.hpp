@@ -64,6 +64,9 @@ class ShipmentStore {
   virtual Task<std::vector<Shipment>> of_order(OrderId order, Scope scope) = 0;
   virtual Task<std::optional<ShipmentId>> by_tracking_number(std::string number) = 0;
   virtual Task<std::optional<LabelImage>> label(const Shipment& shipment) = 0;
+  /// Those of which something was said, by id; `only`: that one, `since`: changed since then.
+  virtual Task<std::vector<Shipment>> said(ShipmentId after, std::optional<ShipmentId> only, std::optional<Time> since,
+                                           std::int64_t limit) = 0;
   virtual Task<std::vector<AuditRow>> audit(OrderId after, std::int64_t limit) = 0;
 };
 

@@ -6,9 +6,7 @@
 
 #include "app/audits.hpp"
 #include "app/private_shop.hpp"
-#include "app/services.hpp"
 #include "platform/config/config.hpp"
-#include "platform/postgres/connection.hpp"
 
 namespace acme::app {
 namespace {
@@ -33,19 +31,6 @@ struct BrokenShop : PrivateShop {
     for (int i = 0; i < 4; ++i)
       until(staff(), "/v1/inventory/MUG-" + std::to_string(i), 20,
             [](const Reply& stock) { return stock.number("/available") == 1000; });
-  }
-
-  std::string sql(const std::string& service, const std::string& statement, std::vector<pg::Value> params = {}) {
-    const ServeOptions serve{.home = home()};
-    const auto options = process_settings(load_config(serve), serve).database(service);
-    return runtime().wait(
-        0, [](Runtime& on, pg::Options to, std::string text, std::vector<pg::Value> given) -> Task<std::string> {
-          pg::Connection connection{on, 0, to};
-          co_await connection.ready();
-          connection.send(text, std::move(given));
-          const auto rows = co_await connection.sync(in(Duration{5'000}));
-          co_return rows.size() && rows.columns() && !rows.null(0, 0) ? rows.text(0, 0) : "";
-        }(runtime(), options, statement, std::move(params)));
   }
 
   OrderId order(const Caller& customer) {
@@ -90,6 +75,173 @@ std::string list(const Kinds& kinds) {
 }
 
 }  // namespace
+
+TEST_CASE("refunds, cancellations, parts and what is young are no findings; what does not fit them is") {
+  const Time now = parse_rfc3339("2030-01-02T00:00:00Z").value(), placed = now - std::chrono::hours{1};
+  /// An order of two pieces, delivered, paid and told of.
+  Records healthy;
+  healthy.order = AuditedOrder{.order_id = {},
+                               .number = "100001",
+                               .status = "delivered",
+                               .payment_status = "succeeded",
+                               .currency = "EUR",
+                               .total = 1000,
+                               .placed_at = placed,
+                               .updated_at = placed,
+                               .lines = {{1, "MUG", 2}}};
+  healthy.payments = {{.order_id = {},
+                       .payment_id = "pay_1",
+                       .status = "succeeded",
+                       .currency = "EUR",
+                       .amount = 1000,
+                       .captured = 1000,
+                       .refunding = 0,
+                       .refunded = 0,
+                       .intent_id = "pi_1",
+                       .alarm = {},
+                       .updated_at = placed}};
+  const auto parcel = [&](std::string id, std::string status, std::int64_t pieces) {
+    return AuditedShipment{{}, std::move(id), std::move(status), "1Z", {}, 1, placed, {{1, "MUG", pieces}}};
+  };
+  healthy.shipments = {parcel("shp_1", "delivered", 2)};
+  for (auto* kind : {"order_confirmation", "payment_received", "shipped", "delivered"})
+    healthy.messages.push_back({{}, kind, "sent", {}, placed});
+  healthy.report = AuditedReport{{}, "delivered", "EUR", 1000, 1000, 0};
+  healthy.charged = Charged{1, {1000, "EUR"}, placed};
+
+  const struct {
+    std::string what;
+    std::function<void(Records&)> change;
+    Kinds found;
+  } table[] = {
+      {"healthy", [](Records&) {}, {}},
+      {"a part of it is refunded",
+       [](Records& all) {
+         all.payments[0].refunded = all.report->refunded = 400;
+         all.order->payment_status = "partially_refunded";
+       },
+       {}},
+      {"more is refunded than came",
+       [](Records& all) {
+         all.payments[0].refunded = all.report->refunded = 1001;
+         all.order->payment_status = "refunded";
+       },
+       {"refunded_too_much"}},
+      {"the report does not know the refund",
+       [](Records& all) {
+         all.payments[0].refunded = 1000;
+         all.order->payment_status = "refunded";
+       },
+       {"report_money"}},
+      {"cancelled and refunded",
+       [](Records& all) {
+         all.order->status = *(all.report->status = "cancelled");
+         all.order->payment_status = "refunded";
+         all.payments[0].refunded = all.report->refunded = 1000;
+         all.shipments[0].status = "cancelled";
+         all.shipments[0].labels_alive = 0;
+         all.messages.resize(2);
+       },
+       {}},
+      {"cancelled, its refund on the way",
+       [](Records& all) {
+         all.order->status = *(all.report->status = "cancelled");
+         all.payments[0].refunding = 1000;
+         all.shipments.clear();
+         all.messages.resize(2);
+       },
+       {}},
+      {"cancelled, and nobody refunds it",
+       [](Records& all) {
+         all.order->status = *(all.report->status = "cancelled");
+         all.shipments.clear();
+         all.messages.resize(2);
+       },
+       {"not_refunded"}},
+      {"cancelled, its label still alive",
+       [](Records& all) {
+         all.order->status = *(all.report->status = "cancelled");
+         all.payments[0].refunded = all.report->refunded = 1000;
+         all.shipments[0].status = "label_created";
+       },
+       {"cancelled_parcel"}},
+      {"its payment failed and nobody heard",
+       [](Records& all) {
+         all.order->status = *(all.report->status = "pending");
+         all.payments[0].status = "failed";
+         all.payments[0].captured = all.report->captured = 0;
+         all.charged = {};
+         all.shipments.clear();
+       },
+       {"failure_unheard"}},
+      {"in two parcels",
+       [&](Records& all) {
+         all.shipments = {parcel("shp_1", "delivered", 1), parcel("shp_2", "delivered", 1)};
+         for (auto* kind : {"shipped", "delivered"}) all.messages.push_back({{}, kind, "sent", {}, placed});
+       },
+       {}},
+      {"in two parcels, one of them under way",
+       [&](Records& all) {
+         all.order->status = *(all.report->status = "shipped");
+         all.shipments = {parcel("shp_1", "delivered", 1), parcel("shp_2", "label_created", 1)};
+       },
+       {}},
+      {"one piece in two parcels",
+       [&](Records& all) {
+         all.shipments.push_back(parcel("shp_2", "delivered", 1));
+         for (auto* kind : {"shipped", "delivered"}) all.messages.push_back({{}, kind, "sent", {}, placed});
+       },
+       {"line_twice"}},
+      {"its label was refused",
+       [&](Records& all) {
+         all.order->status = *(all.report->status = "paid");
+         all.shipments = {parcel("shp_1", "exception", 2)};
+         all.shipments[0].labels_alive = 0;
+         all.messages.resize(2);
+       },
+       {}},
+      {"Stripe does not know it", [](Records& all) { all.charged = {}; }, {"charge_missing"}},
+      {"two payments",
+       [](Records& all) {
+         all.payments.push_back(all.payments[0]);
+         all.payments[1].captured = 0;
+       },
+       {"paid_twice"}},
+  };
+  for (auto& row : table) {
+    CAPTURE(row.what);
+    auto records = healthy;
+    row.change(records);
+    Examination examination({now, std::chrono::minutes{15}, true});
+    examination.order(records);
+    Kinds found;
+    for (auto& finding : examination.findings()) found.insert(finding.kind);
+    CHECK(list(found) == list(row.found));
+  }
+
+  auto young = healthy;
+  young.order->updated_at = now - std::chrono::minutes{14};
+  young.payments.clear();
+  young.report = {};
+  young.order->status = "pending";
+  young.order->placed_at = young.order->updated_at;
+  young.charged = {};
+  Examination while_it_runs({now, std::chrono::minutes{15}, true});
+  while_it_runs.order(young);
+  CHECK(while_it_runs.findings().empty());
+  Examination later({now, std::chrono::minutes{13}, true});
+  later.order(young);
+  CHECK(later.findings().size() == 2);  // payments and the report never heard of it
+  later.keep_common(while_it_runs);
+  CHECK(later.findings().empty());
+
+  Examination platform({now, std::chrono::minutes{15}, true});
+  platform.platform("orders", {.outbox = 1, .oldest_outbox_s = 20, .parked = 0, .dead_jobs = 0});
+  CHECK(platform.findings().empty());
+  platform.platform("orders", {.outbox = 1, .oldest_outbox_s = 400, .parked = 0, .dead_jobs = 0});
+  REQUIRE(platform.findings().size() == 1);
+  CHECK(platform.findings()[0].kind == "outbox");
+}
 
 TEST_CASE("whatever is broken by hand, the doctor names it, the order and what to do; and nothing else") {
   BrokenShop shop;
@@ -242,6 +394,35 @@ TEST_CASE("whatever is broken by hand, the doctor names it, the order and what t
   auto nowhere = shop.doctors_options();
   nowhere.internal_url = "http://localhost:1";
   CHECK(doctor(nowhere) == 2);
+}
+
+TEST_CASE("each night the shop examines itself, once in all its processes, and mails the operator what it finds") {
+  const PrivateShop shop({.split = true, .settings = {"notifications.operator_email=owner@shop.example"}});
+  shop.import(catalogue(1));
+  until(shop.staff(), "/v1/inventory/MUG-0", 20, [](const Reply& stock) { return stock.number("/available") == 1000; });
+  const auto mails = [&] { return shop.sandbox().get("/journal?provider=ses&to=owner@shop.example"); };
+  const auto metrics = [&](const std::string& text) {
+    until(shop.internal(), "/internal/notifications/metrics", 20,
+          [&](const Reply& reply) { return reply.body.contains(text); });
+  };
+  const auto night_comes = [&] {
+    shop.sql("notifications", "UPDATE platform.jobs SET run_at = now() WHERE kind = 'doctor.examine'");
+  };
+
+  night_comes();
+  metrics("acme_doctor_last_run_timestamp_seconds 1");
+  CHECK(mails().size("/data") == 0);
+
+  shop.sql("orders", "UPDATE stock SET on_hand = on_hand + 1");
+  shop.sql("notifications",
+           "INSERT INTO platform.jobs (kind, key, payload) VALUES ('doctor.examine', 'x', '{\"day\": \"x\"}')");
+  metrics("acme_doctor_findings{kind=\"stock\"} 1");
+  const auto told = until(shop.sandbox(), "/journal?provider=ses&to=owner@shop.example", 20,
+                          [](const Reply& journal) { return journal.size("/data") == 1; });
+  CHECK(told.text("/data/0/request/subject") == "1 finding in the shop's books");
+  CHECK(told.text("/data/0/request/text").contains("MUG-0: on hand 1001 (journal 1000)"));
+  // Planned for the next night, once.
+  CHECK(shop.sql("notifications", "SELECT count(*) FROM platform.jobs WHERE kind = 'doctor.examine'") <= "1");
 }
 
 }  // namespace acme::app

@@ -94,8 +94,8 @@ struct Stage {
     MESSAGE(query << " is " << is);
     return false;
   }
-  int redrive() {
-    return on_loop([&] { return consumers->redrive(std::nullopt, "ann", 1000); });
+  int redrive(events::Parked which = {}) {
+    return on_loop([&] { return consumers->redrive(which, "ann", 1000); });
   }
 
   Fresh fresh, log_database{{}, "events"};

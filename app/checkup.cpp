@@ -1,0 +1,90 @@
+#include "app/checkup.hpp"
+
+#include <set>
+
+#include "platform/observe/log.hpp"
+#include "platform/observe/metrics.hpp"
+#include "services/notifications/operator.hpp"
+
+namespace acme::app {
+namespace {
+
+constexpr auto examine_job = "doctor.examine";
+
+/// Runs alone: the kind's concurrency is one.
+struct Checkup {
+  Sources sources;
+  std::set<std::string> kinds;  // that were ever found by this process: they go back to 0
+};
+
+struct Night {
+  std::string day;
+};
+BOOST_DESCRIBE_STRUCT(Night, (), (day))
+
+void count(Checkup& checkup, const std::vector<Finding>& findings, Time now) {
+  std::map<std::string, int> by_kind;
+  for (auto& kind : checkup.kinds) by_kind[kind] = 0;
+  for (auto& finding : findings) ++by_kind[finding.kind];
+  for (auto& [kind, number] : by_kind) {
+    metrics::gauge("acme_doctor_findings", "What the last examination found", {{"kind", kind}}).set(number);
+    checkup.kinds.insert(kind);
+  }
+  metrics::gauge("acme_doctor_last_run_timestamp_seconds", "When the shop last examined itself, as Unix time")
+      .set(static_cast<double>(unix_seconds(now)));
+}
+
+std::string letter(const std::vector<Finding>& findings) {
+  constexpr std::size_t most = 50;
+  std::string text = "The shop examined itself and found what needs a person. docs/runbook.md says more of each.\n";
+  for (std::size_t i = 0; i < std::min(findings.size(), most); ++i) {
+    const auto& [kind, what, object, since, todo] = findings[i];
+    text += "\n" + what + " (" + kind + ")\n  " + object + (since ? ", since " + rfc3339(*since) : "") + "\n  " + todo +
+            "\n";
+  }
+  if (findings.size() > most)
+    text += "\nand " + std::to_string(findings.size() - most) + " more: acme doctor shows them all.\n";
+  return text;
+}
+
+Task<jobs::Outcome> examine_shop(Job& job, Night night) {
+  auto& checkup = job.get<Checkup>();
+  const auto examination = co_await examine(checkup.sources, std::chrono::minutes{15}, Duration{5'000});
+  const auto& findings = examination.findings();
+  count(checkup, findings, job.now());
+  log::info("the shop examined itself", {{"findings", findings.size()}});
+  const auto record = [&](pg::Transaction& tx) -> Task<> {
+    if (!findings.empty())
+      notifications::tell_operator(
+          tx, "doctor " + night.day,
+          {job.new_id<NotificationId>(),
+           std::to_string(findings.size()) + (findings.size() == 1 ? " finding" : " findings") + " in the shop's books",
+           letter(findings)});
+    co_await job.finish(tx);
+  };
+  co_await job.database().transaction(record, job.deadline());
+  co_return jobs::Done{};
+}
+
+/// The same job until that night has come.
+Task<> plan_night(Job& job) {
+  const auto today = std::chrono::floor<std::chrono::days>(job.now());
+  auto night = Time{today} + std::chrono::hours{3};
+  if (night <= job.now()) night += std::chrono::days{1};
+  const auto day = rfc3339(night).substr(0, 10);
+  const auto plan = [&](pg::Transaction& tx) -> Task<> {
+    jobs::enqueue(tx, examine_job, day, Night{day}, night);
+    co_return;
+  };
+  co_await job.database().transaction(plan);
+}
+
+}  // namespace
+
+void examine_nightly(Service& notifications, std::function<Task<Reply>(std::string target)> internal) {
+  notifications.provide(std::make_shared<Checkup>(Checkup{{std::move(internal), {}}, {}}));
+  notifications.job(examine_job, examine_shop, {.concurrency = 1, .timeout = std::chrono::minutes{10}});
+  notifications.every("doctor.plan", std::chrono::hours{1}, plan_night);
+}
+
+}  // namespace acme::app

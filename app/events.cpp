@@ -1,0 +1,214 @@
+// acme events: how far each consumer is, what it could not handle, and saying again what stands.
+#include <cstdio>
+
+#include "app/commands.hpp"
+#include "app/home.hpp"
+#include "app/services.hpp"
+#include "platform/events/postgres_log.hpp"
+#include "platform/host.hpp"
+#include "platform/observe/log.hpp"
+#include "platform/postgres/database.hpp"
+
+namespace acme::app {
+namespace {
+
+using MaybeText = std::optional<std::string>;
+using MaybeTime = std::optional<Time>;
+
+struct ParkedEvent {
+  std::string topic, key, id, error;
+  int attempts = 0;
+  Time parked_at{};
+};
+BOOST_DESCRIBE_STRUCT(ParkedEvent, (), (topic, key, id, error, attempts, parked_at))
+const pg::Statement<ParkedEvent(MaybeText, MaybeText, MaybeTime)> parked_sql{"platform.list_parked", R"sql(
+  SELECT topic, key, id::text, error, attempts, parked_at
+    FROM platform.parked
+   WHERE ($1::text IS NULL OR topic = $1) AND ($2::text IS NULL OR key = $2)
+     AND ($3::timestamptz IS NULL OR parked_at >= $3)
+   ORDER BY seq
+   LIMIT 1000
+)sql"};
+
+struct Position {
+  std::string topic;
+  std::int64_t position = 0, parked = 0;
+};
+BOOST_DESCRIBE_STRUCT(Position, (), (topic, position, parked))
+const pg::Statement<Position(std::vector<std::string>)> positions_sql{"platform.list_positions", R"sql(
+  SELECT topic, coalesce(position, 0), (SELECT count(*) FROM platform.parked WHERE parked.topic = heard.topic)
+    FROM unnest($1) AS heard (topic) LEFT JOIN platform.positions USING (topic)
+   ORDER BY topic
+)sql"};
+const pg::Statement<EventLag(std::vector<std::string>, std::vector<std::string>, std::vector<std::int64_t>,
+                             std::vector<std::int64_t>)>
+    lag_sql{"events.lag", R"sql(
+  SELECT service, topic, behind.events, coalesce(extract(epoch FROM clock_timestamp() - behind.oldest)::bigint, 0), parked
+    FROM unnest($1, $2, $3, $4) AS consumer (service, topic, position, parked)
+         CROSS JOIN LATERAL (SELECT count(*) AS events, min(time) AS oldest FROM platform.log
+                              WHERE log.topic = consumer.topic AND log.position > consumer.position) AS behind
+   ORDER BY service, topic
+)sql"};
+
+struct Deed {
+  Time at{};
+  std::string by, what;
+};
+BOOST_DESCRIBE_STRUCT(Deed, (), (at, by, what))
+const pg::Statement<Deed(MaybeTime)> history_sql{"platform.list_deeds", R"sql(
+  SELECT at, by, what
+    FROM (SELECT at, by, 'redrive ' || topic || ' ' || key || ' ' || id || ': ' || outcome AS what
+            FROM platform.redriven
+           UNION ALL
+          SELECT at, by, 'republish' || coalesce(' ' || key, '') || coalesce(' since ' || since, '') || ': ' || said
+                         || CASE WHEN ended_at IS NULL THEN ', not finished' ELSE '' END
+            FROM platform.republished) AS done
+   WHERE $1::timestamptz IS NULL OR at >= $1
+   ORDER BY at
+   LIMIT 1000
+)sql"};
+
+MaybeText given(const std::string& text) { return text.empty() ? std::nullopt : std::optional{text}; }
+MaybeTime since(const EventsOptions& options) {
+  if (options.since.empty()) return {};
+  if (auto time = parse_rfc3339(options.since)) return time;
+  throw std::runtime_error("--since is a time like 2026-11-23T18:00:00Z, not '" + options.since + "'.");
+}
+std::string who(const EventsOptions& options) {
+  if (!options.by.empty()) return options.by;
+  const char* user = std::getenv("USER");
+  return user ? user : "operator";
+}
+
+/// The command line is the edge: one sentence, no trace. What the operator wants to know is printed, not logged.
+template <typename Work>
+int told(Work work) {
+  log::open("", log::Level::error);
+  try {
+    work();
+    return 0;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
+}
+
+struct Place {
+  config::Config config;
+  ProcessSettings settings;
+  explicit Place(const std::string& home)
+      : config(load_config({.home = home})), settings(process_settings(config, {.home = home})) {}
+};
+
+/// Calls f(name) for the service that was named, or for all that have a database.
+template <typename F>
+void each_service(const std::string& named, F f) {
+  bool any = false;
+  for (auto& name : service_names) {
+    if (name == "gateway" || (!named.empty() && named != name)) continue;
+    any = true;
+    f(name);
+  }
+  if (!any) throw std::runtime_error("There is no service '" + named + "' with a database.");
+}
+
+template <typename Row, typename... Params>
+std::vector<Row> ask(Runtime& runtime, const pg::Options& where, const pg::Statement<Row(Params...)>& statement,
+                     std::type_identity_t<Params>... params) {
+  const auto database = pg::open(runtime, where);
+  return runtime.wait(0, [](pg::Database& db, const auto& sql, auto... values) -> Task<std::vector<Row>> {
+    co_return co_await db.session().all(sql, std::move(values)...);
+  }(*database, statement, std::move(params)...));
+}
+
+void list_parked(Runtime& runtime, const Place& place, const EventsOptions& options) {
+  each_service(options.service, [&](const std::string& name) {
+    for (auto& event : ask(runtime, place.settings.database(name), parked_sql, given(options.topic), given(options.key),
+                           since(options)))
+      std::printf("%-14s %-20s %-34s %s  %d attempts: %s\n", name.c_str(), event.topic.c_str(), event.key.c_str(),
+                  rfc3339(event.parked_at).c_str(), event.attempts, event.error.c_str());
+  });
+}
+
+}  // namespace
+
+std::vector<EventLag> event_lags(Runtime& runtime, const EventsOptions& options) {
+  const Place place(options.home);
+  std::vector<std::string> services, topics;
+  std::vector<std::int64_t> positions, parked;
+  each_service(options.service, [&](const std::string& name) {
+    std::vector<std::string> heard;
+    for (auto& reaction : make_service(name, place.config).reactions)
+      if (options.topic.empty() || options.topic == reaction.topic) heard.push_back(reaction.topic);
+    if (heard.empty()) return;
+    for (auto& row : ask(runtime, place.settings.database(name), positions_sql, heard)) {
+      services.push_back(name);
+      topics.push_back(row.topic);
+      positions.push_back(row.position);
+      parked.push_back(row.parked);
+    }
+  });
+  return ask(runtime, place.settings.database("events"), lag_sql, services, topics, positions, parked);
+}
+
+int lag_of_events(const EventsOptions& options) {
+  return told([&] {
+    Runtime runtime({.loops = 1, .blocking_threads = 1});
+    std::printf("%-14s %-20s %10s %10s %8s\n", "consumer", "topic", "behind", "oldest", "parked");
+    for (auto& lag : event_lags(runtime, options))
+      std::printf("%-14s %-20s %10lld %8lld s %8lld\n", lag.service.c_str(), lag.topic.c_str(),
+                  static_cast<long long>(lag.behind), static_cast<long long>(lag.oldest_s),
+                  static_cast<long long>(lag.parked));
+  });
+}
+
+int parked_events(const EventsOptions& options) {
+  return told([&] {
+    Runtime runtime({.loops = 1, .blocking_threads = 1});
+    list_parked(runtime, Place(options.home), options);
+  });
+}
+
+int redrive_events(const EventsOptions& options) {
+  return told([&] {
+    Runtime runtime({.loops = 1, .blocking_threads = 1});
+    const Place place(options.home);
+    const events::Parked which{given(options.topic), given(options.key), since(options)};
+    each_service(options.service, [&](const std::string& name) {
+      events::PostgresLog log(runtime, place.settings.database("events"));
+      ServiceHost host(runtime, make_service(name, place.config),
+                       {.database = place.settings.database(name), .log = &log, .works = false});
+      const int worked = runtime.wait(0, host.redrive(which, who(options), options.rate));
+      if (worked) std::printf("%s: %d events handled.\n", name.c_str(), worked);
+    });
+    std::printf("Still parked:\n");
+    list_parked(runtime, place, options);
+  });
+}
+
+int republish_events(const EventsOptions& options) {
+  return told([&] {
+    Runtime runtime({.loops = 1, .blocking_threads = 1});
+    const Place place(options.home);
+    for (auto& name : options.of) {
+      ServiceHost host(runtime, make_service(name, place.config),
+                       {.database = place.settings.database(name), .works = false});
+      const auto said = runtime.wait(
+          0, host.republish({.key = given(options.key), .since = since(options)}, who(options), options.rate));
+      std::printf("%s: %lld spoke again.\n", name.c_str(), static_cast<long long>(said));
+    }
+  });
+}
+
+int history_of_events(const EventsOptions& options) {
+  return told([&] {
+    Runtime runtime({.loops = 1, .blocking_threads = 1});
+    const Place place(options.home);
+    each_service(options.service, [&](const std::string& name) {
+      for (auto& deed : ask(runtime, place.settings.database(name), history_sql, since(options)))
+        std::printf("%s  %-14s %-12s %s\n", rfc3339(deed.at).c_str(), name.c_str(), deed.by.c_str(), deed.what.c_str());
+    });
+  });
+}
+
+}  // namespace acme::app

@@ -1,0 +1,198 @@
+// Events again: whoever heard them does nothing, whoever is new comes to the same state.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "app/home.hpp"
+#include "app/private_shop.hpp"
+#include "app/services.hpp"
+#include "commerce/ids.hpp"
+
+namespace acme::app {
+namespace {
+
+using namespace std::chrono_literals;
+
+const char* catalogue =
+    "Handle,Title,Vendor,Type,Published,Variant SKU,Variant Grams,Variant Inventory Qty,Variant Price,Status\n"
+    "mug,Mug,Maker,Mugs,TRUE,MUG,100,1000,9.90,active\n"
+    "lamp,Lamp,Maker,Lamps,TRUE,LAMP,900,1000,49.00,active\n";
+
+struct Retold : PrivateShop {
+  Retold() : PrivateShop({.settings = {"shipping.track_first_ms=50", "shipping.track_longest_ms=200"}}) {
+    import(catalogue);
+    for (auto* sku : {"MUG", "LAMP"})
+      until(staff(), "/v1/inventory/" + std::string{sku}, 20,
+            [](const Reply& stock) { return stock.number("/available") == 1000; });
+  }
+  std::string order(const Caller& customer, const std::string& sku, const std::string& card) {
+    const auto placed = customer.post("/v1/orders",
+                                      R"({"items": [{"sku": ")" + sku + R"(", "quantity": 2}], "email":
+                                          "c@example.com", "payment_method": ")" +
+                                          card + R"(", "shipping_address": )" + sample_address + "}",
+                                      {{"Idempotency-Key", new_key()}});
+    REQUIRE_MESSAGE(placed.status == 201, placed.problem());
+    return placed.text("/id");
+  }
+  void becomes(const std::string& order, const std::string& status) {
+    until(staff(), "/v1/orders/" + order, 60, [&](const Reply& seen) { return seen.text("/status") == status; });
+  }
+
+  /// All that a service knows, but for what is of the moment and the numbers of what it heard: an order that changed
+  /// unsaid has a higher one when it speaks again.
+  std::string state(const std::string& service) {
+    const auto tables = sql(service,
+                            "SELECT string_agg(tablename, ' ' ORDER BY tablename) FROM pg_tables WHERE schemaname = "
+                            "'public' AND tablename NOT IN ('events', 'event_gaps', 'stock_changes', 'carts')");
+    std::string all;
+    std::istringstream names(tables);
+    for (std::string table; names >> table;)
+      all +=
+          table + "\n" +
+          sql(service,
+              "SELECT string_agg(row, E'\n' ORDER BY row) FROM (SELECT (to_jsonb(t) - '{swept_at, updated_at, version, "
+              "sequence, order_sequence, image}'::text[])::text AS row FROM " +
+                  table + " AS t) AS rows") +
+          "\n";
+    return all;
+  }
+  std::map<std::string, std::string> states() {
+    std::map<std::string, std::string> all;
+    for (auto* service : {"catalog", "orders", "payments", "shipping", "notifications", "analytics"})
+      all[service] = state(service);
+    return all;
+  }
+  /// What left the building: mails, labels, charges.
+  std::string outside() {
+    std::string text;
+    for (auto* provider : {"ses", "ups", "stripe"}) {
+      const auto journal = sandbox().get("/journal?provider=" + std::string{provider});
+      int calls = 0;
+      for (std::size_t i = 0; i < journal.size("/data"); ++i) {
+        const auto row = "/data/" + std::to_string(i);
+        if (journal.text(row + "/method") != "GET") ++calls;
+      }
+      text += provider + std::string{" "} + std::to_string(calls) + " ";
+    }
+    return text;
+  }
+  /// Until every consumer has heard everything that was said.
+  void heard() {
+    const auto give_up = std::chrono::steady_clock::now() + 60s;
+    for (;;) {
+      std::int64_t behind = 0;
+      for (auto& service : service_names)
+        if (service != "gateway" && service != "auth")
+          behind += std::stoll(sql(service, "SELECT count(*) FROM platform.outbox"));
+      for (auto& lag : event_lags(runtime(), {.home = home()})) behind += lag.behind;
+      if (behind == 0) return;
+      REQUIRE(std::chrono::steady_clock::now() < give_up);
+      std::this_thread::sleep_for(20ms);
+    }
+  }
+  void republish(std::vector<std::string> of) {
+    REQUIRE(republish_events({.home = home(), .of = std::move(of), .rate = 1000, .by = "ann"}) == 0);
+    heard();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("events that are handled again change nothing; a consumer that is new is filled to the same state") {
+  Retold shop;
+  const auto ann = shop.customer();
+  const auto delivered = {shop.order(ann, "MUG", "pm_card_visa"), shop.order(ann, "LAMP", "pm_card_visa"),
+                          shop.order(shop.customer(), "MUG", "pm_card_visa")};
+  const auto cancelled = shop.order(ann, "LAMP", "pm_card_visa_chargeDeclined");
+  until(ann, "/v1/orders/" + cancelled, 60, [](const Reply& seen) { return !seen.text("/payment/failure").empty(); });
+  const auto cancel = ann.post("/v1/orders/" + cancelled + "/cancel", R"({"reason": "changed_mind"})",
+                               {{"Idempotency-Key", new_key()}});
+  REQUIRE_MESSAGE(cancel.ok(), cancel.problem());
+  shop.becomes(cancelled, "cancelled");
+  for (auto& order : delivered) shop.becomes(order, "delivered");
+  // A part, then another: each is told under a version of its own.
+  const auto payment = shop.sql("payments", "SELECT order_id FROM payments WHERE status = 'succeeded' LIMIT 1");
+  const auto refunded = OrderId{Uuid::parse(payment).value()}.text();
+  for (auto* part : {"100", "250"}) {
+    const auto id =
+        PaymentId{
+            Uuid::parse(shop.sql("payments", "SELECT id FROM payments WHERE order_id = '" + payment + "'")).value()}
+            .text();
+    const auto asked = shop.staff().post(
+        "/v1/payments/" + id + "/refunds",
+        R"({"amount": {"amount": )" + std::string{part} + R"(, "currency": "EUR"}, "reason": "a mug was broken"})",
+        {{"Idempotency-Key", new_key()}});
+    REQUIRE_MESSAGE(asked.ok(), asked.problem());
+  }
+  until(shop.staff(), "/v1/orders/" + refunded, 30,
+        [](const Reply& seen) { return seen.text("/payment/status") == "partially_refunded"; });
+  REQUIRE(shop.settled(60) == 0);
+  shop.heard();
+  const auto before = shop.states();
+  const auto left = shop.outside();
+  const auto unchanged = [&](const std::string& after) {
+    CAPTURE(after);
+    for (auto& [service, state] : shop.states()) {
+      CAPTURE(service);
+      const auto [was, is] = std::ranges::mismatch(before.at(service), state);
+      CHECK_MESSAGE(state == before.at(service),
+                    (std::string(was, before.at(service).end()) + "\nbecame\n" + std::string(is, state.end())));
+    }
+    CHECK(shop.outside() == left);
+  };
+
+  for (auto& service : service_names) {
+    if (service == "gateway" || service == "auth") continue;
+    shop.sql(service, "DELETE FROM platform.inbox");
+    shop.sql(service, "UPDATE platform.positions SET position = 0");
+  }
+  shop.restart();  // positions are read when a consumer begins
+  shop.heard();
+  unchanged("the whole log, and the inbox forgot that it was heard");
+
+  shop.republish({"catalog", "orders", "payments", "shipping"});
+  unchanged("every aggregate says its state again; who wanted it stands written");
+  for (auto& [service, said] : std::map<std::string, std::string>{{"catalog", "2"}, {"orders", "4"}, {"payments", "4"}})
+    CHECK(shop.sql(service, "SELECT said::text || by FROM platform.republished WHERE ended_at IS NOT NULL") ==
+          said + "ann");
+
+  shop.sql("analytics", "TRUNCATE events, orders, order_lines, payments, refunds, platform.inbox");
+  shop.republish({"orders", "payments"});
+  unchanged("a warehouse that starts empty");
+
+  shop.sql("notifications",
+           "UPDATE orders SET sequence = 0, customer_id = NULL, email = NULL, locale = NULL, snapshot = NULL");
+  shop.sql("notifications", "TRUNCATE platform.inbox");
+  shop.republish({"orders", "payments", "shipping"});
+  unchanged("contacts that were lost; and no mail goes twice");
+
+  // Prices that were lost.
+  shop.sql("orders", "TRUNCATE offers, products, platform.inbox");
+  shop.republish({"catalog"});
+  CHECK(shop.order(ann, "MUG", "pm_card_visa").starts_with("ord_"));
+}
+
+TEST_CASE("an event that was lost is named by the doctor, and what it says again mends the rest") {
+  Retold shop;
+  const auto ann = shop.customer();
+  // Of the next orders payments never hears: the relay finds nothing to take along.
+  shop.sql("orders", "CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'");
+  shop.sql("orders",
+           "CREATE TRIGGER lose BEFORE INSERT ON platform.outbox FOR EACH ROW WHEN (NEW.topic = 'order.created') "
+           "EXECUTE FUNCTION lose()");
+  const auto order = shop.order(ann, "MUG", "pm_card_visa");
+  shop.sql("orders", "DROP TRIGGER lose ON platform.outbox");
+  CHECK(shop.doctor(true) == 1);
+  REQUIRE(republish_events({.home = shop.home(), .key = order, .of = {"orders"}, .by = "ann"}) == 0);
+  // How the buyer wants to pay was said once, so he chooses again.
+  until(ann, "/v1/orders/" + order + "/payment", 30,
+        [](const Reply& payment) { return payment.text("/status") == "requires_payment_method"; });
+  const auto paid = ann.post("/v1/orders/" + order + "/payment", R"({"payment_method": "pm_card_visa"})",
+                             {{"Idempotency-Key", new_key()}});
+  REQUIRE_MESSAGE(paid.ok(), paid.problem());
+  shop.becomes(order, "delivered");
+  CHECK(shop.settled(60) == 0);
+}
+
+}  // namespace acme::app
