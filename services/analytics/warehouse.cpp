@@ -27,12 +27,12 @@ static const pg::Statement<void(std::vector<OrderId>, std::vector<std::int64_t>,
          AS told (order_id, sequence, number, customer_id, guest, status, currency, total, tax, shipping, discount,
                   units, country, placed_at)
    ORDER BY order_id
-  ON CONFLICT (order_id) DO UPDATE
-     SET sequence = excluded.sequence, number = excluded.number, customer_id = excluded.customer_id,
-         guest = excluded.guest, status = excluded.status, currency = excluded.currency, total = excluded.total,
-         tax = excluded.tax, shipping = excluded.shipping, discount = excluded.discount, units = excluded.units,
-         country = coalesce(excluded.country, old.country), placed_at = excluded.placed_at
-   WHERE old.sequence < excluded.sequence
+  ON CONFLICT (order_id) DO UPDATE  -- order.cancelled names no country, and may be heard before what does
+     SET sequence = greatest(old.sequence, excluded.sequence), country = coalesce(old.country, excluded.country),
+         customer_id = CASE WHEN old.sequence < excluded.sequence THEN excluded.customer_id ELSE old.customer_id END,
+         guest = CASE WHEN old.sequence < excluded.sequence THEN excluded.guest ELSE old.guest END,
+         status = CASE WHEN old.sequence < excluded.sequence THEN excluded.status ELSE old.status END
+   WHERE old.sequence < excluded.sequence OR old.country IS NULL
 )sql"};
 
 static const pg::Statement<void(std::vector<OrderId>, std::vector<std::int64_t>, std::vector<ProductId>,
