@@ -58,10 +58,14 @@ std::size_t Reply::size(std::string_view pointer) const {
   const auto node = find(document, pointer);
   return node && node->is_array() ? node->size() : 0;
 }
+std::string Reply::code() const {
+  const auto type = text("/type");
+  const std::string prefix = "urn:acme:problem:";
+  return type.starts_with(prefix) ? type.substr(prefix.size()) : type;
+}
+
 std::string Reply::problem() const {
-  auto code = text("/type");
-  if (const std::string prefix = "urn:acme:problem:"; code.starts_with(prefix)) code = code.substr(prefix.size());
-  std::string line = std::to_string(status) + " " + code + ": " + text("/detail");
+  std::string line = std::to_string(status) + " " + code() + ": " + text("/detail");
   for (std::size_t i = 0; i < size("/errors"); ++i)
     line += " " + text("/errors/" + std::to_string(i) + "/pointer") + " " +
             text("/errors/" + std::to_string(i) + "/detail");

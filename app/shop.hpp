@@ -19,6 +19,7 @@ struct Reply {
   std::string text(std::string_view pointer) const;
   std::int64_t number(std::string_view pointer) const;
   std::size_t size(std::string_view pointer) const;
+  std::string code() const;  // of a problem: "out_of_stock"
   /// "409 out_of_stock: Only 2 of MUG are left." for an error.
   std::string problem() const;
 };

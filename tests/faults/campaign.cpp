@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <random>
 #include <set>
 #include <thread>
@@ -71,7 +72,7 @@ class Customer {
       } catch (const DeadlinePassed&) {
       }
       const bool later = reply.status == 0 || reply.status >= 500 || reply.status == 429 ||
-                         reply.text("/code") == "idempotency_conflict";
+                         reply.code() == "idempotency_conflict";
       if (!later) co_return reply;
       co_await sleep(Duration{20 + below(80)});
     }
@@ -275,6 +276,11 @@ class Run {
 };
 
 }  // namespace
+
+std::uint64_t chosen_seed() {
+  if (const char* given = std::getenv("ACME_SEED")) return std::strtoull(given, nullptr, 10);
+  return std::random_device{}();
+}
 
 std::vector<Strike> schedule(const CampaignOptions& options, const std::vector<std::string>& points) {
   std::mt19937_64 random(options.seed ^ 0xACE);

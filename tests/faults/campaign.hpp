@@ -7,6 +7,9 @@
 
 namespace acme::faults {
 
+/// ACME_SEED, or chance.
+std::uint64_t chosen_seed();
+
 struct CampaignOptions {
   std::uint64_t seed = 0;  // decides the schedule and what each customer wishes
   int kills = 60;

@@ -3,18 +3,11 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <random>
 
 #include "tests/faults/campaign.hpp"
 
 namespace acme::faults {
 namespace {
-
-/// ACME_SEED replays a schedule.
-std::uint64_t chosen_seed() {
-  if (const char* given = std::getenv("ACME_SEED")) return std::strtoull(given, nullptr, 10);
-  return std::random_device{}();
-}
 
 void does_no_harm(const CampaignOptions& options) {
   CAPTURE(options.seed);
