@@ -236,7 +236,8 @@ class Run {
                       R"({"point": ")" + strike.point + R"(", "nth": )" + std::to_string(strike.nth) + "}");
       } catch (const http::NoAnswer&) {  // it was reached at once
       }
-      for (const auto give_up = Clock::now() + 5s; Clock::now() < give_up;) {
+      // Its first turn waits also for a shop that has just lost PostgreSQL.
+      for (const auto give_up = Clock::now() + (strike.nth == 1 ? 30s : 5s); Clock::now() < give_up;) {
         if (gone(pid)) return void(++account_.kills[strike.point]);
         std::this_thread::sleep_for(2ms);
       }

@@ -109,7 +109,8 @@ class Crowd {
     Wish wish{sku(), app::new_key(), "", 1 + below(3)};
     wish.body = R"({"items": [{"sku": ")" + wish.sku + R"(", "quantity": )" + std::to_string(wish.pieces) +
                 R"(}], "email": "c@example.com", "payment_method": "pm_card_visa", "shipping_address": {"name": ")" +
-                wish.key + R"(", "line1": "Chausseestr. 1", "city": "Berlin", "postal_code": "10115", "country": "DE"}})";
+                wish.key +
+                R"(", "line1": "Chausseestr. 1", "city": "Berlin", "postal_code": "10115", "country": "DE"}})";
     return std::make_shared<Wish>(std::move(wish));
   }
   Task<Reply> ask(const Caller& caller, std::string method, std::string target, std::string body = "",
