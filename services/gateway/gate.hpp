@@ -16,7 +16,7 @@ namespace acme::gateway {
 class Gate {
  public:
   struct Options {
-    int places = 64;      // a batch of orders (services/orders/placement.cpp); measured: bench P13
+    int places = 64;      // a batch of orders (services/orders/placement.cpp); judged by bench P13
     int waiting = 512;    // on a loop; past it the oldest is refused, and hears it at once
     Duration burst{100};  // to wait at most, while somebody found a free place within that time
     Duration standing{20};
