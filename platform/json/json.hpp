@@ -189,6 +189,7 @@ void read(Node in, std::optional<T>& out) {
 template <typename T>
 void read(Node in, std::vector<T>& out) {
   if (!in.array()) return;
+  out.clear();  // an element is read anew, not over the default that stood in its place
   out.resize(in.size());
   for (std::size_t i = 0; i < out.size(); ++i) {
     if constexpr (std::is_same_v<T, bool>) {
@@ -209,6 +210,7 @@ void read(Node in, List<T, Max, Min>& out) {
 template <typename T>
 void read(Node in, std::map<std::string, T>& out) {
   if (!in.object()) return;
+  out.clear();
   for (auto& name : in.names()) read(in.member(name), out[name]);
 }
 

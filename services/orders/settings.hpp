@@ -4,10 +4,6 @@
 
 namespace acme::orders {
 
-// A rule of the shop's own is read anew: nothing is left in it of the example that stood in its place.
-inline void read(json::Node in, TaxRule& out) { json::read<TaxRule>(in, out = {}); }
-inline void read(json::Node in, ShippingRule& out) { json::read<ShippingRule>(in, out = {}); }
-
 /// Section [orders] of the configuration. The tables are an example of a shop in Germany: put your own.
 struct Settings {
   std::string currency = "EUR";  // of a cart or an order that names none
