@@ -12,7 +12,9 @@ std::string scope_of(const std::vector<Role>& roles) {
   };
   // Who may do what: every right there is. Customers and guests need none for what is their own.
   static const Rights table[] = {
-      {Role::support, {"orders:read", "orders:write", "shipments:read", "notifications:read", "notifications:write"}},
+      {Role::support,
+       {"orders:read", "orders:write", "shipments:read", "notifications:read", "notifications:write", "payments:read",
+        "refunds:write"}},
       {Role::catalog, {"catalog:write", "inventory:write", "discounts:write"}},
       {Role::fulfilment, {"inventory:write", "shipments:read", "shipments:write", "orders:read"}},
       {Role::finance, {"payments:read", "refunds:write", "analytics:read", "orders:read", "discounts:write"}},

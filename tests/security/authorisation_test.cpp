@@ -127,7 +127,8 @@ const std::vector<Row> matrix{
 
 const std::map<std::string, std::set<std::string>> rights{
     {"customer",   {}},
-    {"support",    {"orders:read", "orders:write", "shipments:read", "notifications:read", "notifications:write"}},
+    {"support",    {"orders:read", "orders:write", "shipments:read", "notifications:read", "notifications:write",
+                    "payments:read", "refunds:write"}},
     {"catalog",    {"catalog:write", "inventory:write", "discounts:write"}},
     {"fulfilment", {"inventory:write", "shipments:read", "shipments:write", "orders:read"}},
     {"finance",    {"payments:read", "refunds:write", "analytics:read", "orders:read", "discounts:write"}},

@@ -11,7 +11,8 @@ TEST_CASE("roles have the rights of their desk, and the administrator has all (A
   CHECK(scope_of({Role::customer}) == "");
   CHECK(scope_of({Role::guest}) == "");
   CHECK(scope_of({Role::catalog}) == "catalog:write discounts:write inventory:write");
-  CHECK(scope_of({Role::support}) == "notifications:read notifications:write orders:read orders:write shipments:read");
+  CHECK(scope_of({Role::support}) ==
+        "notifications:read notifications:write orders:read orders:write payments:read refunds:write shipments:read");
   CHECK(scope_of({Role::finance, Role::catalog}) ==
         "analytics:read catalog:write discounts:write inventory:write orders:read payments:read refunds:write");
   CHECK(
