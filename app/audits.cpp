@@ -67,13 +67,27 @@ std::optional<Row> only(std::vector<Row> rows) {
   return rows.empty() ? std::nullopt : std::optional{std::move(rows.front())};
 }
 
+/// Stripe may limit us or fail for a moment: five tries within two seconds.
+Task<Reply> ask_stripe(const Sources& sources, std::string target) {
+  for (int pause_ms = 100;; pause_ms *= 2) {
+    const bool last = pause_ms > 1'000;
+    try {
+      auto page = co_await sources.stripe(target);
+      if (last || (page.status != 429 && page.status < 500)) co_return page;
+    } catch (const http::NoAnswer&) {
+      if (last) throw;
+    }
+    co_await sleep(Duration{pause_ms});
+  }
+}
+
 /// Successful PaymentIntents by order.
 Task<std::map<OrderId, Charged>> charges(const Sources& sources, Examination& examination) {
   std::map<OrderId, Charged> out;
   std::string after;
   do {
-    const auto page =
-        co_await sources.stripe("/v1/payment_intents?limit=100" + (after.empty() ? "" : "&starting_after=" + after));
+    const auto page = co_await ask_stripe(
+        sources, "/v1/payment_intents?limit=100" + (after.empty() ? "" : "&starting_after=" + after));
     if (!page.ok())
       throw std::runtime_error("Stripe's list of payments does not answer: " + std::to_string(page.status) + " " +
                                page.body);

@@ -76,6 +76,25 @@ std::string list(const Kinds& kinds) {
 
 }  // namespace
 
+TEST_CASE("a Stripe that is busy for a moment is asked again; one that stays so is named") {
+  Runtime loop({.loops = 1, .blocking_threads = 1});
+  int busy = 0, asked = 0;
+  const auto nothing = [](std::string) -> Task<Reply> { co_return Reply{200, R"({"data": []})", {}}; };
+  const auto stripe = [&](std::string) -> Task<Reply> {
+    if (++asked > busy) co_return Reply{200, R"({"data": [], "has_more": false})", {}};
+    if (asked % 2) throw http::NoAnswer("the answer is lost", true);
+    co_return Reply{429, "{}", {}};
+  };
+  const auto examined = [&] { return loop.wait(0, examine({nothing, stripe}, 0s, Duration{1})); };
+  busy = 4;
+  CHECK(examined().findings().empty());
+  CHECK(asked == 5);
+  busy = 1'000;
+  asked = 1;
+  CHECK_THROWS_WITH_AS(examined(), doctest::Contains("Stripe's list of payments does not answer: 429"),
+                       std::runtime_error);
+}
+
 TEST_CASE("refunds, cancellations, parts and what is young are no findings; what does not fit them is") {
   const Time now = parse_rfc3339("2030-01-02T00:00:00Z").value(), placed = now - std::chrono::hours{1};
   /// An order of two pieces, delivered, paid and told of.
