@@ -31,12 +31,12 @@ struct Crowd {
   explicit Crowd(const PrivateShop& shop) {
     for (int i = 0; i < 4; ++i) customers.push_back(shop.customer());
     // TLS comes first, so that what follows is about the shop and not about handshakes.
-    for (int i = 0; i < most_at_once; ++i) group.spawn(0, "connect", wish(*this, 8 * i + 1));
+    for (int i = 0; i < most_at_once; ++i) group.spawn(0, "connect", wish(*this, of * i + 1));
     settle();
     answers.clear();
   }
-  static constexpr int most_at_once = 512;
-  std::vector<Caller> customers;  // each with 128 connections
+  static constexpr int most_at_once = 512, of = 20;  // wishes: one is an order, one asks for orders, the rest look
+  std::vector<Caller> customers;                     // each with 128 connections
   Runtime loop{{.loops = 1, .blocking_threads = 1}};
   TaskGroup group{loop, "crowd"};
   std::map<int, int> answers;
@@ -46,21 +46,21 @@ struct Crowd {
   Clock::duration longest{};
 
   static Task<> wish(Crowd& crowd, int number) {
-    const auto& customer = crowd.customers[static_cast<std::size_t>(number / 8) % crowd.customers.size()];
-    const bool orders = number % 8 == 0;
+    const auto& customer = crowd.customers[static_cast<std::size_t>(number / of) % crowd.customers.size()];
+    const bool orders = number % of == 0;
     const auto begin = Clock::now();
     try {
       Reply reply;
       if (orders)
         reply = co_await customer.send(
             "POST", "/v1/orders",
-            R"({"items": [{"sku": "MUG-)" + std::to_string(number / 8 % 20) +
+            R"({"items": [{"sku": "MUG-)" + std::to_string(number / of % 20) +
                 R"(", "quantity": 1}], "email": "c@example.com", "payment_method": "pm_card_visa",
                 "shipping_address": )" +
                 sample_address + "}",
             {{"Idempotency-Key", new_key()}});
       else
-        reply = co_await customer.send("GET", number % 8 == 1 ? "/v1/orders?limit=20" : "/v1/products?q=mug", "");
+        reply = co_await customer.send("GET", number % of == 1 ? "/v1/orders?limit=20" : "/v1/products?q=mug", "");
       ++crowd.answers[reply.status];
       if (reply.status == 201) crowd.orders.push_back(reply.text("/id"));
       const bool sheds = reply.status == 503 || reply.status == 429;
