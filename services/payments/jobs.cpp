@@ -39,7 +39,7 @@ static void drive(pg::Transaction& tx, const Payment& payment, Time now) {
   }
 }
 
-static void alarm(const Payment& payment) {
+void alarm(const Payment& payment) {
   log::error(
       "a payment needs an operator",
       {{"payment", payment.id.text()}, {"order", payment.order_id.text()}, {"alarm", payment.alarm.value_or("")}});

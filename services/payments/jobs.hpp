@@ -34,6 +34,8 @@ BOOST_DESCRIBE_STRUCT(StripeRefundJob, (), (stripe_refund))
 Task<jobs::Outcome> make_refund(Job& job, RefundJob work);
 /// Looks where a refund stands at Stripe; one that was made there by hand becomes ours.
 Task<jobs::Outcome> read_refund(Job& job, StripeRefundJob work);
+/// Calls an operator: a log line and the metric.
+void alarm(const Payment& payment);
 /// Writes a refund that was just asked for, and the job that makes it. Its payment is locked.
 void order_refund(pg::Transaction& tx, Payment& payment, const Refund& refund, Time now);
 /// The same refund once more, under its next key, after it had failed.

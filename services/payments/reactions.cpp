@@ -58,8 +58,7 @@ static Task<> refund_due(Reaction& on, Payment& payment, const std::vector<Refun
     const auto what = "cannot refund " + each.reference + ": " + refund.error().detail;
     if (payment.alarm == what) continue;
     payment.alarm = what;
-    log::error("a payment needs an operator", {{"payment", payment.id.text()}, {"alarm", what}});
-    metrics::counter("acme_payments_alarms_total", "Payments that an operator must look at").add();
+    alarm(payment);
     keep(on, on.tx(), payment, News::changed);
   }
 }
