@@ -95,6 +95,8 @@ void PrivateShop::start() {
   for (auto* limit : {"user", "address", "login", "register", "rates"})
     command.insert(command.end(), {"--set", "limits." + std::string{limit} + "_per_minute=65000"});
   if (!options_.tls) command.insert(command.end(), {"--set", "server.certificate=", "--set", "server.key="});
+  if (options_.wires)
+    for (auto& setting : options_.wires(*this)) command.insert(command.end(), {"--set", setting});
   for (auto& setting : options_.settings) command.insert(command.end(), {"--set", setting});
   up_ = start_child({.command = command, .output = home_ + "/../up.txt"});
   wait_ready();

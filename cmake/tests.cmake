@@ -34,11 +34,18 @@ foreach(service ${services})
 endforeach()
 foreach(kind contracts journeys faults security)
   file(GLOB sources CONFIGURE_DEPENDS tests/${kind}/*.cpp)
+  list(FILTER sources EXCLUDE REGEX "/acme_faults.cpp$")
   if(sources)
     acme_tests(${kind} LINKS app SOURCES ${sources})
     add_dependencies(tests_${kind} acme)
   endif()
 endforeach()
+
+# A campaign by hand: `acme-faults --help`.
+add_executable(acme-faults EXCLUDE_FROM_ALL tests/faults/acme_faults.cpp tests/faults/campaign.cpp)
+target_precompile_headers(acme-faults REUSE_FROM platform)
+target_link_libraries(acme-faults PRIVATE app testing)
+add_dependencies(acme-faults acme)
 
 # Every header compiles alone: `cmake --build … --target headers`. Without the PCH, which would hide what is missing.
 file(GLOB_RECURSE headers RELATIVE ${CMAKE_SOURCE_DIR} CONFIGURE_DEPENDS app/*.hpp platform/*.hpp commerce/*.hpp

@@ -14,13 +14,16 @@ struct CampaignOptions {
   std::uint64_t seed = 0;  // decides the schedule and what each customer wishes
   int kills = 60;
   int clients = 16;
-  bool split = false;  // eight processes
+  int orders = 0;      // at least: customers shop on after the last kill
+  bool split = false;    // eight processes
+  bool network = false;  // wires fail instead of processes: PostgreSQL's and each provider's
 };
 
-/// One kill. With a point the process dies when it is reached for the nth time, else after so many milliseconds.
+/// One kill. With a point the process dies when it is reached for the nth time, else after so many milliseconds. Of a
+/// wire: its fault, and how long it lasts.
 struct Strike {
-  std::string victim;  // as PrivateShop::pid takes it: "serve", "serve orders", "postgres"
-  std::string point;   // "" for none
+  std::string victim;  // as PrivateShop::pid takes it: "serve", "serve orders", "postgres"; "wire stripe" …
+  std::string point;   // "" for none; of a wire: "slow", "half_open", "refuse", "cut", "corrupt"
   int nth = 1;
   int after_ms = 0;
   bool operator==(const Strike&) const = default;

@@ -39,6 +39,15 @@ TEST_CASE(
   does_no_harm({.seed = chosen_seed(), .kills = 40});
 }
 
+TEST_CASE("wires to PostgreSQL and to each provider that are slow, dead, cut or corrupt do no harm") {
+  does_no_harm({.seed = chosen_seed(), .network = true});
+}
+
+TEST_CASE("a thousand kills, ten thousand orders: nothing is lost, doubled or invented" *
+          doctest::skip(!everything())) {
+  does_no_harm({.seed = chosen_seed(), .kills = 1000, .clients = 24, .orders = 10'000});
+}
+
 TEST_CASE("kills of single services in eight processes do no harm either" * doctest::skip(!everything())) {
   does_no_harm({.seed = chosen_seed(), .kills = 100, .split = true});
 }

@@ -1,0 +1,24 @@
+// acme-faults: a campaign of one's own, or one again from its seed.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "tests/faults/campaign.hpp"
+
+int main(int count, char** arguments) {
+  acme::faults::CampaignOptions options{.seed = acme::faults::chosen_seed()};
+  CLI::App command{"Kills a private shop while customers shop; then compares everything with everything."};
+  command.add_option("--seed", options.seed, "Gives the same schedule again");
+  command.add_option("--kills", options.kills, "Of processes, each twelfth of PostgreSQL")->capture_default_str();
+  command.add_option("--orders", options.orders, "At least");
+  command.add_option("--clients", options.clients, "Customers at once")->capture_default_str();
+  command.add_flag("--split", options.split, "Each service in a process of its own");
+  CLI11_PARSE(command, count, arguments);
+  try {
+    const auto account = acme::faults::run(options);
+    std::printf("%s, seed %llu\n", account.text().c_str(), static_cast<unsigned long long>(options.seed));
+    return account.violations.empty() ? 0 : 1;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 2;
+  }
+}
