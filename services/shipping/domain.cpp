@@ -29,7 +29,7 @@ constexpr Transition life[] = {
     {State::label_created,    News::cancelled,             State::voiding,          ""},
     {State::refused,          News::cancelled,             State::cancelled,        "cancelled"},
     {State::unwanted,         News::back,                  State::calling,          ""},
-    {State::voiding,          News::back,                  State::label_created,    ""},
+    {State::voiding,          News::back,                  State::label_created,    "label_created"},
     {State::cancelled,        News::back,                  State::ready,            ""},
 
     // The label.
@@ -166,13 +166,19 @@ Effects settle(Shipment& shipment, Time now) {
   return {};
 }
 
-void learn(Shipment& shipment, const OrderFacts& order, bool alone, Time now) {
+Effects learn(Shipment& shipment, const OrderFacts& order, bool alone, Time now) {
+  Effects effects;
   const Stage before = shipment.stage;
   shipment.order_sequence = order.sequence;
   shipment.stage = order.stage;
   shipment.customer_id = order.customer_id;
   if (order.stage == Stage::open && before != Stage::open) {
-    // The cancelling came to nothing: the payment won, or a parcel had left. What was given up meanwhile lives again.
+    // The cancelling came to nothing: the payment won, or a parcel had left. What was given up meanwhile lives again. A
+    // label that was bought meanwhile was told to nobody.
+    if (state_of(shipment) == State::voiding) {
+      say(shipment, effects, name(Status::label_created), now);
+      effects.track = true;
+    }
     shipment.cancel_asked = shipment.untold = false;
     if (shipment.status == Status::cancelled) become(shipment, Status::waiting, now);
   }
@@ -183,6 +189,7 @@ void learn(Shipment& shipment, const OrderFacts& order, bool alone, Time now) {
   }
   if (!order.lines.empty() && alone && (shipment.lines.empty() || shipment.status == Status::waiting))
     shipment.lines = order.lines;
+  return effects;
 }
 
 /// A new part of the order, ready for its label.
@@ -245,14 +252,16 @@ void hear_order(Dispatch& all, const OrderFacts& order, Time now) {
   const Stage before = all.shipments.front().stage;
   if (order.sequence <= all.shipments.front().order_sequence) return;
   const bool alone = all.shipments.size() == 1;
-  for (auto& shipment : all.shipments) learn(shipment, order, alone, now);
+  for (std::size_t i = 0; i < all.shipments.size(); ++i)
+    all.effects[i] = learn(all.shipments[i], order, alone, now);
   if (before == order.stage && order.stage == Stage::cancelled) return;
   const auto gone = std::ranges::find_if(all.shipments, left);
   if (order.stage == Stage::cancelling && gone != all.shipments.end()) {
     all.effects[static_cast<std::size_t>(gone - all.shipments.begin())] = refuse_to_cancel(*gone, now);
     return;
   }
-  for (std::size_t i = 0; i < all.shipments.size(); ++i) all.effects[i] = settle(all.shipments[i], now);
+  for (std::size_t i = 0; i < all.shipments.size(); ++i)
+    if (all.effects[i].say.empty()) all.effects[i] = settle(all.shipments[i], now);
 }
 
 void hear_payment(Dispatch& all, Time now) {

@@ -70,6 +70,20 @@ TEST_CASE("the order comes back from cancelling while its void is on the way: it
   CHECK(dock.labels_alive() == 1);
 }
 
+TEST_CASE("a label that was bought while its order was being cancelled is told and followed when the order comes back") {
+  Dock dock;
+  lose_the_label(dock);
+  dock.hear_order(1, "order.updated", 2, "cancelling");
+  dock.world.advance(Duration{60'000});
+  for (int jobs = 0; jobs < 20 && dock.column("label") != "bought"; ++jobs) dock.room->run_jobs(1);
+  CHECK(dock.told() == other_order);
+  dock.hear_order(1, "order.updated", 3, "paid");
+  CHECK(dock.told() == std::string{other_order} + ", shipment.created label_created");
+  dock.work();
+  CHECK(dock.room->sql("SELECT count(*) FROM platform.jobs WHERE kind = 'shipping.track'") == "2");
+  CHECK(dock.labels_alive() == 2);
+}
+
 TEST_CASE("cancelling twice is answered twice, and voids once") {
   Dock dock;
   dock.paid_order();
