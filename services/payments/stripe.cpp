@@ -28,8 +28,8 @@ Seen seen(const Intent& intent) {
 }
 
 RefundSeen seen(const Refund& refund) {
-  return {refund.id, refund.status, refund.payment_intent.value_or(""), refund.currency, refund.amount,
-          refund.failure_reason};
+  return {refund.id,       refund.status, refund.payment_intent.value_or(""),
+          refund.currency, refund.amount, refund.failure_reason};
 }
 
 std::string Refusal::text() const {
@@ -184,6 +184,23 @@ Task<Reply<T>> Client::call(Errand errand, std::string endpoint, std::string met
   co_return std::move(*value);
 }
 
+template <typename T>
+Task<Reply<Listed<T>>> Client::page(Errand errand, std::string path, Form form) {
+  for (int tries = 1;; ++tries) {
+    std::exception_ptr lost;
+    Duration pause{100};
+    try {
+      auto reply = co_await call<Listed<T>>(errand, "GET " + path, "GET", path, form, "", Pace::Use::inquiry);
+      if (reply || reply.error().verdict != Verdict::again || tries == 5) co_return reply;
+      pause = std::max(pause, reply.error().after);
+      if (std::chrono::steady_clock::now() + pause >= errand.deadline) co_return reply;
+    } catch (const http::NoAnswer&) {
+      if (tries == 5) throw;
+    }
+    co_await sleep(pause);
+  }
+}
+
 static const std::string intents = "/v1/payment_intents";
 static std::string path(const std::string& intent) { return intents + "/" + http::percent_encode(intent); }
 
@@ -226,13 +243,12 @@ Task<Reply<std::optional<Intent>>> Client::find_lost(Errand errand, PaymentId pa
               {"created[lte]", std::to_string(unix_seconds(to))},
               {"limit", "100"}};
     if (!after.empty()) form.emplace_back("starting_after", after);
-    auto page = co_await call<Listed<Intent>>(errand, "GET " + intents, "GET", intents, std::move(form), "",
-                                              Pace::Use::inquiry);
-    if (!page) co_return std::unexpected(std::move(page.error()));
-    for (auto& intent : page->data)
+    auto listed = co_await page<Intent>(errand, intents, std::move(form));
+    if (!listed) co_return std::unexpected(std::move(listed.error()));
+    for (auto& intent : listed->data)
       if (intent.metadata.payment_id == payment.text()) co_return std::move(intent);
-    if (!page->has_more || page->data.empty()) co_return std::nullopt;
-    after = page->data.back().id;
+    if (!listed->has_more || listed->data.empty()) co_return std::nullopt;
+    after = listed->data.back().id;
   }
 }
 
@@ -259,14 +275,13 @@ Task<Reply<std::optional<Refund>>> Client::find_lost_refund(Errand errand, std::
   while (true) {
     Form form{{"payment_intent", intent}, {"limit", "100"}};
     if (!after.empty()) form.emplace_back("starting_after", after);
-    auto page = co_await call<Listed<Refund>>(errand, "GET " + refunds, "GET", refunds, std::move(form), "",
-                                              Pace::Use::inquiry);
-    if (!page) co_return std::unexpected(std::move(page.error()));
-    for (auto& found : page->data)
+    auto listed = co_await page<Refund>(errand, refunds, std::move(form));
+    if (!listed) co_return std::unexpected(std::move(listed.error()));
+    for (auto& found : listed->data)
       if (found.metadata.refund_id == refund.text() && found.metadata.attempt == std::to_string(attempt))
         co_return std::move(found);
-    if (!page->has_more || page->data.empty()) co_return std::nullopt;
-    after = page->data.back().id;
+    if (!listed->has_more || listed->data.empty()) co_return std::nullopt;
+    after = listed->data.back().id;
   }
 }
 
@@ -282,8 +297,7 @@ Task<Reply<Listed<BalanceTransaction>>> Client::balance(Errand errand, Time from
             {"expand[]", "data.source"},
             {"limit", "100"}};
   if (!after.empty()) form.emplace_back("starting_after", std::move(after));
-  return call<Listed<BalanceTransaction>>(std::move(errand), "GET " + path, "GET", path, std::move(form), "",
-                                          Pace::Use::inquiry);
+  return page<BalanceTransaction>(std::move(errand), path, std::move(form));
 }
 
 Task<Reply<Listed<Event>>> Client::events(Errand errand, Time since, std::string after) {
@@ -303,8 +317,7 @@ Task<Reply<Listed<Event>>> Client::events(Errand errand, Time since, std::string
             {"created[gte]", std::to_string(unix_seconds(since))},
             {"limit", "100"}};
   if (!after.empty()) form.emplace_back("starting_after", std::move(after));
-  return call<Listed<Event>>(std::move(errand), "GET /v1/events", "GET", "/v1/events", std::move(form), "",
-                             Pace::Use::inquiry);
+  return page<Event>(std::move(errand), "/v1/events", std::move(form));
 }
 
 }  // namespace acme::payments::stripe

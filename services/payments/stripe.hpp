@@ -230,6 +230,10 @@ class Client {
   template <typename T>
   Task<Reply<T>> call(Errand errand, std::string endpoint, std::string method, std::string target, Form form,
                       std::string key, Pace::Use use);
+  /// Who begins a long list anew whenever one of its pages fails never comes to its end: a page is asked for up to five
+  /// times.
+  template <typename T>
+  Task<Reply<Listed<T>>> page(Errand errand, std::string path, Form form);
   http::Client http_;
   Options options_;
   Pace pace_;

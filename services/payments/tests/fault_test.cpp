@@ -91,6 +91,25 @@ TEST_CASE("a key that is too old is not repeated: the list knows whether the Pay
   }
 }
 
+TEST_CASE("the list is read to its end though every second answer fails") {
+  Section section;
+  section.give_up_after_hours = 48;
+  Shop shop{section};
+  shop.lose_answers(true);
+  CHECK(shop.placed(1999));
+  shop.room.run_jobs(1);
+  shop.lose_answers(false);
+  for (int others = 0; others < 1000; ++others)
+    CHECK(shop.at_stripe("POST", "/v1/payment_intents", "amount=100&currency=eur").status == 200);
+  shop.world.advance(std::chrono::hours{21});
+  shop.stripe.set_faults({.error_rate = 0.5, .seed = 7});
+  for (int attempts = 0; attempts < 3 && shop.intent().empty(); ++attempts) {
+    shop.world.advance(std::chrono::minutes{10});
+    shop.room.run_jobs(1);
+  }
+  CHECK(shop.intent() != "");
+}
+
 TEST_CASE("a stored 500 is not repeated for ever: after three the PaymentIntent is read, then the next number taken") {
   Shop shop;
   CHECK(shop.placed(1999));
