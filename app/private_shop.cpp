@@ -67,6 +67,8 @@ PrivateShop::PrivateShop(PrivateShopOptions options, int ports)
 
 // Delegates, so that the destructor also clears away a shop that did not get ready.
 PrivateShop::PrivateShop(PrivateShopOptions options) : PrivateShop(std::move(options), free_ports(6)) {
+  if (options_.prepare)
+    for (auto& setting : options_.prepare(*this)) options_.settings.push_back(setting);
   if (!options_.durable) {
     auto cluster = app::home(home_).cluster();
     cluster.durable = false;
@@ -95,8 +97,6 @@ void PrivateShop::start() {
   for (auto* limit : {"user", "address", "login", "register", "rates"})
     command.insert(command.end(), {"--set", "limits." + std::string{limit} + "_per_minute=65000"});
   if (!options_.tls) command.insert(command.end(), {"--set", "server.certificate=", "--set", "server.key="});
-  if (options_.wires)
-    for (auto& setting : options_.wires(*this)) command.insert(command.end(), {"--set", setting});
   for (auto& setting : options_.settings) command.insert(command.end(), {"--set", setting});
   up_ = start_child({.command = command, .output = home_ + "/../up.txt"});
   wait_ready();
@@ -145,21 +145,20 @@ std::string new_key() { return security::random_token(16); }
 
 Caller PrivateShop::customer() const {
   auto customer = caller();
+  const auto email = "c." + security::hex(security::random_token(8)).substr(0, 12) + "@example.com",
+             password = new_key();
   const auto user =
-      customer.post("/v1/auth/register", R"({"email": "c.)" + security::hex(security::random_token(8)).substr(0, 12) +
-                                             R"(@example.com", "password": ")" + new_key() + "\"}");
+      customer.post("/v1/auth/register", R"({"email": ")" + email + R"(", "password": ")" + password + "\"}");
   expect(user, 201);
   customer.bearer(user.text("/access_token"));
+  customer.credentials(email, password);
   return customer;
 }
 
 Caller PrivateShop::staff() const {
   auto staff = caller();
-  const auto login =
-      staff.post("/v1/auth/login", R"({"email": "acme@localhost", "password": ")" +
-                                       config::secret(app::home(home_).secrets(), "admin_password") + "\"}");
-  expect(login, 200);
-  staff.bearer(login.text("/access_token"));
+  staff.credentials("acme@localhost", config::secret(app::home(home_).secrets(), "admin_password"));
+  expect(staff.get("/v1/auth/me"), 200);
   return staff;
 }
 
@@ -204,10 +203,13 @@ int PrivateShop::settled(int seconds) const {
   for (auto admin = staff();;) {
     if (doctor(true) == 0 || std::chrono::steady_clock::now() > give_up) return doctor();
     std::this_thread::sleep_for(1s);  // mails and reports may still be on their way
-    const auto dead = admin.get("/v1/notifications/search?state=dead");
-    for (std::size_t i = 0; i < dead.size("/data"); ++i) {
-      const auto id = dead.text("/data/" + std::to_string(i) + "/id");
-      admin.post("/v1/notifications/" + id + "/resend", "{}", {{"Idempotency-Key", id}});
+    for (std::string page; page != "&cursor=null";) {
+      const auto dead = admin.get("/v1/notifications/search?limit=100&state=dead" + page);
+      for (std::size_t i = 0; i < dead.size("/data"); ++i) {
+        const auto id = dead.text("/data/" + std::to_string(i) + "/id");
+        admin.post("/v1/notifications/" + id + "/resend", "{}", {{"Idempotency-Key", id}});
+      }
+      page = "&cursor=" + (dead.ok() ? dead.text("/next_cursor") : "null");
     }
   }
 }

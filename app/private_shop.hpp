@@ -24,8 +24,8 @@ struct PrivateShopOptions {
   /// The sandbox's, as JSON: {"error_rate": 0.05, …}; "" switches none on.
   std::string faults = "";
   std::vector<std::string> services = {};  // these alone; none: all eight
-  /// More settings, once ports are known: what leads through wires of the test's own.
-  std::function<std::vector<std::string>(const PrivateShop&)> wires = {};
+  /// Runs before anything starts, once the home and the ports are known; gives more settings.
+  std::function<std::vector<std::string>(const PrivateShop&)> prepare = {};
   bool durable = true;  // false: as pg::ClusterOptions says it; kills of PostgreSQL cost a second less or ten
   std::string clock = R"({"parcel_step_ms": 50, "delayed_payment_ms": 50})";
 };
@@ -59,7 +59,9 @@ class PrivateShop {
   const std::string& home() const { return home_; }
   int sandbox_port() const { return sandbox_port_; }  // the providers' follow: Stripe, UPS, SES
   int port() const { return port_; }
-  std::string url() const { return (options_.tls ? "https://localhost:" : "http://localhost:") + std::to_string(port_); }
+  std::string url() const {
+    return (options_.tls ? "https://localhost:" : "http://localhost:") + std::to_string(port_);
+  }
   std::string output() const;  // what `acme up` said
   Runtime& runtime() const { return runtime_; }
   void wait_ready() const;

@@ -80,7 +80,7 @@ class Process {
       if (name == "notifications") examine_nightly(service, [this](std::string target) { return ask(target); });
       for (auto& kind : service.jobs)
         kind.policy.backoff_cap = std::min(kind.policy.backoff_cap, Duration{settings.runtime.longest_pause_ms});
-      if (settings.runtime.crash_points) add_crash_routes(service);
+      if (settings.runtime.faults) add_fault_routes(service);
       connections_ += ServiceHost::connections(service, host, runtime_.loops());
       hosts_.push_back(std::make_unique<ServiceHost>(runtime_, std::move(service), host, number++));
     }

@@ -24,9 +24,9 @@ struct RuntimeSettings {
   int loops = 0;  // 0: one a core, at most four
   int blocking_threads = 2;
   int longest_pause_ms = 60'000;  // between two attempts of a job
-  bool crash_points = false;      // for tests: PUT /internal/<service>/crash ends the process at a named moment
+  bool faults = false;            // for tests: add_fault_routes
 };
-BOOST_DESCRIBE_STRUCT(RuntimeSettings, (), (loops, blocking_threads, longest_pause_ms, crash_points))
+BOOST_DESCRIBE_STRUCT(RuntimeSettings, (), (loops, blocking_threads, longest_pause_ms, faults))
 struct PostgresSettings {
   std::string host;  // directory of the socket, or a host's name
   int port = 5432;

@@ -78,7 +78,21 @@ Caller::Caller(Runtime& runtime, std::string base_url, std::string ca_file)
       client_(std::make_shared<http::Client>(
           http::ClientOptions{.base_url = base_url_, .max_connections = 128, .ca_file = std::move(ca_file)})) {}
 
+void Caller::credentials(std::string email, std::string password) {
+  credentials_ = R"({"email": ")" + email + R"(", "password": ")" + password + "\"}";
+}
+
 Task<Reply> Caller::send(std::string method, std::string target, std::string body, http::Headers headers) const {
+  auto reply = co_await send_once(method, target, body, headers);
+  if (reply.status != 401 || credentials_.empty()) co_return reply;
+  token_.clear();
+  auto login = co_await send_once("POST", "/v1/auth/login", credentials_, {});
+  if (!login.ok()) co_return login;
+  token_ = login.text("/access_token");
+  co_return co_await send_once(std::move(method), std::move(target), std::move(body), std::move(headers));
+}
+
+Task<Reply> Caller::send_once(std::string method, std::string target, std::string body, http::Headers headers) const {
   http::Request request;
   request.method = std::move(method);
   request.target = std::move(target);

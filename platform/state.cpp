@@ -1,5 +1,6 @@
 #include "platform/state.hpp"
 
+#include "platform/clock_jump.hpp"
 #include "platform/runtime/crash_point.hpp"
 
 namespace acme {
@@ -42,15 +43,26 @@ Task<Result<NoContent>> arm_crash_point(Call&, Strike strike) {
   co_return NoContent{};
 }
 
+struct ClockJump {
+  Between<-86'400, 86'400> ahead_s;
+};
+BOOST_DESCRIBE_STRUCT(ClockJump, (), (ahead_s))
+
+Task<Result<NoContent>> jump(Call&, ClockJump by) {
+  jump_clock(std::chrono::seconds{static_cast<std::int64_t>(by.ahead_s)});
+  co_return NoContent{};
+}
+
 }  // namespace
 
 void add_state_route(Service& service) {
   service.get("/internal/" + service.name + "/platform", show_state).internal();
 }
 
-void add_crash_routes(Service& service) {
+void add_fault_routes(Service& service) {
   service.get("/internal/" + service.name + "/crash", list_crash_points).internal();
   service.put("/internal/" + service.name + "/crash", arm_crash_point).internal();
+  service.put("/internal/" + service.name + "/clock", jump).internal();
 }
 
 Task<int> connection_limit(pg::Session& db) { co_return (co_await db.one(limit_sql)).value(); }

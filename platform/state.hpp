@@ -6,9 +6,9 @@ namespace acme {
 
 /// GET /internal/<service>/platform: {outbox, parked, waiting_jobs, dead_jobs, oldest_outbox_s}.
 void add_state_route(Service& service);
-/// GET /internal/<service>/crash: the names of the points at which its process may be told to die by a PUT of
-/// {point, nth}. For tests.
-void add_crash_routes(Service& service);
+/// For tests. GET /internal/<service>/crash: the names of the points at which its process may be told to die by a PUT of
+/// {point, nth}. PUT /internal/<service>/clock {ahead_s}: its process's clock jumps.
+void add_fault_routes(Service& service);
 /// Connections that PostgreSQL gives to ordinary roles.
 Task<int> connection_limit(pg::Session& db);
 

@@ -1,8 +1,10 @@
 #include "platform/world.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <limits>
 
+#include "platform/clock_jump.hpp"
 #include "platform/security/crypto.hpp"
 
 namespace acme {
@@ -27,9 +29,14 @@ std::uint64_t World::below(std::uint64_t bound) {
 
 namespace {
 
+std::atomic<Duration> ahead{Duration{0}};
+
 class RealWorld : public World {
  public:
-  Time now() override { return std::chrono::time_point_cast<Time::duration>(std::chrono::system_clock::now()); }
+  Time now() override {
+    return std::chrono::time_point_cast<Time::duration>(std::chrono::system_clock::now()) +
+           ahead.load(std::memory_order_relaxed);
+  }
   void random(std::span<std::uint8_t> out) override { security::random_bytes(out); }
 };
 
@@ -39,5 +46,7 @@ World& real_world() {
   static RealWorld world;
   return world;
 }
+
+void jump_clock(Duration by) { ahead.store(by, std::memory_order_relaxed); }
 
 }  // namespace acme

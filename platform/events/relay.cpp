@@ -68,14 +68,11 @@ struct Relay::State {
     read_point.reached();
     co_await writer.append(std::move(events));
     appended_point.reached();
-    const auto now = real_world_now();
+    const auto now = real_world().now();
     for (auto& row : rows) delay.observe(std::chrono::duration<double>(now - row.time).count());
     moved.add(static_cast<double>(rows.size()));
     appended = std::move(seqs);
     co_return static_cast<int>(rows.size());
-  }
-  static Time real_world_now() {
-    return std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
   }
 
   static Task<> run(std::shared_ptr<State> self) {

@@ -4,11 +4,18 @@
 
 #include "tests/faults/campaign.hpp"
 
+using acme::faults::Trouble;
+
 int main(int count, char** arguments) {
   acme::faults::CampaignOptions options{.seed = acme::faults::chosen_seed()};
-  CLI::App command{"Kills a private shop while customers shop; then compares everything with everything."};
+  CLI::App command{
+      "Kills a private shop, or lets its surroundings fail, while customers shop; then compares everything with "
+      "everything."};
   command.add_option("--seed", options.seed, "Gives the same schedule again");
-  command.add_option("--kills", options.kills, "Of processes, each twelfth of PostgreSQL")->capture_default_str();
+  command.add_option("--trouble", options.trouble, "kills (each twelfth of PostgreSQL), wires, disk or clock")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, Trouble>{
+          {"kills", Trouble::kills}, {"wires", Trouble::wires}, {"disk", Trouble::disk}, {"clock", Trouble::clock}}));
+  command.add_option("--strikes", options.strikes, "How often")->capture_default_str();
   command.add_option("--orders", options.orders, "At least");
   command.add_option("--clients", options.clients, "Customers at once")->capture_default_str();
   command.add_flag("--split", options.split, "Each service in a process of its own");

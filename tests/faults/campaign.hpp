@@ -10,32 +10,39 @@ namespace acme::faults {
 /// ACME_SEED, or chance.
 std::uint64_t chosen_seed();
 
-struct CampaignOptions {
-  std::uint64_t seed = 0;  // decides the schedule and what each customer wishes
-  int kills = 60;
-  int clients = 16;
-  int orders = 0;      // at least: customers shop on after the last kill
-  bool split = false;    // eight processes
-  bool network = false;  // wires fail instead of processes: PostgreSQL's and each provider's
+enum class Trouble {
+  kills,  // of processes
+  wires,  // to PostgreSQL and to each provider: slow, half open, refused, cut, corrupt
+  disk,   // PostgreSQL's is full; wants the right to mount
+  clock,  // ours jumps by an hour, forwards and backwards
 };
 
-/// One kill. With a point the process dies when it is reached for the nth time, else after so many milliseconds. Of a
-/// wire: its fault, and how long it lasts.
+struct CampaignOptions {
+  std::uint64_t seed = 0;  // decides the schedule and what each customer wishes
+  Trouble trouble = Trouble::kills;
+  int strikes = 20;
+  int clients = 16;
+  int orders = 0;      // at least: customers shop on after the last strike
+  bool split = false;  // eight processes
+};
+
+/// A kill: with a point, the process dies when it is reached for the nth time, else after so many milliseconds. Of
+/// everything else: what fails, how, and for how long.
 struct Strike {
-  std::string victim;  // as PrivateShop::pid takes it: "serve", "serve orders", "postgres"; "wire stripe" …
-  std::string point;   // "" for none; of a wire: "slow", "half_open", "refuse", "cut", "corrupt"
+  std::string victim;  // as PrivateShop::pid takes it: "serve", "serve orders", "postgres"; "stripe", "disk", "clock"
+  std::string how;     // a crash point, or ""; "half_open", "full", "+1 h"
   int nth = 1;
   int after_ms = 0;
   bool operator==(const Strike&) const = default;
 };
 
-/// Each point at least once, then by chance; PostgreSQL each twelfth time.
+/// Each point, or kind of failure, at least once, then by chance; PostgreSQL is killed each twelfth time.
 std::vector<Strike> schedule(const CampaignOptions& options, const std::vector<std::string>& points);
 
 struct Account {
-  std::map<std::string, int> kills;  // by point, and by victim for those by chance
-  std::vector<std::string> missed;   // points that were not reached in time at all
-  int orders = 0, repeated = 0;      // acknowledged; requests sent again
+  std::map<std::string, int> strikes;  // by point or failure, and by victim for kills by chance
+  std::vector<std::string> missed;     // points that were not reached in time at all
+  int orders = 0, repeated = 0;        // acknowledged; requests sent again
   std::int64_t redelivered = 0, parked = 0;
   std::vector<std::string> violations;
   std::string text() const;  // for people
