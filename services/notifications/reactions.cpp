@@ -1,5 +1,6 @@
 #include "services/notifications/reactions.hpp"
 
+#include "commerce/sort_by_order.hpp"
 #include "services/notifications/jobs.hpp"
 #include "services/notifications/mail.hpp"
 #include "services/notifications/operator.hpp"
@@ -8,13 +9,6 @@
 namespace acme::notifications {
 
 namespace {
-
-template <typename E>
-void sort_by_order(std::vector<events::Event<E>>& events) {
-  std::ranges::sort(events, {}, [](const events::Event<E>& event) {
-    return std::pair{event.data.order_id, event.envelope.sequence};
-  });
-}
 
 Task<> learn_order(Reaction& on, std::int64_t sequence, OrderHeard order) {
   const Snapshot snapshot{order.order_id,         order.number,           order.currency, order.totals,

@@ -1,5 +1,6 @@
 #include "services/shipping/reactions.hpp"
 
+#include "commerce/sort_by_order.hpp"
 #include "services/shipping/carrier.hpp"
 #include "services/shipping/jobs.hpp"
 #include "services/shipping/service.hpp"
@@ -7,13 +8,6 @@
 namespace acme::shipping {
 
 namespace {
-
-template <typename E>
-void sort_by_order(std::vector<events::Event<E>>& events) {
-  std::ranges::sort(events, {}, [](const events::Event<E>& event) {
-    return std::pair{event.data.order_id, event.envelope.sequence};
-  });
-}
 
 Task<> decide(Reaction& on, OrderId order, ChangeAll hear) {
   const auto& settings = on.get<Settings>();
