@@ -106,6 +106,20 @@ http::Response answer(const std::string& json, const std::string& etag) {
   return response;
 }
 
+/// The page that is kept under the key, or one made now, and kept. Without a key it is nobody else's. Key and `make`
+/// outlive the task.
+template <typename Make>
+Task<Result<http::Response>> kept(Call& call, Cache<Pages::Page>& cache, const std::string* key, const Make& make) {
+  if (key)
+    if (auto page = cache.find(*key, call.now())) co_return answer(page->json, page->etag);
+  const auto generation = cache.generation();
+  Result<Pages::Page> made = co_await make();
+  if (!made) co_return refuse(std::move(made.error()));
+  const auto page = std::make_shared<Pages::Page>(std::move(*made));
+  if (key) cache.keep(*key, generation, page, call.now());
+  co_return answer(page->json, page->etag);
+}
+
 Task<Result<ProductList>> searched(Call& call, const ListQuery& query) {
   auto search = search_of(call, query);
   if (!search) co_return refuse(std::move(search.error()));
@@ -159,19 +173,15 @@ Task<Result<ProductList>> searched(Call& call, const ListQuery& query) {
 }  // namespace
 
 Task<Result<http::Response>> list_products(Call& call, Query<ListQuery> query) {
-  auto& cache = call.get<Pages>().lists;
+  const auto make = [&]() -> Task<Result<Pages::Page>> {
+    const auto list = co_await searched(call, *query);
+    if (!list) co_return refuse(list.error());
+    auto json = json::text(*list);
+    auto etag = '"' + fingerprint(json) + '"';
+    co_return Pages::Page{std::move(json), std::move(etag)};
+  };
   const auto& target = call.request().target;
-  const bool keeps = target.size() <= 500;  // long ones are nobody else's
-  if (keeps)
-    if (auto page = cache.find(target, call.now())) co_return answer(page->json, page->etag);
-  const auto generation = cache.generation();
-  const auto list = co_await searched(call, *query);
-  if (!list) co_return refuse(list.error());
-  auto page = std::make_shared<Pages::Page>();
-  page->json = json::text(*list);
-  page->etag = '"' + fingerprint(page->json) + '"';
-  if (keeps) cache.keep(target, generation, page, call.now());
-  co_return answer(page->json, page->etag);
+  co_return co_await kept(call, call.get<Pages>().lists, target.size() <= 500 ? &target : nullptr, make);
 }
 
 namespace {
@@ -373,25 +383,21 @@ std::optional<Problem> taken(const pg::Error& error) {
 Task<Result<http::Response>> show_product(Call& call, std::string id_or_handle, Query<CurrencyQuery> query) {
   const bool staff = call.staff_for(write_scope);
   const auto currency = currency_of(call, query->currency);
-  auto& cache = call.get<Pages>().products;
+  const auto make = [&]() -> Task<Result<Pages::Page>> {
+    auto id = ProductId::parse(id_or_handle);
+    if (!id) id = co_await find_handle(call.db(), id_or_handle);
+    if (!id) co_return refuse(not_found("product", id_or_handle));
+    auto found = co_await load(call.db(), std::vector<ProductId>(1, *id));
+    // Drafts are staff's alone.
+    if (found.empty() || (found[0].status != Status::active && !staff))
+      co_return refuse(not_found("product", id_or_handle));
+    const auto view = co_await shown(call, call.db(), found[0], currency, staff);
+    auto json = json::text(view);
+    auto etag = tag_of(view, json);
+    co_return Pages::Page{std::move(json), std::move(etag)};
+  };
   const auto key = currency + ' ' + id_or_handle;
-  if (!staff)
-    if (auto page = cache.find(key, call.now())) co_return answer(page->json, page->etag);
-  const auto generation = cache.generation();
-
-  auto id = ProductId::parse(id_or_handle);
-  if (!id) id = co_await find_handle(call.db(), id_or_handle);
-  if (!id) co_return refuse(not_found("product", id_or_handle));
-  auto found = co_await load(call.db(), std::vector<ProductId>(1, *id));
-  // Drafts are staff's alone.
-  if (found.empty() || (found[0].status != Status::active && !staff))
-    co_return refuse(not_found("product", id_or_handle));
-  const auto view = co_await shown(call, call.db(), found[0], currency, staff);
-  auto page = std::make_shared<Pages::Page>();
-  page->json = json::text(view);
-  page->etag = tag_of(view, page->json);
-  if (!staff) cache.keep(key, generation, page, call.now());
-  co_return answer(page->json, page->etag);
+  co_return co_await kept(call, call.get<Pages>().products, staff ? nullptr : &key, make);
 }
 
 Task<Result<http::Response>> create_product(Call& call, CreateProduct request) {
