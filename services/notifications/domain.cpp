@@ -21,6 +21,13 @@ std::optional<Kind> kind_of_shipment(std::string_view status) {
   return std::nullopt;
 }
 
+std::vector<Kind> kinds_of_return(std::string_view status) {
+  if (status == "approved") return {Kind::return_approved};
+  if (status == "received") return {Kind::return_approved, Kind::return_received};
+  if (status == "refused") return {Kind::return_refused};
+  return {};
+}
+
 bool is_address(std::string_view text) {
   const auto at = text.find('@');
   if (at == 0 || at == std::string_view::npos || at + 1 == text.size() || text.size() > 320) return false;

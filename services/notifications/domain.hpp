@@ -11,7 +11,7 @@
 namespace acme::notifications {
 
 BOOST_DEFINE_ENUM_CLASS(Kind, order_confirmation, order_cancelled, payment_received, payment_declined, payment_failed,
-                        refunded, shipped, delivered)
+                        refunded, shipped, delivered, return_approved, return_refused, return_received)
 BOOST_DEFINE_ENUM_CLASS(State, waiting, sending, sent, skipped, dead)
 
 struct OrderLine {
@@ -51,10 +51,12 @@ BOOST_DESCRIBE_STRUCT(Snapshot, (), (order_id, number, currency, totals, lines, 
 /// What the event itself adds to a mail.
 struct Detail {
   std::optional<std::int64_t> amount;
-  std::optional<std::string> currency, reason, brand, last4, carrier, tracking_number;
-  std::vector<std::int64_t> lines;  // of the order, in this parcel
+  std::optional<std::string> currency, reason, note, brand, last4, carrier, tracking_number;
+  std::vector<std::int64_t> lines;       // of the order, in this parcel or return
+  std::vector<std::int64_t> quantities;  // and how many pieces of each; empty: all that were ordered
 };
-BOOST_DESCRIBE_STRUCT(Detail, (), (amount, currency, reason, brand, last4, carrier, tracking_number, lines))
+BOOST_DESCRIBE_STRUCT(Detail, (),
+                      (amount, currency, reason, note, brand, last4, carrier, tracking_number, lines, quantities))
 
 /// payment.failed: a decline that may be tried again, or the end; none when it ended because the order was cancelled,
 /// which order.cancelled tells.
@@ -63,6 +65,9 @@ std::optional<Kind> kind_of_failure(bool final, std::string_view reason);
 std::optional<Kind> kind_of_cancellation(std::string_view reason);
 /// The message that a shipment's status demands, if any: handed over → shipped, delivered → delivered.
 std::optional<Kind> kind_of_shipment(std::string_view status);
+
+/// The messages that a return's status demands: one that was received was approved before.
+std::vector<Kind> kinds_of_return(std::string_view status);
 
 /// An address that SES may get: one @, no blanks, control bytes or list separators.
 bool is_address(std::string_view text);

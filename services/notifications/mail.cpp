@@ -82,10 +82,11 @@ Mail Mailer::write(Kind kind, const std::string& locale, const Snapshot& order, 
   values.ShowSection(order.totals.tax_included ? "TAX_INCLUDED" : "TAX_ADDED");
   if (order.totals.discount) values.SetValueAndShowSection("DISCOUNT", money(-order.totals.discount), "HAS_DISCOUNT");
   for (auto& line : order.lines) {
-    const bool shown = detail.lines.empty() || std::ranges::find(detail.lines, line.line) != detail.lines.end();
-    if (!shown) continue;
+    const auto place = static_cast<std::size_t>(std::ranges::find(detail.lines, line.line) - detail.lines.begin());
+    if (!detail.lines.empty() && place == detail.lines.size()) continue;
+    const auto pieces = place < detail.quantities.size() ? detail.quantities[place] : line.quantity;
     auto* row = values.AddSectionDictionary("LINE");
-    row->SetIntValue("QUANTITY", static_cast<long>(line.quantity));
+    row->SetIntValue("QUANTITY", static_cast<long>(pieces));
     row->SetValue("TITLE", line.title);
     row->SetValue("SKU", line.sku);
     row->SetValue("PRICE", money(line.unit_price * line.quantity));
@@ -96,9 +97,13 @@ Mail Mailer::write(Kind kind, const std::string& locale, const Snapshot& order, 
                        std::optional{to->postal_code + " " + to->city}, to->region, std::optional{to->country}})
       if (line && !line->empty()) values.AddSectionDictionary("ADDRESS")->SetValue("ADDRESS_LINE", *line);
   }
-  if (detail.amount) values["AMOUNT"] = format_money(*detail.amount, detail.currency.value_or(order.currency), locale);
+  if (detail.amount) {
+    values["AMOUNT"] = format_money(*detail.amount, detail.currency.value_or(order.currency), locale);
+    values.ShowSection("HAS_AMOUNT");
+  }
   if (detail.last4)
     values.SetValueAndShowSection("CARD", detail.brand.value_or("") + " •••• " + *detail.last4, "HAS_CARD");
+  if (detail.note) values.SetValueAndShowSection("NOTE", *detail.note, "HAS_NOTE");
   values["REASON"] = reason_text(detail.reason.value_or(""), tongue);
   if (detail.tracking_number) values.SetValueAndShowSection("TRACKING_NUMBER", *detail.tracking_number, "HAS_TRACKING");
   if (const auto url = url_of_parcel(detail); !url.empty())
@@ -124,6 +129,7 @@ Mail Mailer::sample(Kind kind, const std::string& locale) const {
   detail.brand = "visa";
   detail.last4 = "4242";
   detail.reason = "insufficient_funds";
+  detail.note = "The seal is broken.";
   detail.carrier = "ups";
   detail.tracking_number = "1Z12345E0205271688";
   return write(kind, locale, order, detail);

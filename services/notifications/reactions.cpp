@@ -39,6 +39,27 @@ Detail detail(const PaymentCompleted& payment) {
   return out;
 }
 
+void list(Detail& detail, const std::vector<Piece>& pieces) {
+  for (auto& piece : pieces) {
+    detail.lines.push_back(piece.line);
+    detail.quantities.push_back(piece.quantity);
+  }
+}
+
+/// All of them are said each time; each of their steps is told once.
+Task<> demand_returns(Reaction& on, const events::Envelope& event, OrderId order,
+                      const std::optional<std::vector<ReturnHeard>>& returns) {
+  if (!returns) co_return;
+  for (auto& each : *returns)
+    for (const auto kind : kinds_of_return(each.status)) {
+      Detail detail;
+      list(detail, each.lines);
+      if (kind == Kind::return_refused) detail.note = each.note;
+      if (kind == Kind::return_received && each.refund > 0) detail.amount = each.refund;
+      co_await demand(on, event, kind, order, each.return_id.text(), std::move(detail));
+    }
+}
+
 }  // namespace
 
 Task<> on_order_created(Reaction& on, std::vector<events::Event<OrderHeard>> orders) {
@@ -52,14 +73,21 @@ Task<> on_order_created(Reaction& on, std::vector<events::Event<OrderHeard>> ord
 
 Task<> on_order_updated(Reaction& on, std::vector<events::Event<OrderHeard>> orders) {
   events::keep_newest(orders);
-  for (auto& [envelope, order] : orders) co_await learn_order(on, envelope.sequence, std::move(order));
+  for (auto& [envelope, order] : orders) {
+    const auto id = order.order_id;
+    const auto returns = std::move(order.returns);
+    co_await learn_order(on, envelope.sequence, std::move(order));
+    co_await demand_returns(on, envelope, id, returns);
+  }
 }
 
 Task<> on_order_cancelled(Reaction& on, std::vector<events::Event<OrderCancelled>> orders) {
   sort_by_order(orders);
-  for (auto& [envelope, order] : orders)
+  for (auto& [envelope, order] : orders) {
     if (const auto kind = kind_of_cancellation(order.reason))
       co_await demand(on, envelope, *kind, order.order_id, order.order_id.text(), {});
+    co_await demand_returns(on, envelope, order.order_id, order.returns);
+  }
 }
 
 Task<> on_payment_completed(Reaction& on, std::vector<events::Event<PaymentCompleted>> payments) {
@@ -105,9 +133,9 @@ Task<> on_payment_refunded(Reaction& on, std::vector<events::Event<PaymentRefund
 
 Task<> on_payment_disputed(Reaction& on, PaymentDisputed dispute) {
   std::string text = "A customer's bank disputes a payment of " + format_money(dispute.amount, dispute.currency, "en") +
-                     ".\n\nStatus: " + dispute.status + "\nReason: " + dispute.reason + "\nOrder: " +
-                     dispute.order_id.text() + "\nPayment: " + dispute.payment_id.text() + "\nDispute: " +
-                     dispute.dispute + "\n";
+                     ".\n\nStatus: " + dispute.status + "\nReason: " + dispute.reason +
+                     "\nOrder: " + dispute.order_id.text() + "\nPayment: " + dispute.payment_id.text() +
+                     "\nDispute: " + dispute.dispute + "\n";
   if (dispute.respond_by) text += "\nAnswer at Stripe before " + rfc3339(*dispute.respond_by) + ".\n";
   tell_operator(on.tx(), dispute.dispute + " " + dispute.status,
                 {on.new_id<NotificationId>(), "Dispute " + dispute.status + ": " + dispute.dispute, std::move(text)});
@@ -122,7 +150,7 @@ Task<> on_shipment(Reaction& on, std::vector<events::Event<ShipmentHeard>> shipm
     Detail detail;
     detail.carrier = shipment.carrier;
     detail.tracking_number = shipment.tracking_number;
-    for (auto& line : shipment.lines) detail.lines.push_back(line.line);
+    list(detail, shipment.lines);
     co_await demand(on, envelope, *kind, shipment.order_id, shipment.shipment_id.text(), std::move(detail));
   }
 }

@@ -4,6 +4,19 @@
 
 namespace acme::notifications {
 
+struct Piece {
+  std::int64_t line = 0, quantity = 0;
+};
+BOOST_DESCRIBE_STRUCT(Piece, (), (line, quantity))
+struct ReturnHeard {
+  ReturnId return_id;
+  std::string status;
+  std::optional<std::string> note;
+  std::int64_t refund = 0;
+  std::vector<Piece> lines;
+};
+BOOST_DESCRIBE_STRUCT(ReturnHeard, (), (return_id, status, note, refund, lines))
+
 /// order.created and order.updated.
 struct OrderHeard {
   OrderId order_id;
@@ -13,10 +26,11 @@ struct OrderHeard {
   Totals totals;
   std::vector<OrderLine> lines;
   std::optional<Destination> shipping_address;
+  std::optional<std::vector<ReturnHeard>> returns;
   Time placed_at{};
 };
 BOOST_DESCRIBE_STRUCT(OrderHeard, (),
-                      (order_id, customer_id, number, currency, email, locale, totals, lines, shipping_address,
+                      (order_id, customer_id, number, currency, email, locale, totals, lines, shipping_address, returns,
                        placed_at))
 // In batches, so that all topics lock orders by their ids: none waits for another in a circle.
 Task<> on_order_created(Reaction& on, std::vector<events::Event<OrderHeard>> orders);
@@ -25,8 +39,9 @@ Task<> on_order_updated(Reaction& on, std::vector<events::Event<OrderHeard>> ord
 struct OrderCancelled {
   OrderId order_id;
   std::string reason;
+  std::optional<std::vector<ReturnHeard>> returns;  // it left all the same, and came back
 };
-BOOST_DESCRIBE_STRUCT(OrderCancelled, (), (order_id, reason))
+BOOST_DESCRIBE_STRUCT(OrderCancelled, (), (order_id, reason, returns))
 Task<> on_order_cancelled(Reaction& on, std::vector<events::Event<OrderCancelled>> orders);
 
 struct Method {
@@ -65,14 +80,10 @@ Task<> on_payment_disputed(Reaction& on, PaymentDisputed dispute);
 Task<> on_payment_completed(Reaction& on, std::vector<events::Event<PaymentCompleted>> payments);
 Task<> on_payment_failed(Reaction& on, std::vector<events::Event<PaymentFailed>> payments);
 
-struct ShippedLine {
-  std::int64_t line = 0;
-};
-BOOST_DESCRIBE_STRUCT(ShippedLine, (), (line))
 struct ShipmentHeard {
   ShipmentId shipment_id;
   OrderId order_id;
-  std::vector<ShippedLine> lines;
+  std::vector<Piece> lines;
   std::string carrier, status;
   std::optional<std::string> tracking_number;
 };

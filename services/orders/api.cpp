@@ -821,7 +821,8 @@ Task<Result<Audit>> audit(Call& call, Query<AuditQuery> query) {
                                                          order.payment_status,
                                                          order.currency,
                                                          order.totals.total,
-                                                         refund_due(order.refunds_due),
+                                                         order.refunds_due,
+                                                         order.returns,
                                                          order.placed_at,
                                                          order.updated_at,
                                                          {}});

@@ -18,6 +18,7 @@ static OrderEvent event_of(const store::Order& order, std::vector<Line> lines) {
   event.discounts = order.discounts;
   event.shipping_option = order.shipping_option;
   event.refunds_due = order.refunds_due;
+  event.returns = order.returns;
   event.placed_at = order.placed_at;
   event.email = order.email;
   event.locale = order.locale;

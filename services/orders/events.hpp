@@ -18,7 +18,8 @@ struct OrderEvent {
   std::vector<Line> lines;
   std::optional<json::Raw> discounts;        // [{"code", "kind", "amount"}]; absent: none
   std::optional<json::Raw> shipping_option;  // {"carrier", "service"} of the quote chosen; absent: the shop's choice
-  json::Raw refunds_due{"[]"};  // [{"reference", "amount", "reason"}]: all that is due, ever, for what came back
+  json::Raw refunds_due{"[]"};       // [{"reference", "amount", "reason"}]: all that is due, ever, for what came back
+  std::optional<json::Raw> returns;  // [{"return_id", "status", "note", "refund", "lines"}]; absent: none was decided
   Time placed_at{};
   std::optional<std::string> email, locale;
   std::optional<json::Raw> shipping_address, billing_address;
@@ -26,8 +27,8 @@ struct OrderEvent {
 };
 BOOST_DESCRIBE_STRUCT(OrderEvent, (),
                       (order_id, number, customer_id, guest, status, reason, currency, totals, lines, discounts,
-                       shipping_option, refunds_due, placed_at, email, locale, shipping_address, billing_address,
-                       payment_method, return_url))
+                       shipping_option, refunds_due, returns, placed_at, email, locale, shipping_address,
+                       billing_address, payment_method, return_url))
 
 /// The order's state as it stands in `order`: order.cancelled when it is cancelled, else order.updated.
 void announce(pg::Transaction& tx, const store::Order& order, std::vector<Line> lines);

@@ -92,6 +92,33 @@ void tell(Call& call, pg::Transaction& tx, store::Order& order, const store::Ret
   call.get<Followers>().wake(order.id);
 }
 
+/// As events tell it: of one that was received, the pieces that came.
+struct ToldPiece {
+  int line = 0;
+  std::int64_t quantity = 0;
+};
+BOOST_DESCRIBE_STRUCT(ToldPiece, (), (line, quantity))
+struct ToldReturn {
+  ReturnId return_id;
+  ReturnStatus status{};
+  std::optional<std::string> note;
+  std::int64_t refund = 0;
+  std::vector<ToldPiece> lines;
+};
+BOOST_DESCRIBE_STRUCT(ToldReturn, (), (return_id, status, note, refund, lines))
+
+json::Raw told(const std::vector<ReturnView>& returns) {
+  std::vector<ToldReturn> out;
+  for (auto& each : returns) {
+    auto& one = out.emplace_back(ToldReturn{each.id, each.status, each.note, each.refund.amount, {}});
+    for (auto& part : each.lines) {
+      const auto pieces = each.status == ReturnStatus::received ? part.restocked + part.written_off : part.quantity;
+      if (pieces > 0) one.lines.push_back({part.line, pieces});
+    }
+  }
+  return {json::text(out)};
+}
+
 /// What staff decides; `more` does what comes with it, or refuses.
 using Decide =
     std::function<Result<void>(pg::Transaction&, Locked&, store::Return&, std::vector<store::ReturnedLine>&)>;
@@ -115,13 +142,14 @@ Task<Result<http::Response>> decide(Call& call, ReturnId id, ReturnNews news, st
       changed.status = *to;
       if (auto done = more(tx, *all, changed, lines); !done) co_return refuse(std::move(done.error()));
       store::save(tx, changed, lines, call.now());
-      tell(call, tx, all->order, changed, why);
-      if (changed.refund) {
-        std::vector<Line> own;
-        for (auto& line : all->lines) own.push_back(line.line);
-        announce(tx, all->order, std::move(own));
-      }
       *it = changed;
+      std::vector<ReturnView> views;
+      for (auto& each : all->returns) views.push_back(view_of(each, each.id == id ? lines : all->returned));
+      all->order.returns = told(views);
+      tell(call, tx, all->order, changed, why);
+      std::vector<Line> own;
+      for (auto& line : all->lines) own.push_back(line.line);
+      announce(tx, all->order, std::move(own));
     }
     co_return view_of(*it, lines);
   };
@@ -201,6 +229,13 @@ Task<Result<Page<ReturnView>>> list_returns(Call& call, Query<ReturnQuery> query
   co_return page;
 }
 
+Task<Result<ReturnView>> get_return(Call& call, ReturnId id) {
+  const auto found = co_await store::find_return(call.db(), id);
+  if (!found || !co_await store::order_version(call.db(), found->order_id, scope(call, "orders:read")))
+    co_return refuse(not_found("return", id.text()));
+  co_return view_of(*found, co_await store::lines_of(call.db(), {id}));
+}
+
 Task<Result<http::Response>> approve_return(Call& call, ReturnId id, ApproveReturn) {
   return decide(call, id, ReturnNews::approve, {}, [](auto&, auto&, auto&, auto&) { return Result<void>{}; });
 }
@@ -249,12 +284,6 @@ Task<Result<http::Response>> receive_return(Call& call, ReturnId id, ReceiveRetu
                   }
                   return {};
                 });
-}
-
-std::int64_t refund_due(const json::Raw& refunds_due) {
-  std::int64_t sum = 0;
-  for (auto& due : json::parse<std::vector<RefundDue>>(refunds_due.text, json::event).value()) sum += due.amount;
-  return sum;
 }
 
 }  // namespace acme::orders

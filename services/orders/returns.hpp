@@ -46,13 +46,13 @@ BOOST_DESCRIBE_STRUCT(ReturnQuery, (), (limit, cursor, status))
 
 Task<Result<http::Response>> request_return(Call& call, OrderId id, RequestReturn request);
 Task<Result<Page<ReturnView>>> list_returns(Call& call, Query<ReturnQuery> query);
+/// Of one's own order, and for staff.
+Task<Result<ReturnView>> get_return(Call& call, ReturnId id);
 Task<Result<http::Response>> approve_return(Call& call, ReturnId id, ApproveReturn request);
 Task<Result<http::Response>> refuse_return(Call& call, ReturnId id, RefuseReturn request);
 Task<Result<http::Response>> receive_return(Call& call, ReturnId id, ReceiveReturn request);
 
 /// Of these orders, oldest first.
 Task<std::vector<ReturnView>> returns_of(pg::Session& db, std::vector<OrderId> orders);
-/// The sum of an order's refunds_due.
-std::int64_t refund_due(const json::Raw& refunds_due);
 
 }  // namespace acme::orders

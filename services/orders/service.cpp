@@ -50,6 +50,7 @@ Service service(const Settings& settings, QuoteKey quotes) {
 
   orders.post("/v1/orders/{order}/returns", request_return).requires_key().answers<ReturnView>();
   orders.get("/v1/returns", list_returns).needs("orders:read");
+  orders.get("/v1/returns/{return}", get_return);
   orders.post("/v1/returns/{return}/approve", approve_return).needs("orders:write").idempotent().answers<ReturnView>();
   orders.post("/v1/returns/{return}/refuse", refuse_return).needs("orders:write").idempotent().answers<ReturnView>();
   orders.post("/v1/returns/{return}/receive", receive_return)

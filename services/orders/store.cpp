@@ -432,7 +432,6 @@ Task<std::optional<StoredDiscount>> lock_discount(pg::Transaction& tx, std::stri
   co_return (co_await tx.one(lock_discount_sql, std::move(code))).transform(stored);
 }
 
-
 static const pg::Statement<std::int64_t(std::string, DiscountKind, std::int64_t, json::Raw, json::Raw, MaybeTime,
                                         MaybeTime, MaybeNumber, MaybeNumber, Time)>
     add_discount_sql{"orders.add_discount", R"sql(
@@ -559,8 +558,8 @@ static const pg::Statement<Movement(std::string, std::int64_t, MaybeNumber, Mayb
 Task<std::vector<Movement>> movements(pg::Session& db, std::string sku, std::optional<JournalPosition> from,
                                       std::int64_t limit) {
   if (!from)
-    return db.all(movements_sql, std::move(sku), std::numeric_limits<std::int64_t>::max(), MaybeNumber{},
-                  MaybeNumber{}, limit);
+    return db.all(movements_sql, std::move(sku), std::numeric_limits<std::int64_t>::max(), MaybeNumber{}, MaybeNumber{},
+                  limit);
   return db.all(movements_sql, std::move(sku), from->before, MaybeNumber{from->on_hand}, MaybeNumber{from->held},
                 limit);
 }
@@ -652,7 +651,7 @@ Task<std::int64_t> lease_numbers(pg::Session& db) { co_return (co_await db.one(l
   "total AS totals_total, email, locale, shipping_address, billing_address, discounts, shipping_option, paid, "        \
   "payment_over, payment_sequence, "                                                                                   \
   "payment_status, payment_failure, parcels, cancel_version, delivered_at, "                                           \
-  "refunds_due, placed_at, updated_at "
+  "refunds_due, returns, placed_at, updated_at "
 
 static const pg::Statement<Order(OrderId, Scope)> find_order_sql{"orders.find_order", "SELECT " ORDER_COLUMNS R"sql(
     FROM orders WHERE id = $1 AND ($2::uuid IS NULL OR customer_id = $2)
@@ -749,12 +748,12 @@ Task<std::optional<Order>> lock_order(pg::Transaction& tx, OrderId id, Scope who
 
 static const pg::Statement<void(OrderId, Status, std::optional<std::string>, bool, bool, std::int64_t, PaymentStatus,
                                 std::optional<std::string>, Parcels, std::int64_t, std::optional<Time>, json::Raw,
-                                Time)>
+                                std::optional<json::Raw>, Time)>
     save_order_sql{"orders.save_order", R"sql(
   UPDATE orders
      SET version = version + 1, status = $2, reason = $3, paid = $4, payment_over = $5, payment_sequence = $6,
          payment_status = $7, payment_failure = $8, parcels = $9, cancel_version = $10, delivered_at = $11,
-         refunds_due = $12, updated_at = $13
+         refunds_due = $12, returns = $13, updated_at = $14
    WHERE id = $1
 )sql"};
 
@@ -764,7 +763,7 @@ void save(pg::Transaction& tx, Order& order, Time now) {
   if (order.status == Status::delivered && !order.delivered_at) order.delivered_at = now;
   tx.later(save_order_sql, order.id, order.status, order.reason, order.paid, order.payment_over, order.payment_sequence,
            order.payment_status, order.payment_failure, order.parcels, order.cancel_version, order.delivered_at,
-           order.refunds_due, now);
+           order.refunds_due, order.returns, now);
 }
 
 static const pg::Statement<void(OrderId, std::string, std::int64_t, Time, std::string, std::string,

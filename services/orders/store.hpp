@@ -163,7 +163,8 @@ struct Order {
   Parcels parcels{};
   std::int64_t cancel_version = 0;  // the version in which cancelling was asked for last
   std::optional<Time> delivered_at;
-  json::Raw refunds_due{"[]"};  // [{"reference", "amount", "reason"}], ever
+  json::Raw refunds_due{"[]"};       // [{"reference", "amount", "reason"}], ever
+  std::optional<json::Raw> returns;  // as order.updated tells them; absent: none was decided
   Time placed_at{}, updated_at{};
 
   State state() const { return state_of(status, paid, parcels); }
@@ -172,7 +173,7 @@ BOOST_DESCRIBE_STRUCT(Order, (),
                       (id, number, version, customer_id, guest, status, reason, currency, totals, email, locale,
                        shipping_address, billing_address, discounts, shipping_option, paid, payment_over,
                        payment_sequence, payment_status, payment_failure, parcels, cancel_version, delivered_at,
-                       refunds_due, placed_at, updated_at))
+                       refunds_due, returns, placed_at, updated_at))
 
 struct LineOf {
   OrderId order_id;

@@ -85,6 +85,7 @@ const std::vector<Row> matrix{
     {"POST /v1/orders/{order}/returns",                  owner,    "orders:write",
                                                          R"({"lines": [{"line": 1, "quantity": 1}], "reason": "other"})"},
     {"GET /v1/returns",                                  staff,    "orders:read"},
+    {"GET /v1/returns/{return}",                         owner,    "orders:read"},
     {"POST /v1/returns/{return}/approve",                staff,    "orders:write", R"({"x": 1})"},
     {"POST /v1/returns/{return}/refuse",                 staff,    "orders:write", R"({"x": 1})"},
     {"POST /v1/returns/{return}/receive",                staff,    "inventory:write", R"({"x": 1})"},
@@ -306,7 +307,12 @@ TEST_CASE(
                                         {{"Idempotency-Key", new_key()}});
   REQUIRE_MESSAGE(refund.ok(), refund.problem());
   ids["refund"] = refund.text("/id");
-  ids["return"] = real_world().id<ReturnId>().text();  // staff's own matter: none has to be there
+  const auto back = real_world().id<ReturnId>();  // of what may not have arrived yet
+  shop.sql("orders",
+           "INSERT INTO returns (id, order_id, status, reason, requested_at, updated_at) "
+           "VALUES ($1, $2, 'requested', 'other', now(), now())",
+           {pg::encode(back), pg::encode(OrderId::parse(ids["order"]).value())});
+  ids["return"] = back.text();
   ids["cart"] = ann.caller.post("/v1/carts", "{}").text("/id");
   ids["code"] =
       shop.staff().post("/v1/discounts", R"({"code": "TEN", "kind": "percent", "percent": "10"})").text("/code");

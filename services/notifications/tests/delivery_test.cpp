@@ -32,9 +32,10 @@ struct Post {
     config::keep_secret(directory, "aws_access_key_id", outside.options().secrets.aws_access_key_id);
     config::keep_secret(directory, "aws_secret_access_key", outside.options().secrets.aws_secret_access_key);
     room = std::make_unique<testing::Room>(
-        service(
-            config::Config::load("", {"acme.secrets=" + directory, "notifications.ses_url=" + outside.ses_url(),
-                                      "notifications.operator_email=operator@acme.example"}, {})),
+        service(config::Config::load("",
+                                     {"acme.secrets=" + directory, "notifications.ses_url=" + outside.ses_url(),
+                                      "notifications.operator_email=operator@acme.example"},
+                                     {})),
         mode);
     room->world = world;
   }
@@ -42,7 +43,8 @@ struct Post {
   static std::string order(int n) { return testing::id<OrderId>(n).text(); }
   /// A millisecond after what was before it: ids tell the order.
   bool hear_order(int n = 1, std::string topic = "order.created", std::int64_t sequence = 1,
-                  std::string email = "ann@example.com", std::string locale = "en", UserId customer = ann) {
+                  std::string email = "ann@example.com", std::string locale = "en", UserId customer = ann,
+                  std::string more = "") {
     world.advance(Duration{1});
     return room->hear(topic,
                       R"({"order_id": ")" + order(n) + R"(", "number": "A-)" + std::to_string(n) +
@@ -52,7 +54,8 @@ struct Post {
                           email + R"(", "locale": ")" + locale +
                           R"(", "shipping_address": {"name": "Ann", "line1": "Weg 1", "city": "Berlin",
                           "postal_code": "10115", "country": "DE"}, "lines": [{"line": 1, "sku": "MUG",
-                          "title": "Mug", "quantity": 2, "unit_price": 1200}], "placed_at": "2030-01-01T12:00:00Z"})",
+                          "title": "Mug", "quantity": 2, "unit_price": 1200}], "placed_at": "2030-01-01T12:00:00Z")" +
+                          more + "}",
                       order(n), sequence);
   }
   bool hear_payment(std::string topic, std::string more = "", std::int64_t sequence = 2, int n = 1) {
@@ -154,10 +157,10 @@ TEST_CASE("each refund is told to the customer; one that the bank sent back to t
   Post post;
   post.hear_order();
   const auto refund = [&](int n, int amount, std::int64_t sequence) {
-    post.hear_payment("payment.refunded",
-                      R"(, "refund_id": ")" + testing::id<RefundId>(n).text() + R"(", "refund_amount": )" +
-                          std::to_string(amount),
-                      sequence);
+    post.hear_payment(
+        "payment.refunded",
+        R"(, "refund_id": ")" + testing::id<RefundId>(n).text() + R"(", "refund_amount": )" + std::to_string(amount),
+        sequence);
   };
   refund(1, 500, 3);
   refund(2, 700, 4);
@@ -170,13 +173,46 @@ TEST_CASE("each refund is told to the customer; one that the bank sent back to t
   CHECK(told[0] == "A refund came back");
 }
 
+TEST_CASE("what becomes of a return is told, each step once, with the pieces it is about") {
+  Post post;
+  post.hear_order();
+  const auto back = [](int n, std::string rest) {
+    return R"({"return_id": ")" + testing::id<ReturnId>(n).text() + R"(", "lines": [{"line": 1, "quantity": 1}], )" +
+           rest + "}";
+  };
+  const auto hear = [&](std::int64_t sequence, std::string returns) {
+    post.hear_order(1, "order.updated", sequence, "ann@example.com", "en", ann, R"(, "returns": [)" + returns + "]");
+  };
+  hear(5, back(1, R"("status": "requested", "refund": 0)"));
+  post.room->run_jobs();
+  CHECK(post.subjects().size() == 1);
+  const auto refused = back(1, R"("status": "refused", "note": "The seal is broken.", "refund": 0)");
+  hear(6, refused);
+  hear(7, refused + ", " + back(2, R"("status": "approved", "refund": 0)"));
+  hear(8, refused + ", " + back(2, R"("status": "received", "refund": 1190)"));
+  // Received so soon after it was approved that only the last was heard.
+  hear(9, refused + ", " + back(2, R"("status": "received", "refund": 1190)") + ", " +
+              back(3, R"("status": "received", "refund": 0)"));
+  post.room->run_jobs();
+  CHECK(post.subjects() == std::vector<std::string>{
+                               "Your order A-1 at Acme", "We cannot take back pieces of order A-1",
+                               "You can send back pieces of order A-1", "We received what you sent back of order A-1",
+                               "You can send back pieces of order A-1", "We received what you sent back of order A-1"});
+  const auto text = [&](std::size_t n) { return at(post.outside.journal("ses").at(n).request.text, "/text"); };
+  CHECK(text(1).contains("The seal is broken."));
+  CHECK(text(3).contains("1 x Mug"));
+  CHECK(text(3).contains("We refund €11.90"));
+  CHECK_FALSE(text(5).contains("We refund"));
+}
+
 TEST_CASE("a dispute is told to the operator, at each of its turns once") {
   Post post;
   for (auto status : {"needs_response", "needs_response", "won"})
     CHECK(post.room->hear("payment.disputed",
                           R"({"payment_id": ")" + testing::id<PaymentId>(1).text() + R"(", "order_id": ")" +
-                              Post::order(1) + R"(", "amount": 2890, "currency": "EUR", "dispute": "dp_1", "status": ")" +
-                              status + R"(", "reason": "fraudulent", "respond_by": "2030-01-09T00:00:00Z"})"));
+                              Post::order(1) +
+                              R"(", "amount": 2890, "currency": "EUR", "dispute": "dp_1", "status": ")" + status +
+                              R"(", "reason": "fraudulent", "respond_by": "2030-01-09T00:00:00Z"})"));
   post.room->run_jobs();
   CHECK(post.subjects("operator@acme.example") ==
         std::vector<std::string>{"Dispute needs_response: dp_1", "Dispute won: dp_1"});

@@ -99,9 +99,13 @@ TEST_CASE("dates are written in the locale's words") {
 TEST_CASE("a shipment's mail lists what is in this parcel alone") {
   Detail detail;
   detail.lines = {2};
-  const auto mail = mailer().write(Kind::shipped, "en", order(), detail);
+  auto mail = mailer().write(Kind::shipped, "en", order(), detail);
   CHECK(mail.text.contains("Shirt"));
   CHECK_FALSE(mail.text.contains("Mug"));
+  detail.lines = {1};
+  detail.quantities = {1};
+  mail = mailer().write(Kind::shipped, "en", order(), detail);
+  CHECK(mail.text.contains("1 x Mug"));
 }
 
 TEST_CASE("included and added tax are told apart, and no discount is no line") {

@@ -75,8 +75,46 @@ TEST_CASE("a piece that comes back is on the shelf again, and its share is due")
   CHECK(at(order, "/returns/0/lines/0/refund/amount") == "1190");
   CHECK(shop.sql("SELECT string_agg(status, ' ' ORDER BY sequence) FROM order_timeline WHERE event = 'return'") ==
         "requested approved received");
-  CHECK(at(shop.get("/internal/orders/audit").body, "/data/0/refund_due") == "1190");
+  CHECK(at(shop.get("/internal/orders/audit").body, "/data/0/refunds_due/0/amount") == "1190");
   CHECK(shop.faults() == "[]");
+}
+
+TEST_CASE("events tell each decision on a return, and all of them each time") {
+  Delivered shop;
+  const auto told = [&](const std::string& pointer) { return at(shop.published().back().data, "/returns" + pointer); };
+  const auto first = at(shop.sends_back(1).body, "/id");
+  const auto said = shop.published().size();
+  shop.staff(first, "refuse", R"({"note": "It was used."})");
+  CHECK(shop.published().size() == said + 1);
+  CHECK(shop.published().back().topic == "order.updated");
+  CHECK(told("/0/return_id") == first);
+  CHECK(told("/0/status") == "refused");
+  CHECK(told("/0/note") == "It was used.");
+
+  shop.world.advance(Duration{1});  // ids tell the order
+  const auto second = at(shop.sends_back(2).body, "/id");
+  shop.staff(second, "approve");
+  CHECK(told("/0/status") == "refused");
+  CHECK(told("/1/status") == "approved");
+  CHECK(told("/1/lines/0/quantity") == "2");
+  CHECK(told("/1/refund") == "0");
+  shop.receives(second, 1, 0);
+  CHECK(told("/1/status") == "received");
+  CHECK(told("/1/lines") == R"([{"line":1,"quantity":1}])");
+  CHECK(told("/1/refund") == "1190");
+  CHECK(shop.published().size() == said + 3);
+}
+
+TEST_CASE("a return is shown to whose order it is, and to staff") {
+  Delivered shop;
+  const auto asked = shop.sends_back(1);
+  const auto route = "/v1/returns/" + at(asked.body, "/id");
+  CHECK(shop.get(route).body == asked.body);
+  shop.sign_in(bob.text());
+  CHECK(shop.get(route).status == 404);
+  shop.as_staff();
+  CHECK(shop.get(route).body == asked.body);
+  CHECK(shop.get("/v1/returns/" + ReturnId{}.text()).status == 404);
 }
 
 TEST_CASE("what is written off was back for a moment: the journal tells both, the shelf stays as it is") {
