@@ -147,8 +147,9 @@ Task<Examination> look(const Sources& sources, Duration grace) {
   }
   for (auto& fault : read<std::vector<StockFault>>(orders.first, "/stock_faults")) examination.stock(fault);
   for (auto& fault : read<std::vector<DiscountFault>>(orders.first, "/discount_faults")) examination.discount(fault);
-  examination.takings(read<std::vector<Takings>>(payments.first, "/takings"),
-                      read<std::vector<Takings>>(reports.first, "/takings"));
+  const auto ledger = read<std::vector<Takings>>(payments.first, "/takings");
+  examination.takings(ledger, read<std::vector<Takings>>(reports.first, "/takings"));
+  examination.reconciliations(read<std::vector<AuditedReconciliation>>(payments.first, "/reconciliations"), ledger);
   for (auto& service : service_names) {
     if (service == "gateway") continue;
     const auto reply = co_await sources.internal("/internal/" + service + "/platform");

@@ -88,6 +88,7 @@ void Examination::order(const Records& records) {
   statuses_[records.order->status] += 1;
   const About about{records, *records.order};
   money(about);
+  refunds(about);
   parcels(about);
   messages(about);
   report(about);
@@ -139,6 +140,38 @@ void Examination::money(const About& about) {
     find("refund_unheard", "an order that does not know what was refunded",
          object + ": it says " + order.payment_status + ", payments " + std::string{shown}, paying,
          "acme events parked --service orders, then redrive; or acme events republish payments.");
+}
+
+/// What orders owes for a return is refunded once, and a cancelled order's money goes back; nothing else does by
+/// itself.
+void Examination::refunds(const About& about) {
+  if (!about.payment || !settled(about.paying)) return;
+  std::map<std::string, std::vector<std::int64_t>> made;
+  for (auto& payment : about.records.payments)
+    for (auto& refund : payment.refunds) made[refund.reference].push_back(refund.amount);
+  std::map<std::string, std::int64_t> due;
+  for (auto& each : about.order.refunds_due) due[each.reference] += each.amount;
+  for (auto& [reference, amount] : due) {
+    const auto found = made.find(reference);
+    const auto object = about.object + " " + reference + ": " + text(amount);
+    // Whose whole payment went back, by support perhaps, is owed nothing.
+    if (found == made.end() && about.refunding < about.captured)
+      find("refund_missing", "a refund that is due and that payments never made", object, about.paying,
+           "acme events parked --service payments, then redrive; or acme events republish orders.");
+    if (found != made.end() && found->second.front() != amount)
+      find("refund_differs", "a refund of another amount than is due", object + ", made " + text(found->second.front()),
+           about.paying, "Refund what is missing: POST /v1/payments/" + about.payment->payment_id + "/refunds.");
+  }
+  for (auto& [reference, amounts] : made) {
+    const auto object = about.object + " " + reference + ": " + text(amounts.front());
+    if (amounts.size() > 1)
+      find("refund_twice", "one thing refunded more than once", object + ", " + text(std::ssize(amounts)) + " times",
+           about.paying, "Compare them with Stripe's; what went twice is to be asked back of the customer.");
+    const bool of_order = reference.starts_with("cancel:"), of_return = reference.starts_with("ret_");
+    if ((of_order && about.order.status != "cancelled") || (of_return && !due.contains(reference)))
+      find("refund_unowed", "a refund for what did not happen, as the order says", object, about.paying,
+           "Was orders restored to an earlier moment? If not: is it cancelled, has it come back? Else send no parcel.");
+  }
 }
 
 /// Every line is in exactly one parcel that is not void, or there is an open exception.
@@ -209,7 +242,7 @@ void Examination::messages(const About& about) {
   }
   struct Due {
     std::string kind;
-    std::int64_t times;
+    std::int64_t times, most;
     Time since;
   };
   std::int64_t left = 0, delivered = 0;
@@ -217,11 +250,17 @@ void Examination::messages(const About& about) {
     left += handed_over(shipment);
     delivered += shipment.status == "delivered";
   }
-  const std::int64_t parcels = std::ssize(records.shipments);
-  for (auto& [kind, times, since] :
-       {Due{"order_confirmation", 1, order.placed_at}, Due{"payment_received", captured > 0 ? 1 : 0, paying},
-        Due{"shipped", left, shipping}, Due{"delivered", delivered, shipping}}) {
-    const auto most = kind == "shipped" || kind == "delivered" ? std::max<std::int64_t>(parcels, 1) : 1;
+  std::map<std::string_view, std::int64_t> back;
+  if (order.returns)
+    for (auto& each : *order.returns) ++back[each.status];
+  const std::int64_t parcels = std::max<std::int64_t>(std::ssize(records.shipments), 1);
+  for (auto& [kind, times, most, since] :
+       {Due{"order_confirmation", 1, 1, order.placed_at}, Due{"payment_received", captured > 0 ? 1 : 0, 1, paying},
+        Due{"shipped", left, parcels, shipping}, Due{"delivered", delivered, parcels, shipping},
+        Due{"return_approved", back["approved"] + back["received"],
+            back["approved"] + back["received"] + back["refused"], order.updated_at},
+        Due{"return_refused", back["refused"], back["refused"], order.updated_at},
+        Due{"return_received", back["received"], back["received"], order.updated_at}}) {
     if (told[kind] > most)
       find("message_twice", "a message recorded more than once", object + ": " + kind, std::nullopt,
            "Report it: this is a defect.");
@@ -296,6 +335,30 @@ void Examination::takings(const std::vector<Takings>& ledger, const std::vector<
            key.first + " " + key.second + ": report " + text(amounts.second) + ", ledger " + text(amounts.first), start,
            "Compare the day's orders with GET /v1/analytics/reconciliation?day=" + key.first + ".");
   }
+}
+
+void Examination::reconciliations(const std::vector<AuditedReconciliation>& done, const std::vector<Takings>& ledger) {
+  const auto end_of = [](const std::string& day) {
+    return parse_rfc3339(day + "T00:00:00Z").value_or(Time{}) + std::chrono::days{1};
+  };
+  std::string newest;
+  for (auto& [day, drifts] : done) {
+    newest = std::max(newest, day);
+    for (auto& drift : drifts)
+      find("books_drift", "payments' books and Stripe's balance differ: " + drift.what,
+           day + " " + drift.item + (drift.order_id ? " (" + drift.order_id->text() + ")" : "") + ": booked " +
+               (drift.booked ? text(*drift.booked) : "nothing") + ", at Stripe " +
+               (drift.at_stripe ? text(*drift.at_stripe) : "nothing") + " " + drift.currency,
+           end_of(day) - std::chrono::days{1},
+           "Look at " + drift.item + " in Stripe's dashboard; the day is compared again each hour until it agrees.");
+  }
+  std::string waiting;
+  for (auto& [day, currency, amount] : ledger)
+    if (day > newest && (waiting.empty() || day < waiting)) waiting = day;
+  if (!waiting.empty() && options_.now - end_of(waiting) > std::chrono::days{2})
+    find("books_unread", "payments' books are not compared with Stripe's balance", "since " + waiting,
+         end_of(waiting) - std::chrono::days{1},
+         "acme.log says why the job \"reconcile\" of payments fails: is Stripe's balance readable with this key?");
 }
 
 void Examination::platform(const std::string& service, const PlatformState& state) {

@@ -21,25 +21,39 @@ struct AuditedLine {
   std::int64_t quantity = 0;
 };
 BOOST_DESCRIBE_STRUCT(AuditedLine, (), (line, sku, quantity))
+/// What is owed, or was asked of Stripe, for one thing: a return, a cancellation.
+struct AuditedRefund {
+  std::string reference;
+  std::int64_t amount = 0;
+};
+BOOST_DESCRIBE_STRUCT(AuditedRefund, (), (reference, amount))
+struct AuditedReturn {
+  std::string status;
+};
+BOOST_DESCRIBE_STRUCT(AuditedReturn, (), (status))
 struct AuditedOrder {
   OrderId order_id;
   std::string number, status, payment_status, currency;
   std::int64_t total = 0;
+  std::vector<AuditedRefund> refunds_due = {};
+  std::optional<std::vector<AuditedReturn>> returns = {};  // since one of them was decided
   Time placed_at{}, updated_at{};
   std::vector<AuditedLine> lines;  // that a parcel is to carry
 };
 BOOST_DESCRIBE_STRUCT(AuditedOrder, (),
-                      (order_id, number, status, payment_status, currency, total, placed_at, updated_at, lines))
+                      (order_id, number, status, payment_status, currency, total, refunds_due, returns, placed_at,
+                       updated_at, lines))
 struct AuditedPayment {
   OrderId order_id;
   std::string payment_id, status, currency;
   std::int64_t amount = 0, captured = 0, refunding = 0, refunded = 0;  // refunding: those on their way too
   std::optional<std::string> intent_id, alarm;
+  std::vector<AuditedRefund> refunds = {};
   Time updated_at{};
 };
 BOOST_DESCRIBE_STRUCT(AuditedPayment, (),
                       (order_id, payment_id, status, currency, amount, captured, refunding, refunded, intent_id, alarm,
-                       updated_at))
+                       refunds, updated_at))
 struct AuditedShipment {
   OrderId order_id;
   std::string shipment_id, status;
@@ -87,6 +101,18 @@ struct Takings {
   std::int64_t amount = 0;
 };
 BOOST_DESCRIBE_STRUCT(Takings, (), (day, currency, amount))
+/// An item of a day that differs between payments' books and Stripe's balance.
+struct AuditedDrift {
+  std::string item, what, currency;
+  std::optional<std::int64_t> booked, at_stripe;
+  std::optional<OrderId> order_id;
+};
+BOOST_DESCRIBE_STRUCT(AuditedDrift, (), (item, what, currency, booked, at_stripe, order_id))
+struct AuditedReconciliation {
+  std::string day;  // UTC
+  std::vector<AuditedDrift> drifts;
+};
+BOOST_DESCRIBE_STRUCT(AuditedReconciliation, (), (day, drifts))
 struct PlatformState {
   std::int64_t outbox = 0, oldest_outbox_s = 0, parked = 0, dead_jobs = 0;
 };
@@ -126,6 +152,8 @@ class Examination {
   void stock(const StockFault& fault);
   void discount(const DiscountFault& fault);
   void takings(const std::vector<Takings>& ledger, const std::vector<Takings>& report);
+  /// `done`: the newest that there are.
+  void reconciliations(const std::vector<AuditedReconciliation>& done, const std::vector<Takings>& ledger);
   void platform(const std::string& service, const PlatformState& state);
   void find(std::string kind, std::string what, std::string object, std::optional<Time> since, std::string todo);
 
@@ -141,6 +169,7 @@ class Examination {
   struct About;
   bool settled(Time since) const { return options_.now - since > options_.grace; }
   void money(const About& about);
+  void refunds(const About& about);
   void parcels(const About& about);
   void messages(const About& about);
   void report(const About& about);

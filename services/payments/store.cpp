@@ -564,6 +564,8 @@ static const pg::Statement<AuditRow(OrderId, int)> audit_sql{"payments.audit", R
          coalesce(orders.status, '') AS order_status,
          coalesce(payments.alarm, (SELECT 'a refund failed: ' || failure FROM refunds
                                     WHERE payment_id = payments.id AND status = 'failed' LIMIT 1)) AS alarm,
+         coalesce((SELECT jsonb_agg(jsonb_build_object('reference', reference, 'amount', amount) ORDER BY reference)
+                     FROM refunds WHERE payment_id = payments.id AND reference IS NOT NULL), '[]') AS refunds,
          payments.updated_at
     FROM payments
     LEFT JOIN orders ON orders.id = payments.order_id

@@ -104,11 +104,12 @@ struct AuditRow {
   std::optional<Time> captured_at;
   std::string order_status;
   std::optional<std::string> alarm;
+  json::Raw refunds;  // [{"reference", "amount"}]: asked for by a reference, whatever became of them
   Time updated_at{};
 };
 BOOST_DESCRIBE_STRUCT(AuditRow, (),
                       (order_id, payment_id, status, currency, amount, captured, refunding, refunded, intent_id,
-                       charge_id, captured_at, order_status, alarm, updated_at))
+                       charge_id, captured_at, order_status, alarm, refunds, updated_at))
 Task<std::vector<AuditRow>> audit(pg::Session& db, OrderId after, int limit);
 
 /// What the ledger says was captured for orders on a day (UTC).

@@ -7,6 +7,7 @@
 #include "app/audits.hpp"
 #include "app/private_shop.hpp"
 #include "platform/config/config.hpp"
+#include "services/orders/api.hpp"
 
 namespace acme::app {
 namespace {
@@ -45,6 +46,18 @@ struct BrokenShop : PrivateShop {
   void becomes(OrderId id, const std::string& status) {
     until(staff(), "/v1/orders/" + id.text(), 30, [&](const Reply& seen) { return seen.text("/status") == status; });
   }
+  /// One of its pieces comes back, and is refunded.
+  void takes_back(const Caller& customer, OrderId order) {
+    const auto asked = customer.post("/v1/orders/" + order.text() + "/returns",
+                                     R"({"lines": [{"line": 1, "quantity": 1}], "reason": "damaged"})",
+                                     {{"Idempotency-Key", new_key()}});
+    REQUIRE_MESSAGE(asked.status == 201, asked.problem());
+    const auto back = "/v1/returns/" + asked.text("/id");
+    CHECK(staff().post(back + "/approve", "{}").status == 200);
+    CHECK(staff().post(back + "/receive", R"({"lines": [{"line": 1, "restocked": 1}]})").status == 200);
+    until(staff(), "/v1/orders/" + order.text(), 30,
+          [](const Reply& seen) { return seen.text("/payment/status") == "partially_refunded"; });
+  }
   /// Stripe takes money for an order that it names, behind the shop's back.
   void charge(const std::string& order) {
     const auto amount = order.empty() ? 1980 : staff().get("/v1/orders/" + order).number("/total/amount");
@@ -75,6 +88,11 @@ std::string list(const Kinds& kinds) {
 }
 
 }  // namespace
+
+TEST_CASE("what orders says of faults is what the doctor reads") {
+  CHECK(json::text(StockFault{}) == json::text(orders::StockFault{}));
+  CHECK(json::text(DiscountFault{}) == json::text(orders::DiscountFault{}));
+}
 
 TEST_CASE("a Stripe that is busy for a moment is asked again; one that stays so is named") {
   Runtime loop({.loops = 1, .blocking_threads = 1});
@@ -134,6 +152,33 @@ TEST_CASE("refunds, cancellations, parts and what is young are no findings; what
     Kinds found;
   } table[] = {
       {"healthy", [](Records&) {}, {}},
+      {"a piece came back and is refunded",
+       [](Records& all) {
+         all.order->refunds_due = {{"ret_1", 400}};
+         all.payments[0].refunds = {{"ret_1", 400}};
+         all.payments[0].refunding = all.payments[0].refunded = all.report->refunded = 400;
+         all.order->payment_status = "partially_refunded";
+       },
+       {}},
+      {"nobody refunds the piece that came back",
+       [](Records& all) { all.order->refunds_due = {{"ret_1", 400}}; },
+       {"refund_missing"}},
+      {"support gave all back before the piece came",
+       [](Records& all) {
+         all.order->refunds_due = {{"ret_1", 400}};
+         all.payments[0].refunding = all.payments[0].refunded = all.report->refunded = 1000;
+         all.order->payment_status = "refunded";
+       },
+       {}},
+      {"its refund is of another amount, and made twice",
+       [](Records& all) {
+         all.order->refunds_due = {{"ret_1", 400}};
+         all.payments[0].refunds = {{"ret_1", 399}, {"ret_1", 399}};
+       },
+       {"refund_differs", "refund_twice"}},
+      {"refunded as if it were cancelled",
+       [](Records& all) { all.payments[0].refunds = {{"cancel:ord_1", 400}}; },
+       {"refund_unowed"}},
       {"a part of it is refunded",
        [](Records& all) {
          all.payments[0].refunded = all.report->refunded = 400;
@@ -157,6 +202,7 @@ TEST_CASE("refunds, cancellations, parts and what is young are no findings; what
          all.order->status = *(all.report->status = "cancelled");
          all.order->payment_status = "refunded";
          all.payments[0].refunded = all.report->refunded = 1000;
+         all.payments[0].refunds = {{"cancel:ord_1", 1000}};
          all.shipments[0].status = "cancelled";
          all.shipments[0].labels_alive = 0;
          all.messages.resize(2);
@@ -254,6 +300,22 @@ TEST_CASE("refunds, cancellations, parts and what is young are no findings; what
   later.keep_common(while_it_runs);
   CHECK(later.findings().empty());
 
+  const auto compared = [&](std::vector<AuditedReconciliation> done, std::vector<Takings> ledger) {
+    Examination books({now, std::chrono::minutes{15}, true});
+    books.reconciliations(done, ledger);
+    std::string found;
+    for (auto& finding : books.findings()) found += finding.kind + " " + finding.object + "; ";
+    return found;
+  };
+  CHECK(compared({}, {}) == "");
+  CHECK(compared({}, {{"2029-12-30", "EUR", 1}, {"2030-01-01", "EUR", 1}}) == "");  // two days are not over
+  CHECK(compared({}, {{"2029-12-29", "EUR", 1}}) == "books_unread since 2029-12-29; ");
+  CHECK(compared({{"2029-12-29", {}}}, {{"2029-12-29", "EUR", 1}}) == "");
+  CHECK(compared({{"2029-12-28", {}}, {"2029-12-27", {}}}, {{"2029-12-20", "EUR", 1}, {"2029-12-29", "EUR", 1}}) ==
+        "books_unread since 2029-12-29; ");
+  CHECK(compared({{"2029-12-31", {{"ch_1", "a charge that is not booked", "EUR", {}, 500, {}}}}}, {}) ==
+        "books_drift 2029-12-31 ch_1: booked nothing, at Stripe 500 EUR; ");
+
   Examination platform({now, std::chrono::minutes{15}, true});
   platform.platform("orders", {.outbox = 1, .oldest_outbox_s = 20, .parked = 0, .dead_jobs = 0});
   CHECK(platform.findings().empty());
@@ -305,6 +367,18 @@ TEST_CASE("whatever is broken by hand, the doctor names it, the order and what t
        "payments",
        "DELETE FROM ledger USING payments WHERE payments.id = payment_id AND order_id = $1",
        {"amount_differs", "report_money", "charge_unbooked"}},
+      {"it owes a refund that nobody heard of",
+       "orders",
+       R"(UPDATE orders SET refunds_due = '[{"reference": "ret_1", "amount": 100, "reason": "return"}]' WHERE id = $1)",
+       {"refund_missing"}},
+      {"its money goes back as if it were cancelled",
+       "payments",
+       "INSERT INTO refunds (id, payment_id, amount, currency, status, reason, reference, stripe_refund, attempt, "
+       "replays, "
+       "key_since, created_at, swept_at) SELECT gen_random_uuid(), id, 1, currency, 'succeeded', 'x', 'cancel:x', "
+       "'re_x', "
+       "1, 0, now(), now(), now() FROM payments WHERE order_id = $1",
+       {"refund_unowed"}},
       {"its payment is in another currency",
        "payments",
        "UPDATE payments SET currency = 'USD' WHERE order_id = $1",
@@ -359,19 +433,44 @@ TEST_CASE("whatever is broken by hand, the doctor names it, the order and what t
        {"report_money"}},
   };
   std::vector<OrderId> orders;
-  for (std::size_t i = 0; i < faults.size() + 2; ++i) orders.push_back(shop.order(ann));
+  for (std::size_t i = 0; i < faults.size() + 5; ++i) orders.push_back(shop.order(ann));
   // Nothing is wrong while orders are on their way.
   CHECK(shop.findings(900).empty());
   for (auto& order : orders) shop.becomes(order, "delivered");
+  const auto charged_twice = orders[faults.size()], on_another_day = orders[faults.size() + 1];
+  const auto long_ago = orders[faults.size() + 2], back_for_less = orders[faults.size() + 3];
+  const auto back_twice = orders[faults.size() + 4];
+  for (auto& order : {back_for_less, back_twice}) shop.takes_back(ann, order);
   REQUIRE(shop.settled(30) == 0);
 
   for (std::size_t i = 0; i < faults.size(); ++i)
     shop.sql(faults[i].service, faults[i].statement, {pg::encode(orders[i])});
-  const auto charged_twice = orders[faults.size()], on_another_day = orders[faults.size() + 1];
   shop.charge(charged_twice.text());
   shop.charge("");
   shop.sql("analytics", "UPDATE payments SET captured_at = captured_at - interval '2 days' WHERE order_id = $1",
            {pg::encode(on_another_day)});
+  shop.sql("analytics", "UPDATE payments SET captured_at = captured_at - interval '5 days' WHERE order_id = $1",
+           {pg::encode(long_ago)});
+  shop.sql("payments",
+           "UPDATE ledger SET at = ledger.at - interval '5 days' FROM payments WHERE payments.id = payment_id AND "
+           "order_id = $1",
+           {pg::encode(long_ago)});
+  shop.sql("payments",
+           "UPDATE refunds SET amount = refunds.amount - 1 FROM payments WHERE payments.id = payment_id AND order_id = "
+           "$1",
+           {pg::encode(back_for_less)});
+  shop.sql("payments", "ALTER TABLE refunds DROP CONSTRAINT refunds_payment_id_reference_key");
+  shop.sql("payments",
+           "INSERT INTO refunds (id, payment_id, amount, currency, status, reason, reference, stripe_refund, attempt, "
+           "replays, key_since, created_at, swept_at) SELECT gen_random_uuid(), payment_id, refunds.amount, "
+           "refunds.currency, 'succeeded', 'again', reference, 're_again', 1, 0, now(), now(), now() FROM refunds "
+           "JOIN payments ON payments.id = payment_id WHERE order_id = $1",
+           {pg::encode(back_twice)});
+  shop.sql("payments", "DELETE FROM reconciliations");
+  shop.sql(
+      "payments",
+      "INSERT INTO reconciliations (day, transactions, drifts, at) VALUES ((now() AT TIME ZONE 'UTC')::date - 6, "
+      R"(1, '[{"item": "ch_1", "what": "a charge that is not booked", "currency": "EUR", "at_stripe": 5}]', now()))");
   shop.sql("orders", "UPDATE stock SET on_hand = on_hand + 1 WHERE sku = 'MUG-1'");
   shop.sql("orders", "UPDATE stock SET held = held + 1 WHERE sku = 'MUG-2'");
   shop.sql("orders", "DELETE FROM stock_journal WHERE sku = 'MUG-3'");
@@ -402,11 +501,16 @@ TEST_CASE("whatever is broken by hand, the doctor names it, the order and what t
   }
   CHECK(list(of_orders[charged_twice.text()]) == "charged_twice ");
   of_orders.erase(charged_twice.text());
+  CHECK(list(of_orders[back_for_less.text()]) == "refund_differs ");
+  of_orders.erase(back_for_less.text());
+  CHECK(list(of_orders[back_twice.text()]) == "refund_twice ");
+  of_orders.erase(back_twice.text());
   CHECK(of_orders.empty());
   CHECK(others.count("stock") == 3);
   CHECK(others.count("report_day") == 2);  // that day's, and today's
-  for (auto* kind : {"discount", "parked", "dead_jobs", "charge_stray"}) CHECK(others.count(kind) == 1);
-  CHECK(others.size() == 9);
+  for (auto* kind : {"discount", "parked", "dead_jobs", "charge_stray", "books_drift", "books_unread"})
+    CHECK(others.count(kind) == 1);
+  CHECK(others.size() == 11);
 
   // For monitoring: there are findings; it could not look.
   CHECK(shop.doctor(true) == 1);
