@@ -71,6 +71,7 @@ struct EventsOptions {
   std::string service = {}, topic = {}, key = {};  // "" for all
   std::string since = {};                          // RFC 3339; "" for ever
   std::vector<std::string> of = {};                // republish: whose aggregates speak
+  bool act_again = false;                          // even to payments or shipping that forgot what they did
   int rate = 50;                                   // a second
   std::string by = {};                             // for the record; "" takes $USER
 };

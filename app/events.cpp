@@ -4,6 +4,7 @@
 #include "app/commands.hpp"
 #include "app/home.hpp"
 #include "app/services.hpp"
+#include "commerce/ids.hpp"
 #include "platform/events/postgres_log.hpp"
 #include "platform/host.hpp"
 #include "platform/observe/log.hpp"
@@ -49,6 +50,28 @@ const pg::Statement<EventLag(std::vector<std::string>, std::vector<std::string>,
                               WHERE log.topic = consumer.topic AND log.position > consumer.position) AS behind
    ORDER BY service, topic
 )sql"};
+
+// Orders that others acted on, as orders heard of it; and which of them those others do not know any more.
+struct ActedOn {
+  OrderId id;
+  bool charged = false, sent = false;
+};
+BOOST_DESCRIBE_STRUCT(ActedOn, (), (id, charged, sent))
+const pg::Statement<ActedOn(OrderId, std::optional<OrderId>, MaybeTime)> acted_on_sql{"orders.acted_on", R"sql(
+  SELECT id, payment_sequence > 0 AS charged, EXISTS (SELECT FROM order_shipments WHERE order_id = orders.id) AS sent
+    FROM orders
+   WHERE id > $1 AND ($2::uuid IS NULL OR id = $2) AND ($3::timestamptz IS NULL OR updated_at >= $3)
+   ORDER BY id
+   LIMIT 10000
+)sql"};
+const pg::Statement<OrderId(std::vector<OrderId>)> no_payment_sql{"payments.forgotten", R"sql(
+  SELECT id FROM unnest($1) AS asked (id) WHERE NOT EXISTS (SELECT FROM payments WHERE order_id = asked.id) ORDER BY id
+)sql"};
+const pg::Statement<OrderId(std::vector<OrderId>)> no_parcel_sql{"shipping.forgotten", R"sql(
+  SELECT id FROM unnest($1) AS asked (id) WHERE NOT EXISTS (SELECT FROM shipments WHERE order_id = asked.id) ORDER BY id
+)sql"};
+const pg::Statement<OrderId(PaymentId)> order_of_sql{"payments.order_of",
+                                                     "SELECT order_id FROM payments WHERE id = $1"};
 
 struct Deed {
   Time at{};
@@ -121,6 +144,46 @@ std::vector<Row> ask(Runtime& runtime, const pg::Options& where, const pg::State
   }(*database, statement, std::move(params)...));
 }
 
+/// Payments and shipping act on what they hear of an order that is new to them. Throws when one is to hear of an order
+/// that it acted on and does not know any more.
+void ensure_nothing_is_done_twice(Runtime& runtime, const Place& place, const EventsOptions& options) {
+  const auto speaks = [&](std::string_view name) { return std::ranges::find(options.of, name) != options.of.end(); };
+  const bool orders = speaks("orders"), payments = speaks("payments");
+  if (!orders && !payments) return;
+  auto only = OrderId::parse(options.key);
+  if (const auto payment = PaymentId::parse(options.key))
+    for (auto& of : ask(runtime, place.settings.database("payments"), order_of_sql, *payment)) only = of;
+  std::vector<OrderId> uncharged, unsent;
+  const auto note = [&](std::vector<OrderId>& forgotten, const std::string& service, const auto& statement,
+                        std::vector<OrderId> known) {
+    if (known.empty()) return;
+    for (auto& id : ask(runtime, place.settings.database(service), statement, std::move(known)))
+      forgotten.push_back(id);
+  };
+  for (OrderId after;;) {
+    const auto page = ask(runtime, place.settings.database("orders"), acted_on_sql, after, only, since(options));
+    if (page.empty()) break;
+    after = page.back().id;
+    std::vector<OrderId> charged, sent;
+    for (auto& order : page) {
+      if (order.charged && orders) charged.push_back(order.id);
+      if (order.sent) sent.push_back(order.id);
+    }
+    note(uncharged, "payments", no_payment_sql, std::move(charged));
+    note(unsent, "shipping", no_parcel_sql, std::move(sent));
+  }
+  std::string why;
+  if (!uncharged.empty())
+    why += "Payments does not know the payments of " + std::to_string(uncharged.size()) + " orders any more (" +
+           uncharged.front().text() + "): it would let them be paid again.\n";
+  if (!unsent.empty())
+    why += "Shipping does not know the parcels of " + std::to_string(unsent.size()) + " orders any more (" +
+           unsent.front().text() + "): it would buy their labels again.\n";
+  if (!why.empty())
+    throw std::runtime_error(why + "Restore what it lost (docs/runbook.md, \"Restore\"), then ask again. To have it " +
+                             "done a second time all the same: --act-again.");
+}
+
 void list_parked(Runtime& runtime, const Place& place, const EventsOptions& options) {
   each_service(options.service, [&](const std::string& name) {
     for (auto& event : ask(runtime, place.settings.database(name), parked_sql, given(options.topic), given(options.key),
@@ -190,6 +253,7 @@ int republish_events(const EventsOptions& options) {
   return told([&] {
     Runtime runtime({.loops = 1, .blocking_threads = 1});
     const Place place(options.home);
+    if (!options.act_again) ensure_nothing_is_done_twice(runtime, place, options);
     for (auto& name : options.of) {
       ServiceHost host(runtime, make_service(name, place.config),
                        {.database = place.settings.database(name), .works = false});

@@ -116,6 +116,8 @@ int main(int argc, char** argv) {
         ->check(CLI::Range(1, 10000));
     command->add_option("--by", events.by, "Your name, for the record (default: $USER)");
   }
+  republish_command->add_flag("--act-again", events.act_again,
+                              "Even if payments or shipping lost what they did, and would do it again");
   republish_command->add_option("of", events.of, "catalog orders payments shipping")
       ->required()
       ->check(CLI::IsMember({"catalog", "orders", "payments", "shipping"}));

@@ -91,6 +91,15 @@ struct Retold : PrivateShop {
       std::this_thread::sleep_for(20ms);
     }
   }
+  /// An event about a user that could not be handled, so long ago.
+  void park(const std::string& service, const std::string& topic, const std::string& user, const std::string& ago) {
+    sql(service,
+        "INSERT INTO platform.parked (topic, id, key, sequence, time, traceparent, data, error, attempts, parked_at) "
+        "VALUES ($1, gen_random_uuid(), $2, 1, now(), '', jsonb_build_object('user_id', $2::text, 'guest_id', "
+        "$2::text), "
+        "'was poison', 5, now() - $3::text::interval)",
+        {pg::encode(topic), pg::encode(user), pg::encode(ago)});
+  }
   void republish(std::vector<std::string> of) {
     REQUIRE(republish_events({.home = home(), .of = std::move(of), .rate = 1000, .by = "ann"}) == 0);
     heard();
@@ -193,6 +202,136 @@ TEST_CASE("an event that was lost is named by the doctor, and what it says again
   REQUIRE_MESSAGE(paid.ok(), paid.problem());
   shop.becomes(order, "delivered");
   CHECK(shop.settled(60) == 0);
+}
+
+TEST_CASE("what payments or shipping did and forgot is not done again unless somebody insists") {
+  Retold shop;
+  const auto ann = shop.customer();
+  const auto old = shop.order(ann, "MUG", "pm_card_visa"), other = shop.order(ann, "LAMP", "pm_card_visa");
+  for (auto& order : {old, other}) shop.becomes(order, "delivered");
+  REQUIRE(shop.settled(60) == 0);
+  const auto left = shop.outside();
+  const auto republish = [&](EventsOptions options) {
+    options.home = shop.home();
+    options.rate = 1000;
+    const int status = republish_events(options);
+    shop.heard();
+    return status;
+  };
+  const auto id = pg::encode(OrderId::parse(old).value());
+  const auto payment =
+      PaymentId{Uuid::parse(shop.sql("payments", "SELECT id FROM payments WHERE order_id = $1", {id})).value()}.text();
+
+  for (auto* table : {"labels", "activities"})
+    shop.sql(
+        "shipping",
+        "DELETE FROM " + std::string{table} + " USING shipments WHERE shipments.id = shipment_id AND order_id = $1",
+        {id});
+  shop.sql("shipping", "DELETE FROM shipments WHERE order_id = $1", {id});
+  for (auto& of : std::vector<std::vector<std::string>>{{"orders"}, {"payments"}, {"orders", "payments"}})
+    CHECK(republish({.of = of}) == 1);
+  CHECK(republish({.key = old, .of = {"orders"}}) == 1);
+  CHECK(republish({.key = payment, .of = {"payments"}}) == 1);
+  CHECK(republish({.key = other, .of = {"orders"}}) == 0);
+  CHECK(republish({.since = rfc3339(real_world().now() + 1h), .of = {"orders"}}) == 0);
+  CHECK(republish({.of = {"catalog", "shipping"}}) == 0);
+  CHECK(shop.outside() == left);
+
+  shop.sql("payments", "DELETE FROM ledger USING payments WHERE payments.id = payment_id AND order_id = $1", {id});
+  shop.sql("payments", "DELETE FROM payments WHERE order_id = $1", {id});
+  CHECK(republish({.key = old, .of = {"orders"}}) == 1);
+  CHECK(shop.outside() == left);
+
+  // Who insists gets it: shipping buys a label for the other order, which was paid.
+  const auto others = pg::encode(OrderId::parse(other).value());
+  shop.sql("shipping", "TRUNCATE labels, activities, shipments");
+  CHECK(republish({.key = other, .of = {"orders"}}) == 1);
+  CHECK(republish({.of = {"orders", "payments"}, .act_again = true}) == 0);
+  until(shop.sandbox(), "/journal?provider=ups", 30, [&](const Reply&) {
+    return shop.sql("shipping",
+                    "SELECT count(*) FROM labels JOIN shipments ON shipments.id = shipment_id WHERE order_id "
+                    "= $1 AND state = 'bought'",
+                    {others}) == "1";
+  });
+}
+
+TEST_CASE("lag says of each consumer how many events it is behind, how old the oldest is, and what is parked") {
+  Retold shop;
+  const auto ann = shop.customer();
+  for (auto* sku : {"MUG", "LAMP"}) shop.becomes(shop.order(ann, sku, "pm_card_visa"), "delivered");
+  shop.heard();
+  const auto lag = [&](EventsOptions options) {
+    options.home = shop.home();
+    return event_lags(shop.runtime(), options);
+  };
+  CHECK(lag({}).size() > 30);
+  for (auto& each : lag({})) {
+    CAPTURE(each.service);
+    CAPTURE(each.topic);
+    CHECK(each.behind + each.oldest_s + each.parked == 0);
+  }
+
+  shop.sql("analytics", "UPDATE platform.positions SET position = 0 WHERE topic = 'order.created'");
+  shop.sql("events", "UPDATE platform.log SET time = time - interval '1 hour' WHERE topic = 'order.created'");
+  shop.park("analytics", "payment.completed", real_world().id<UserId>().text(), "1 second");
+  const auto behind = lag({.service = "analytics", .topic = "order.created"});
+  REQUIRE(behind.size() == 1);
+  CHECK(behind[0].behind == 2);
+  CHECK(behind[0].oldest_s >= 3'600);
+  CHECK(behind[0].oldest_s < 7'200);
+  std::string named;
+  for (auto& each : lag({}))
+    if (each.behind || each.parked) named += each.service + " " + each.topic + ", ";
+  CHECK(named == "analytics order.created, analytics payment.completed, ");
+  for (auto& each : lag({.topic = "order.created"})) CHECK((each.behind > 0) == (each.service == "analytics"));
+
+  CHECK(lag_of_events({.home = shop.home()}) == 0);
+  CHECK(lag_of_events({.home = shop.home(), .service = "nobody"}) == 1);
+}
+
+TEST_CASE(
+    "redrive handles what its filters name and nothing else, no faster than it may; who had it done stands written") {
+  Retold shop;
+  const auto ann = real_world().id<UserId>().text(), bob = real_world().id<UserId>().text();
+  shop.park("orders", "user.merged", ann, "1 second");
+  shop.park("notifications", "user.merged", ann, "1 second");
+  shop.park("notifications", "user.deleted", ann, "1 hour");
+  shop.park("notifications", "user.deleted", bob, "1 second");
+  const auto redrive = [&](EventsOptions options) {
+    options.home = shop.home();
+    options.by = "ann";
+    return redrive_events(options);
+  };
+  const auto left = [&] {
+    std::string all;
+    for (auto* service : {"orders", "notifications"})
+      all += shop.sql(service,
+                      "SELECT coalesce(string_agg(topic || CASE key WHEN $1 THEN ' ann ' ELSE ' bob ' END, '' "
+                      "ORDER BY seq), '') FROM platform.parked",
+                      {pg::encode(ann)});
+    return all;
+  };
+  CHECK(redrive({.since = "yesterday"}) == 1);
+  CHECK(left() == "user.merged ann user.merged ann user.deleted ann user.deleted bob ");
+  CHECK(redrive({.service = "orders"}) == 0);
+  CHECK(left() == "user.merged ann user.deleted ann user.deleted bob ");
+  CHECK(redrive({.topic = "user.merged"}) == 0);
+  CHECK(left() == "user.deleted ann user.deleted bob ");
+  CHECK(redrive({.since = rfc3339(real_world().now() - 30min)}) == 0);
+  CHECK(left() == "user.deleted ann ");
+  CHECK(redrive({.key = bob}) == 0);
+  CHECK(left() == "user.deleted ann ");
+  CHECK(redrive({.key = ann}) == 0);
+  CHECK(left() == "");
+  CHECK(shop.sql("notifications", "SELECT string_agg(by || ' ' || outcome, ', ') FROM platform.redriven") ==
+        "ann handled, ann handled, ann handled");
+  CHECK(shop.sql("orders", "SELECT count(*) FROM platform.redriven") == "1");
+
+  for (int i = 0; i < 4; ++i) shop.park("notifications", "user.deleted", real_world().id<UserId>().text(), "1 second");
+  const auto begin = std::chrono::steady_clock::now();
+  CHECK(redrive({.service = "notifications", .rate = 20}) == 0);
+  CHECK(std::chrono::steady_clock::now() - begin >= 4 * 50ms);
+  CHECK(left() == "");
 }
 
 }  // namespace acme::app
