@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "app/home.hpp"
 #include "app/private_shop.hpp"
 #include "platform/world.hpp"
 
@@ -105,6 +106,16 @@ TEST_CASE("the same in eight processes, with events repeated and reordered and a
        .faults = R"({"error_rate": 0.05, "lost_answer_rate": 0.05, "duplicate_rate": 0.05, "reorder_rate": 0.05,
                            "drop_rate": 0.05, "latency_ms": 5, "seed": 7})"});
   journey(shop);
+}
+
+TEST_CASE("doctor and demo find the shop of a home by themselves, wherever it listens") {
+  CHECK(running_urls(home("/nowhere")).shop == "https://localhost:8443");
+  const PrivateShop shop({.settings = {"shipping.track_first_ms=50", "shipping.track_longest_ms=200"}});
+  shop.import(catalogue);
+  CHECK(running_urls(home(shop.home())).shop == shop.url());
+  CHECK(doctor({.home = shop.home(), .quiet = true}) == 0);
+  CHECK(demo({.home = shop.home()}) == 0);
+  CHECK(shop.sql("orders", "SELECT count(*) FROM orders WHERE status = 'delivered'") == "2");
 }
 
 }  // namespace acme::app
