@@ -263,7 +263,9 @@ static constexpr Transition life[] = {
     {State::paid,                  News::cancel_asked,   State::cancelling_paid},
     {State::fulfilling,            News::cancel_asked,   State::cancelling_fulfilling},
     {State::cancelling_unpaid,     News::payment_over,   State::cancelled},
-    {State::cancelling_unpaid,     News::paid,           State::paid},  // the money was faster
+    {State::cancelling_unpaid,     News::paid,           State::cancelling_paid},  // the same wish is shipping's now,
+    {State::cancelling_unpaid,     News::called_back,    State::cancelled},        // which may have heard it before us
+    {State::cancelling_unpaid,     News::cancel_refused, State::paid},
     {State::cancelling_unpaid,     News::labelled,       State::cancelling_fulfilling},
     {State::cancelling_unpaid,     News::handed_over,    State::shipped},
     {State::cancelling_unpaid,     News::delivered,      State::delivered},

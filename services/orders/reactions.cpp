@@ -63,6 +63,14 @@ static Task<store::Order> lock(pg::Transaction& tx, OrderId id) {
   co_return std::move(*order);
 }
 
+/// What no parcel carries is the buyer's once it is paid, unless his order is being cancelled.
+static void hand_over_without_parcel(pg::Transaction& tx, OrderId id, const std::vector<Line>& lines) {
+  std::map<int, std::int64_t> pieces;
+  for (auto& line : lines)
+    if (!line.requires_shipping) pieces[line.line] = line.quantity;
+  if (!pieces.empty()) store::take_stock(tx, id, pieces);
+}
+
 /// Writes the facts that changed, and where their news lead from `state`.
 static Task<> settle(Reaction& on, store::Order order, State state, const std::vector<News>& news,
                      std::vector<Line> lines, std::optional<std::string> reason) {
@@ -77,21 +85,13 @@ static Task<> settle(Reaction& on, store::Order order, State state, const std::v
     store::release_stock(tx, order.id);
   } else if (asked) {
     order.reason.reset();
+    if (order.paid) hand_over_without_parcel(tx, order.id, lines);  // it waited for this
   }
   store::save(tx, order, on.now());
   if (asked) note_cancelling(tx, order, on.now(), order.status == Status::cancelled ? order.reason : "cancel_refused");
   on.get<Followers>().wake(order.id);
   if (moved) announce(tx, order, std::move(lines));
   co_return;
-}
-
-/// What no parcel carries is the buyer's once it is paid. True when that is the whole order.
-static bool hand_over_without_parcel(pg::Transaction& tx, OrderId id, const std::vector<Line>& lines) {
-  std::map<int, std::int64_t> pieces;
-  for (auto& line : lines)
-    if (!line.requires_shipping) pieces[line.line] = line.quantity;
-  if (!pieces.empty()) store::take_stock(tx, id, pieces);
-  return pieces.size() == lines.size();
 }
 
 static Task<> on_payment(Reaction& on, PaymentId payment_id, OrderId order_id, PaymentNews news,
@@ -115,10 +115,15 @@ static Task<> on_payment(Reaction& on, PaymentId payment_id, OrderId order_id, P
   order.payment_status = payment.status;
   order.payment_failure = payment.failure;
   auto lines = co_await lines_of(tx, order.id);
-  if (payment.paid && !before.paid && order.status != Status::cancelled &&
-      hand_over_without_parcel(tx, order.id, lines)) {
-    order.parcels = Parcels::delivered;
-    heard.push_back(News::delivered);
+  const bool no_parcel = std::ranges::none_of(lines, &Line::requires_shipping);
+  if (payment.paid && !before.paid && order.status == Status::cancelling) {
+    if (no_parcel) heard.push_back(News::called_back);  // shipping has nothing to decide, and nothing is handed over
+  } else if (payment.paid && !before.paid && order.status != Status::cancelled) {
+    hand_over_without_parcel(tx, order.id, lines);
+    if (no_parcel) {
+      order.parcels = Parcels::delivered;
+      heard.push_back(News::delivered);
+    }
   }
   co_await settle(on, std::move(order), state, heard, std::move(lines), std::move(reason));
 }

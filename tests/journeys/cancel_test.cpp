@@ -113,7 +113,7 @@ TEST_CASE("whenever the customer changes his mind, an order is cancelled and nev
   std::vector<std::string> orders;
   for (int i = 0; i < 30; ++i) {
     orders.push_back(shop.ordered(ann, "pm_card_visa"));
-    // The wish comes by chance; every other customer asks once more when the payment was faster.
+    // The wish comes by chance; every other customer asks once more when it came to nothing.
     for (int wish = 0; wish < 1 + i % 2; ++wish) {
       std::this_thread::sleep_for(std::chrono::milliseconds(random() % 200));
       const auto answer = shop.cancel(ann, orders.back());
