@@ -160,6 +160,20 @@ TEST_CASE("refunds, cancellations, parts and what is young are no findings; what
          all.order->payment_status = "partially_refunded";
        },
        {}},
+      {"its return was approved and received, and the customer was told of both",
+       [&](Records& all) {
+         all.order->returns = {{"requested"}, {"received"}};
+         for (auto* kind : {"return_approved", "return_received"})
+           all.messages.push_back({{}, kind, "sent", {}, placed});
+       },
+       {}},
+      {"of what was refused nobody was told, of what came twice",
+       [&](Records& all) {
+         all.order->returns = {{"refused"}, {"received"}};
+         for (auto* kind : {"return_approved", "return_received", "return_received"})
+           all.messages.push_back({{}, kind, "sent", {}, placed});
+       },
+       {"message_missing", "message_twice"}},
       {"nobody refunds the piece that came back",
        [](Records& all) { all.order->refunds_due = {{"ret_1", 400}}; },
        {"refund_missing"}},
