@@ -87,8 +87,9 @@ void Cluster::create() {
       {"max_connections", "200"},
       {"shared_buffers", "'128MB'"},
       {"max_wal_size", "'2GB'"},
-      {"wal_compression", "on"},
-      {"commit_delay", "400"},  // µs: where four commits are under way, one flush takes them all
+      {"wal_compression", "lz4"},
+      {"default_toast_compression", "lz4"},  // events of some lines are long enough for it
+      {"commit_delay", "400"},               // µs: where four commits are under way, one flush takes them all
       {"commit_siblings", "3"},
       {"log_min_duration_statement", "'500ms'"},
       {"log_line_prefix", "'%m [%p] %q%u@%d '"},
