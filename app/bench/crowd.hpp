@@ -2,6 +2,7 @@
 // Customers who cost next to nothing, so that on a machine of two cores what is measured is the shop.
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <random>
 #include <string>
 #include <string_view>
@@ -9,14 +10,16 @@
 
 #include "app/bench/measure.hpp"
 
+struct ssl_st;
+
 namespace acme::bench {
 
-/// Plain HTTP over a fixed number of connections, one request at a time on each, written from prepared pieces; of an
-/// answer it reads its status and its length. One thread: the caller's.
+/// HTTP over a fixed number of connections, one request at a time on each, written from prepared pieces; of an answer
+/// it reads its status and its length. One thread: the caller's.
 class Crowd {
  public:
   /// The requests are sent in turn, each with a key of its own in place of `no_key`. Throws when it cannot connect.
-  Crowd(int port, int connections, std::vector<std::string> requests);
+  Crowd(int port, int connections, std::vector<std::string> requests, bool tls = false);
   ~Crowd();
   Crowd(const Crowd&) = delete;
   static constexpr std::string_view no_key = "Idempotency-Key: 0000000000000000\r\n";
@@ -41,6 +44,7 @@ class Crowd {
  private:
   struct Connection {
     int socket = -1;
+    std::shared_ptr<ssl_st> tls;  // none: plain
     std::string received;
     Clock::time_point intended{};
   };

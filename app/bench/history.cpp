@@ -65,34 +65,40 @@ void history(Bench& bench) {
              .y = "orders/s, at the pace of the first",
              .series = {{"orders/s", {}}},
              .logarithmic_x = true};
-  std::vector<double> paced, p50s;
+  std::vector<double> paced, p50s, cpu_ms;
   double first_pace = 0;
   for (const auto size : sizes) {
     const auto begin = Clock::now();
     fill(shop, size);
     const auto filled = fixed(seconds_since(begin), 0);
-    std::vector<double> rounds, paces, middles;
+    std::vector<double> rounds, paces, middles, costs;
     for (int round = 0; round < std::min(bench.rounds(), 3); ++round) {
       paces.push_back(shop.pgbench(16, std::chrono::seconds{2}, pace_script));
+      const double before = shop.services_cpu() + shop.postgres_cpu();
       const auto seen =
           shop.order_or_throw(16, std::chrono::seconds{1}, std::chrono::seconds{bench.quick() ? 3 : 5}, body);
+      shop.settle();
+      costs.push_back((shop.services_cpu() + shop.postgres_cpu() - before) * 1000 / seen.placed);
       paces.push_back(shop.pgbench(16, std::chrono::seconds{2}, pace_script));
       rounds.push_back(seen.rate);
       middles.push_back(percentile(seen.ms, 50));
-      shop.settle();
     }
     const double pace = median(paces);
     if (first_pace == 0) first_pace = pace;
     paced.push_back(median(rounds) * first_pace / pace);
     p50s.push_back(median(middles) * pace / first_pace);
+    cpu_ms.push_back(median(costs));
     rates.series[0].points.emplace_back(static_cast<double>(size), paced.back());
     bench.say("  " + std::to_string(size) + " orders (in " + filled + " s): " + fixed(median(rounds), 0) + "/s, p50 " +
-              fixed(median(middles), 1) + " ms; plain updates beside it " + fixed(pace, 0) + "/s");
+              fixed(median(middles), 1) + " ms, " + fixed(cpu_ms.back(), 3) + " CPU-ms each; plain updates beside it " +
+              fixed(pace, 0) + "/s");
     bench.rounds_of("orders/s with " + std::to_string(size), rounds);
+    bench.rounds_of("CPU-ms an order with " + std::to_string(size), costs);
     bench.rounds_of("plain updates/s with " + std::to_string(size), paces);
   }
   const auto [slowest, fastest] = std::ranges::minmax(paced);
   const auto [soonest, latest] = std::ranges::minmax(p50s);
+  const auto [least, most] = std::ranges::minmax(cpu_ms);
   const auto change = [](double low, double high, double from) {
     return "−" + fixed((1 - low / from) * 100, 0) + " % … +" + fixed((high / from - 1) * 100, 0) + " %";
   };
@@ -103,6 +109,8 @@ void history(Bench& bench) {
             change(slowest, fastest, paced[0]), "±15 %", slowest >= 0.85 * paced[0] && fastest <= 1.15 * paced[0]);
   bench.add("P17", "the same, median latency", change(soonest, latest, p50s[0]), "±15 %",
             soonest >= 0.85 * p50s[0] && latest <= 1.15 * p50s[0]);
+  bench.add("P17", "the same, CPU time an order of services and PostgreSQL", change(least, most, cpu_ms[0]), "±15 %",
+            least >= 0.85 * cpu_ms[0] && most <= 1.15 * cpu_ms[0]);
   bench.plot(rates);
 }
 

@@ -1,6 +1,5 @@
 #include "app/bench/orders.hpp"
 
-#include <atomic>
 #include <fstream>
 #include <thread>
 
@@ -95,39 +94,24 @@ void StockedShop::warm_offers() const {
 
 StockedShop::Answers StockedShop::order(int clients, std::chrono::seconds warm, std::chrono::seconds measured,
                                         const Body& body) const {
-  Answers answers;  // written on the callers' one loop
-  std::atomic<bool> stop = false, measuring = false;
-  std::atomic<int> good = 0;
-  TaskGroup group(shop_.runtime(), "clients");
-  const auto client = [](const app::Caller& to, const Body& make, std::uint64_t seed, const std::atomic<bool>& end,
-                         const std::atomic<bool>& counts, std::atomic<int>& placed, Answers& out) -> Task<> {
-    Chance chance(seed);
-    while (!end) {
-      const auto begin = Clock::now();
-      const auto reply = co_await to.send("POST", "/v1/orders", make(chance), {{"Idempotency-Key", app::new_key()}});
-      if (reply.status == 201) {
-        ++placed;
-        if (counts) out.ms.push_back(seconds_since(begin) * 1000);
-      } else {
-        ++out.refused[std::to_string(reply.status) + " " + reply.text("/type")];
-      }
+  Chance chance(static_cast<std::uint64_t>(orders_placed()));
+  std::vector<std::string> requests;
+  for (int i = 0; i < 10'000; ++i) requests.push_back(request(i, body(chance)));
+  Crowd crowd(shop_.port(), clients, std::move(requests), options_.shop.tls);
+  Answers answers;
+  int in_time = 0;
+  const auto from = Clock::now() + warm, until = from + measured;
+  crowd.send(0, from, until, [&](const Crowd::Answer& answer) {
+    if (answer.status != 201) {
+      ++answers.refused[std::to_string(answer.status) + " " + std::string{answer.text}];
+      return;
     }
-  };
-  for (int i = 0; i < clients; ++i)
-    group.spawn(
-        0, "client",
-        client(customer(i), body, static_cast<std::uint64_t>(i) * 7919 + static_cast<std::uint64_t>(orders_placed()),
-               stop, measuring, good, answers));
-  std::this_thread::sleep_for(warm);
-  measuring = true;
-  const int before = good;
-  const auto begin = Clock::now();
-  std::this_thread::sleep_for(measured);
-  answers.rate = (good - before) / seconds_since(begin);
-  measuring = false, stop = true;
-  while (group.running()) std::this_thread::sleep_for(5ms);
-  shop_.runtime().wait(0, group.stop());
-  answers.placed = good;
+    ++answers.placed;
+    const auto now = Clock::now();
+    in_time += now >= from && now < until;
+    if (answer.intended >= from) answers.ms.push_back(Seconds(now - answer.intended).count() * 1000);
+  });
+  answers.rate = in_time / Seconds(measured).count();
   return answers;
 }
 

@@ -1,4 +1,6 @@
 // P8: orders placed through HTTPS, against pgbench calling the same function, one call a transaction.
+#include <unistd.h>
+
 #include <thread>
 
 #include "app/bench/orders.hpp"
@@ -56,7 +58,7 @@ void placing(Bench& bench) {
   struct Turn {
     std::string name;
     std::function<double()> run;
-    std::vector<double> rates = {};
+    std::vector<double> rates = {}, cpu_ms = {};  // of an order: services, PostgreSQL and clients
   };
   const auto through_the_shop = [&](int clients) {
     return shop.order_or_throw(clients, bench.warm(), bench.measured(), body).rate;
@@ -78,10 +80,14 @@ void placing(Bench& bench) {
   for (int round = 0; round < bench.rounds(); ++round)
     for (std::size_t i = 0; i < turns.size(); ++i) {  // who goes first rotates
       auto& turn = turns[(i + static_cast<std::size_t>(round)) % turns.size()];
+      const auto placed = shop.orders_placed();
+      const double before = cpu_seconds_of_tree(getpid());
       turn.rates.push_back(turn.run());
       shop.settle();
+      turn.cpu_ms.push_back((cpu_seconds_of_tree(getpid()) - before) * 1000 /
+                            static_cast<double>(shop.orders_placed() - placed));
       bench.say("  round " + std::to_string(round + 1) + ": " + turn.name + " " + fixed(turn.rates.back(), 0) +
-                " orders/s");
+                " orders/s, " + fixed(turn.cpu_ms.back(), 3) + " CPU-ms each");
     }
   const auto ratio = [&](const Turn& turn) {
     std::vector<double> ratios;
@@ -97,8 +103,17 @@ void placing(Bench& bench) {
             spread(sixteen, 2, "×"), "≥ 0.8×", median(sixteen) >= 0.8);
   bench.add("P8", "the same with 64 clients (" + rates(turns[2]) + ")", spread(sixty_four, 2, "×"), "≥ 2×",
             median(sixty_four) >= 2);
+  std::vector<double> by_cpu;
+  for (std::size_t i = 0; i < turns[0].cpu_ms.size(); ++i) by_cpu.push_back(turns[2].cpu_ms[i] / turns[0].cpu_ms[i]);
+  bench.add("P8",
+            "CPU time of such an order, PostgreSQL and load generator included (" + fixed(median(turns[2].cpu_ms), 2) +
+                " ms), against pgbench's (" + fixed(median(turns[0].cpu_ms), 2) + " ms)",
+            spread(by_cpu, 2, "×"), "≤ 0.5×", median(by_cpu) <= 0.5);
   count_what_an_order_costs(bench, shop, body);
-  for (auto& turn : turns) bench.rounds_of(turn.name + ", orders/s", turn.rates);
+  for (auto& turn : turns) {
+    bench.rounds_of(turn.name + ", orders/s", turn.rates);
+    bench.rounds_of(turn.name + ", CPU-ms an order", turn.cpu_ms);
+  }
   Plot plot{.file = "P8-placing", .title = "Placing orders", .x = "", .y = "orders/s"};
   for (auto& turn : turns) {
     if (plot.series.empty()) plot.series.push_back({"median", {}});
