@@ -75,8 +75,8 @@ void history(Bench& bench) {
     for (int round = 0; round < std::min(bench.rounds(), 3); ++round) {
       paces.push_back(shop.pgbench(16, std::chrono::seconds{2}, pace_script));
       const double before = shop.services_cpu() + shop.postgres_cpu();
-      const auto seen =
-          shop.order_or_throw(16, std::chrono::seconds{1}, std::chrono::seconds{bench.quick() ? 3 : 5}, body);
+      // Warm for long: after the checkpoint a page's first change writes all of it into the WAL.
+      const auto seen = shop.order_or_throw(16, bench.warm(), std::chrono::seconds{bench.quick() ? 3 : 5}, body);
       shop.settle();
       costs.push_back((shop.services_cpu() + shop.postgres_cpu() - before) * 1000 / seen.placed);
       paces.push_back(shop.pgbench(16, std::chrono::seconds{2}, pace_script));
@@ -109,8 +109,8 @@ void history(Bench& bench) {
             change(slowest, fastest, paced[0]), "±15 %", slowest >= 0.85 * paced[0] && fastest <= 1.15 * paced[0]);
   bench.add("P17", "the same, median latency", change(soonest, latest, p50s[0]), "±15 %",
             soonest >= 0.85 * p50s[0] && latest <= 1.15 * p50s[0]);
-  bench.add("P17", "the same, CPU time an order of services and PostgreSQL", change(least, most, cpu_ms[0]), "±15 %",
-            least >= 0.85 * cpu_ms[0] && most <= 1.15 * cpu_ms[0]);
+  bench.add("P17", "the same, CPU time an order of services and PostgreSQL", change(least, most, cpu_ms[0]), "≤ +15 %",
+            most <= 1.15 * cpu_ms[0]);
   bench.plot(rates);
 }
 

@@ -24,6 +24,7 @@ struct Value {
 constexpr std::size_t most_faults = 100;
 
 std::string escaped_pointer(std::string_view name) {
+  if (name.find_first_of("~/") == std::string_view::npos) return std::string{name};
   std::string out;
   for (const char c : name) {
     if (c == '~')
