@@ -158,8 +158,9 @@ static RefundView view(const Refund& refund) {
 }
 
 static DisputeView view(const Dispute& dispute) {
-  return {dispute.id,     dispute.payment_id, {dispute.amount, dispute.currency}, dispute.status,
-          dispute.reason, dispute.respond_by, dispute.opened_at,                  dispute.updated_at};
+  return {dispute.id,        dispute.payment_id, {dispute.amount, dispute.currency},
+          dispute.status,    dispute.reason,     dispute.respond_by,
+          dispute.opened_at, dispute.updated_at};
 }
 
 Task<Result<Disputes>> list_disputes(Call& call, Query<DisputesQuery> query) {
@@ -174,8 +175,8 @@ Task<Result<Disputes>> list_disputes(Call& call, Query<DisputesQuery> query) {
 static Task<std::vector<ReconciliationView>> compared(pg::Session& db, int limit) {
   std::vector<ReconciliationView> out;
   for (auto& day : co_await reconciliations(db, limit))
-    out.push_back({day.day, day.transactions, json::parse<std::vector<Drift>>(day.drifts.text, json::lenient).value(),
-                   day.at});
+    out.push_back(
+        {day.day, day.transactions, json::parse<std::vector<Drift>>(day.drifts.text, json::lenient).value(), day.at});
   co_return out;
 }
 
@@ -189,9 +190,9 @@ Task<Result<http::Response>> refund_payment(Call& call, PaymentId id, AskRefund 
     if (!payment) co_return refuse(not_found("payment", id.text()));
     if (request.amount && request.amount->currency != payment->currency)
       co_return refuse(invalid("/amount/currency", "must be the payment's: " + payment->currency));
-    auto refund = ask_refund(*payment, call.new_id<RefundId>(),
-                             request.amount ? std::optional{request.amount->amount} : std::nullopt, request.reason,
-                             call.now());
+    auto refund =
+        ask_refund(*payment, call.new_id<RefundId>(),
+                   request.amount ? std::optional{request.amount->amount} : std::nullopt, request.reason, call.now());
     if (!refund) co_return refuse(std::move(refund.error()));
     refund->requested_by = call.caller().subject;
     order_refund(tx, *payment, *refund, call.now());
@@ -251,6 +252,7 @@ Task<Result<NoContent>> stripe_webhook(Call& call, RawBody body) {
     co_return NoContent{};
   }
   webhook_verified.reached();
+  if (!acts_on(*event)) co_return NoContent{};
   const bool livemode = call.get<stripe::Client>().livemode();
   co_await call.database().transaction(
       [&](pg::Transaction& tx) { return on_stripe_event(tx, *event, livemode, call.now()); }, call.deadline());

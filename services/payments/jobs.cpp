@@ -14,17 +14,16 @@ using jobs::Done;
 using jobs::Outcome;
 using jobs::Retry;
 
-/// The job that carries a payment on from where it stands.
-static void drive(pg::Transaction& tx, const Payment& payment, Time now) {
+void drive(pg::Transaction& tx, const Payment& payment, Time now) {
   const auto key = payment.id.text();
   switch (payment.status) {
     case Status::pending:
       if (!payment.intent_id) jobs::enqueue(tx, "create_intent", key, PaymentJob{payment.id}, now);
       break;
-    case Status::confirming:
+    case Status::confirming:  // the try looks at pay_by itself
       jobs::enqueue(tx, "confirm_intent", key + ":" + std::to_string(payment.attempt),
                     TryJob{payment.id, payment.attempt}, now);
-      [[fallthrough]];
+      break;
     case Status::requires_payment_method:
     case Status::requires_action:
       jobs::enqueue(tx, "expire_payment", key, PaymentJob{payment.id}, payment.pay_by.value());
@@ -218,6 +217,12 @@ static Task<Outcome> ask_about_try(Job& job, TryJob work, std::string intent) {
 Task<Outcome> confirm_intent(Job& job, TryJob work) {
   const auto payment = co_await find(job.db(), work.payment);
   if (!payment || payment->status != Status::confirming || payment->attempt != work.attempt) co_return Done{};
+  if (payment->pay_by && *payment->pay_by <= job.now()) {
+    co_await conclude(job, payment->id, [work, now = job.now(), terms = terms_of(job)](Payment& p) {
+      return p.status == Status::confirming && p.attempt == work.attempt ? expire(p, now, terms) : News::none;
+    });
+    co_return Done{};
+  }
   const auto& intent = payment->intent_id.value();
   if (must_ask(*payment, job.now(), terms_of(job))) co_return co_await ask_about_try(job, work, intent);
 
@@ -344,9 +349,9 @@ static Task<Outcome> conclude_refund(Job& job, RefundId id, PaymentId of, Change
 }
 
 static Task<Outcome> conclude_refund(Job& job, const Refund& refund, RefundSeen seen) {
-  return conclude_refund(job, refund.id, refund.payment_id, [seen = std::move(seen), now = job.now()](auto& p, auto& r) {
-    return settle(p, r, seen, now);
-  });
+  return conclude_refund(
+      job, refund.id, refund.payment_id,
+      [seen = std::move(seen), now = job.now()](auto& p, auto& r) { return settle(p, r, seen, now); });
 }
 
 /// The present key cannot tell what happened, or Stripe refuses: perhaps because the refund is made already. The list
@@ -412,8 +417,8 @@ Task<Outcome> read_refund(Job& job, StripeRefundJob work) {
   if (!refund) {
     if (auto ours = RefundId::parse(found->metadata.refund_id)) refund = co_await find(job.db(), *ours);
     // Its own job is about to hear the same, or has gone on to the next attempt.
-    if (refund && (refund->status != RefundStatus::requested ||
-                   found->metadata.attempt != std::to_string(refund->attempt)))
+    if (refund &&
+        (refund->status != RefundStatus::requested || found->metadata.attempt != std::to_string(refund->attempt)))
       co_return Done{};
   }
   if (refund) co_return co_await conclude_refund(job, *refund, stripe::seen(*found));
@@ -472,9 +477,8 @@ static Movement movement(const stripe::BalanceTransaction& from) {
   const auto ours = [&](std::int64_t amount) {
     return hundredths ? scale(amount, 1, 100) : from_stripe(amount, from.currency).amount;
   };
-  Movement out{from.id,        from.reporting_category, from.source.id, ours(from.amount),
-               ours(from.fee), currency,                {},             {},
-               from_unix_seconds(from.created)};
+  Movement out{from.id, from.reporting_category,        from.source.id, ours(from.amount), ours(from.fee), currency, {},
+               {},      from_unix_seconds(from.created)};
   if (auto& source = from.source.object; source && !source->currency.empty()) {
     const auto paid = from_stripe(source->amount, source->currency);
     out.source_amount = paid.amount;
@@ -492,8 +496,15 @@ Task<Outcome> read_dispute(Job& job, DisputeJob work) {
   const auto id = co_await with_intent(job.db(), found->payment_intent.value_or(""));
   if (!id) co_return Done{};
   const auto amount = from_stripe(found->amount, found->currency);
-  Dispute dispute{found->id,      *id, amount.amount, amount.currency, found->status, found->reason, {},
-                  from_unix_seconds(found->created), job.now()};
+  Dispute dispute{found->id,
+                  *id,
+                  amount.amount,
+                  amount.currency,
+                  found->status,
+                  found->reason,
+                  {},
+                  from_unix_seconds(found->created),
+                  job.now()};
   if (auto due = found->evidence_details.due_by) dispute.respond_by = from_unix_seconds(*due);
   std::vector<Movement> movements;
   for (auto& transaction : found->balance_transactions) movements.push_back(movement(transaction));
@@ -503,7 +514,8 @@ Task<Outcome> read_dispute(Job& job, DisputeJob work) {
         co_await job.finish(tx);
         if (co_await keep(tx, dispute)) {
           announce(tx, *payment, dispute, job.now());
-          log::warning("a charge is disputed", {{"payment", id->text()}, {"dispute", dispute.id}, {"status", dispute.status}});
+          log::warning("a charge is disputed",
+                       {{"payment", id->text()}, {"dispute", dispute.id}, {"status", dispute.status}});
         }
         co_await book(tx, movements);
       },
@@ -533,7 +545,8 @@ static Task<> reconcile_day(Job& job, std::chrono::sys_days day) {
   }
   const auto found = co_await drifts(job.db(), from, to);
   for (auto& drift : found)
-    log::error("our books and Stripe's balance differ", {{"day", date(day)}, {"item", drift.item}, {"what", drift.what}});
+    log::error("our books and Stripe's balance differ",
+               {{"day", date(day)}, {"item", drift.item}, {"what", drift.what}});
   metrics::counter("acme_payments_drifts_total", "Items that differ between our books and Stripe's balance")
       .add(static_cast<double>(found.size()));
   co_await keep(job.db(), {date(day), count, json::Raw{json::text(found)}, job.now()});

@@ -58,6 +58,8 @@ Task<> sweep(Job& job);
 /// Reads Stripe's list of events for webhooks that never came.
 Task<> fill_gaps(Job& job);
 
+/// Makes the job that carries a payment on from where it stands.
+void drive(pg::Transaction& tx, const Payment& payment, Time now);
 /// Writes the row, and with the news what follows from it: ledger, event, the next job, and for money that came for a
 /// cancelled order its refund.
 void keep(const Context& context, pg::Transaction& tx, Payment& payment, News news);

@@ -1,5 +1,6 @@
 #include "services/payments/reactions.hpp"
 
+#include <map>
 #include <set>
 #include <utility>
 
@@ -16,7 +17,7 @@ static bool to_be_cancelled(const std::string& order_status) {
 
 Task<> on_order_created(Reaction& on, OrderCreated order) {
   const auto known =
-      co_await note_order(on.tx(), order.order_id, {order.customer_id, order.status, on.event().sequence});
+      (co_await note_orders(on.tx(), {{order.order_id, order.customer_id, order.status, on.event().sequence}}))[0];
   Payment payment;
   payment.id = on.new_id<PaymentId>();
   payment.order_id = order.order_id;
@@ -29,7 +30,8 @@ Task<> on_order_created(Reaction& on, OrderCreated order) {
   payment.tax = order.totals.tax;
   payment.shipping = order.totals.shipping - inside;
   if (payment.shipping < 0 || payment.tax < 0 || payment.tax + payment.shipping > payment.amount)
-    payment.tax = payment.shipping = 0;  // totals that do not add up are all revenue; the capture does not wait for them
+    payment.tax = payment.shipping =
+        0;  // totals that do not add up are all revenue; the capture does not wait for them
   payment.payment_method = order.payment_method;
   // Orders refuses a foreign address; should one come all the same, the buyer returns to our own page.
   if (order.return_url && on.get<Settings>().returns_to_us(*order.return_url)) payment.return_url = order.return_url;
@@ -39,7 +41,10 @@ Task<> on_order_created(Reaction& on, OrderCreated order) {
   // The end was heard before the beginning.
   payment.order_cancelled = known.status == "cancelled";
   if (to_be_cancelled(known.status) && !ended(payment.status)) news = cancel(payment, "cancelled");
-  keep(on, on.tx(), payment, news);
+  if (news == News::changed && !payment.order_cancelled)
+    drive(on.tx(), payment, on.now());  // as it was inserted
+  else
+    keep(on, on.tx(), payment, news);
 }
 
 /// One refund for each reference, however often it is said.
@@ -63,53 +68,64 @@ static Task<> refund_due(Reaction& on, Payment& payment, const std::vector<Refun
   }
 }
 
-/// Only the newest word on an order counts, except that a refund once due stays due. What is captured stays captured:
-/// payment.completed was said, and wins, until the order is cancelled for good.
-static Task<> on_order_changed(Reaction& on, OrderChanged order) {
-  const auto known =
-      co_await note_order(on.tx(), order.order_id, {order.customer_id, order.status, on.event().sequence});
-  const bool due = order.refunds_due && !order.refunds_due->empty();
-  if (!to_be_cancelled(known.status) && !due) co_return;
-  const auto id = co_await of_order(on.tx(), order.order_id);
-  if (!id) co_return;  // order.created is still to come, and will find what was noted
-  auto payment = co_await lock(on.tx(), *id);
-  if (due) co_await refund_due(on, *payment, *order.refunds_due);
-  if (!to_be_cancelled(known.status)) co_return;
-  News news = cancel(*payment, "cancelled");
-  if (known.status == "cancelled" && !std::exchange(payment->order_cancelled, true)) {
-    if (payment->left() > 0) co_return refund_order(on, on.tx(), *payment);
+/// What is captured stays captured: payment.completed was said, and wins, until the order is cancelled for good.
+static Task<> end(Reaction& on, Payment& payment, const std::string& order_status) {
+  News news = cancel(payment, "cancelled");
+  if (order_status == "cancelled" && !std::exchange(payment.order_cancelled, true)) {
+    if (payment.left() > 0) co_return refund_order(on, on.tx(), payment);
     if (news == News::none) news = News::changed;
   }
-  keep(on, on.tx(), *payment, news);
+  keep(on, on.tx(), payment, news);
 }
 
-Task<> on_order_updated(Reaction& on, OrderChanged order) { return on_order_changed(on, std::move(order)); }
-Task<> on_order_cancelled(Reaction& on, OrderChanged order) { return on_order_changed(on, std::move(order)); }
+/// Only the newest word on an order counts, except that a refund once due stays due.
+Task<> on_order_changed(Reaction& on, std::vector<events::Event<OrderChanged>> orders) {
+  events::keep_newest(orders);
+  std::vector<KnownOrder> heard;
+  for (auto& [envelope, order] : orders)
+    heard.push_back({order.order_id, order.customer_id, order.status, envelope.sequence});
+  std::map<OrderId, std::string> status;
+  for (auto& known : co_await note_orders(on.tx(), heard)) status[known.id] = known.status;
+  for (auto& [envelope, order] : orders) {
+    const bool ends = to_be_cancelled(status[order.order_id]), due = order.refunds_due && !order.refunds_due->empty();
+    if (!ends && !due) continue;
+    const auto id = co_await of_order(on.tx(), order.order_id);
+    if (!id) continue;  // order.created is still to come, and will find what was noted
+    on.tx().traceparent = envelope.traceparent;
+    auto payment = co_await lock(on.tx(), *id);
+    if (due) co_await refund_due(on, *payment, *order.refunds_due);
+    if (ends) co_await end(on, *payment, status[order.order_id]);
+  }
+}
+
+bool acts_on(const stripe::Event& event) {
+  const auto& type = event.type;
+  return (type.starts_with("payment_intent.") && type != "payment_intent.created") ||  // which we made
+         type.starts_with("charge.dispute.") || type.starts_with("refund.") || type == "charge.refund.updated";
+}
 
 Task<> on_stripe_event(pg::Transaction& tx, stripe::Event event, bool livemode, Time now) {
+  if (!acts_on(event)) co_return;
   const auto& object = event.data.object;
   const bool about_intent = event.type.starts_with("payment_intent.");
-  const auto intent = about_intent ? object.id : object.payment_intent.value_or("");
-  std::optional<PaymentId> id;
-  // Our own answer may not be stored yet when Stripe tells of it: then only the metadata says whose it is.
-  if (!intent.empty()) id = co_await with_intent(tx, intent);
-  if (!id) id = PaymentId::parse(object.metadata.payment_id);
-  if (!co_await hear(tx, {event.id, event.type, object.id, id, event.livemode, from_unix_seconds(event.created)}, now))
-    co_return;
+  const auto subject =
+      co_await hear(tx,
+                    {event.id, event.type, object.id, about_intent ? object.id : object.payment_intent.value_or(""),
+                     PaymentId::parse(object.metadata.payment_id), event.livemode, from_unix_seconds(event.created)},
+                    now);
+  if (!subject) co_return;
   metrics::counter("acme_stripe_events_total", "Events of Stripe by type", {{"type", event.type}}).add();
   if (event.livemode != livemode) {
     log::error("Stripe sent an event of the other mode", {{"event", event.id}, {"type", event.type}});
     co_return;
   }
-  if (id && event.type.starts_with("charge.dispute."))
-    jobs::enqueue(tx, "read_dispute", object.id, DisputeJob{object.id}, now);
-  if (id && (event.type.starts_with("refund.") || event.type == "charge.refund.updated")) look(tx, object.id, now);
-  if (!about_intent || !id || event.type == "payment_intent.created") co_return;  // we made it
-  const auto payment = co_await find(tx, *id);
-  if (!payment || payment->status == Status::succeeded) co_return;
+  if (!subject->payment || (about_intent && subject->status == Status::succeeded)) co_return;
+  if (event.type.starts_with("charge.dispute."))
+    co_return jobs::enqueue(tx, "read_dispute", object.id, DisputeJob{object.id}, now);
+  if (!about_intent) co_return look(tx, object.id, now);
   // A try is on its way: its own answer is about to say the same. Read only if it does not.
-  const auto at = payment->status == Status::confirming ? now + std::chrono::seconds{2} : now;
-  look(tx, *id, at);
+  const auto at = subject->status == Status::confirming ? now + std::chrono::seconds{3} : now;
+  look(tx, *subject->payment, at);
 }
 
 }  // namespace acme::payments

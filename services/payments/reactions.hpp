@@ -44,9 +44,10 @@ struct OrderChanged {
 BOOST_DESCRIBE_STRUCT(OrderChanged, (), (order_id, customer_id, status, refunds_due))
 
 Task<> on_order_created(Reaction& on, OrderCreated order);
-Task<> on_order_updated(Reaction& on, OrderChanged order);
-Task<> on_order_cancelled(Reaction& on, OrderChanged order);
+Task<> on_order_changed(Reaction& on, std::vector<events::Event<OrderChanged>> orders);
 
+/// Stripe tells of more than concerns us: what is not acted on is not kept.
+bool acts_on(const stripe::Event& event);
 /// A webhook, or an event that was found in Stripe's list. Acts once; what it says is only a reason to look.
 Task<> on_stripe_event(pg::Transaction& tx, stripe::Event event, bool livemode, Time now);
 

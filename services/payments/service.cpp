@@ -55,9 +55,9 @@ Service service(Settings settings) {
   payments.get("/internal/payments/audit", show_audit).internal();
 
   payments.on("order.created", on_order_created);
-  payments.on("order.updated", on_order_updated);
+  payments.on("order.updated", on_order_changed);
   payments.linger["order.updated"] = Duration{100};  // news of our own doings, mostly
-  payments.on("order.cancelled", on_order_cancelled);
+  payments.on("order.cancelled", on_order_changed);
 
   payments.job("create_intent", create_intent, at_stripe(8));
   payments.job("confirm_intent", confirm_intent, at_stripe(8));

@@ -8,26 +8,38 @@ namespace acme::payments {
   "exp_month, exp_year, captured_at, alarm, tax, shipping, order_cancelled, refunding, refunded, placed_at, " \
   "created_at"
 
-static const pg::Statement<KnownOrder(OrderId, UserId, std::string, std::int64_t)> note_order_sql{"payments.note_order",
-                                                                                                  R"sql(
+static const pg::Statement<KnownOrder(std::vector<OrderId>, std::vector<UserId>, std::vector<std::string>,
+                                      std::vector<std::int64_t>)>
+    note_orders_sql{"payments.note_orders", R"sql(
   WITH noted AS (
-    INSERT INTO orders AS known (id, customer_id, status, sequence) VALUES ($1, $2, $3, $4)
+    INSERT INTO orders AS known (id, customer_id, status, sequence)
+    SELECT * FROM unnest($1, $2, $3, $4) AS heard (id, customer_id, status, sequence) ORDER BY id
     ON CONFLICT (id) DO UPDATE
-       SET customer_id = CASE WHEN known.sequence < $4 THEN $2 ELSE known.customer_id END,
-           status = CASE WHEN known.sequence < $4 THEN $3 ELSE known.status END,
-           sequence = greatest(known.sequence, $4)
-    RETURNING customer_id, status, sequence
+       SET customer_id = CASE WHEN known.sequence < excluded.sequence THEN excluded.customer_id
+                              ELSE known.customer_id END,
+           status = CASE WHEN known.sequence < excluded.sequence THEN excluded.status ELSE known.status END,
+           sequence = greatest(known.sequence, excluded.sequence)
+    RETURNING id, customer_id, status, sequence
   ), handed_over AS (  -- a guest's order that became a customer's
     UPDATE payments SET customer_id = noted.customer_id
       FROM noted
-     WHERE payments.order_id = $1 AND payments.customer_id <> noted.customer_id
+     WHERE payments.order_id = noted.id AND payments.customer_id <> noted.customer_id
   )
-  SELECT customer_id, status, sequence FROM noted
+  SELECT id, customer_id, status, sequence FROM noted
 )sql"};
 
-Task<KnownOrder> note_order(pg::Transaction& tx, OrderId order, KnownOrder heard) {
-  auto known = co_await tx.one(note_order_sql, order, heard.customer_id, heard.status, heard.sequence);
-  co_return known.value();
+Task<std::vector<KnownOrder>> note_orders(pg::Transaction& tx, const std::vector<KnownOrder>& heard) {
+  std::vector<OrderId> ids;
+  std::vector<UserId> customers;
+  std::vector<std::string> statuses;
+  std::vector<std::int64_t> sequences;
+  for (auto& order : heard) {
+    ids.push_back(order.id);
+    customers.push_back(order.customer_id);
+    statuses.push_back(order.status);
+    sequences.push_back(order.sequence);
+  }
+  return tx.all(note_orders_sql, ids, customers, statuses, sequences);
 }
 
 static const pg::Statement<Payment(PaymentId)> find_sql{"payments.find",
@@ -65,12 +77,13 @@ static const pg::Statement<PaymentId(PaymentId, OrderId, UserId, std::int64_t, s
   INSERT INTO payments (id, order_id, customer_id, amount, currency, status, version, create_try, attempt, replays,
                         key_since, payment_method, return_url, grace_given, placed_at, created_at, updated_at, swept_at,
                         tax, shipping)
-  VALUES ($1, $2, $3, $4, $5, 'pending', 0, 1, 0, 0, $9, $6, $7, false, $8, $9, $9, $9, $10, $11)
+  VALUES ($1, $2, $3, $4, $5, 'pending', 1, 1, 0, 0, $9, $6, $7, false, $8, $9, $9, $9, $10, $11)
   ON CONFLICT (order_id) DO NOTHING
   RETURNING id
 )sql"};
 
-Task<bool> insert(pg::Transaction& tx, Payment payment, Time now) {
+Task<bool> insert(pg::Transaction& tx, Payment& payment, Time now) {
+  payment.version = 1;
   auto id = co_await tx.one(insert_sql, payment.id, payment.order_id, payment.customer_id, payment.amount,
                             payment.currency, payment.payment_method, payment.return_url, payment.placed_at, now,
                             payment.tax, payment.shipping);
@@ -106,16 +119,25 @@ static void book(pg::Transaction& tx, const Payment& payment, std::string kind, 
              payment.currency, at, payment.version);
 }
 
+static const pg::Statement<void(PaymentId, std::string, std::vector<std::string>, std::vector<std::int64_t>,
+                                std::string, Time, std::int64_t)>
+    book_capture_sql{"payments.book_capture", R"sql(
+  INSERT INTO ledger (payment_id, kind, reference, debit, credit, amount, currency, at, sequence)
+  SELECT $1, 'capture', $2, 'stripe', account, amount, $5, $6, $7
+    FROM unnest($3, $4) AS part (account, amount)
+   WHERE amount > 0
+)sql"};
+
 /// What comes for an order is revenue, tax and shipping; what comes after its end is still the customer's.
 static void book_capture(pg::Transaction& tx, const Payment& payment, News news) {
-  const auto to = [&](std::string account, std::int64_t amount) {
-    book(tx, payment, "capture", payment.charge_id.value(), "stripe", std::move(account), amount,
-         payment.captured_at.value());
-  };
-  if (news == News::stray) return to("customer_funds", payment.amount);
-  to("revenue", payment.amount - payment.tax - payment.shipping);
-  to("tax", payment.tax);
-  to("shipping", payment.shipping);
+  std::vector<std::string> accounts{"revenue", "tax", "shipping"};
+  std::vector<std::int64_t> amounts{payment.amount - payment.tax - payment.shipping, payment.tax, payment.shipping};
+  if (news == News::stray) {
+    accounts = {"customer_funds"};
+    amounts = {payment.amount};
+  }
+  tx.later(book_capture_sql, payment.id, payment.charge_id.value(), accounts, amounts, payment.currency,
+           payment.captured_at.value(), payment.version);
 }
 
 struct Method {
@@ -376,9 +398,9 @@ static const pg::Statement<std::string(std::string, PaymentId, std::int64_t, std
 )sql"};
 
 Task<bool> keep(pg::Transaction& tx, Dispute dispute) {
-  auto changed = co_await tx.one(keep_dispute_sql, dispute.id, dispute.payment_id, dispute.amount, dispute.currency,
-                                 dispute.status, dispute.reason, dispute.respond_by, dispute.opened_at,
-                                 dispute.updated_at);
+  auto changed =
+      co_await tx.one(keep_dispute_sql, dispute.id, dispute.payment_id, dispute.amount, dispute.currency,
+                      dispute.status, dispute.reason, dispute.respond_by, dispute.opened_at, dispute.updated_at);
   co_return changed.has_value();
 }
 
@@ -526,19 +548,27 @@ Task<std::vector<PaymentId>> stale(pg::Session& db, Time before, Time now, int l
   return db.all(stale_sql, before, now, limit);
 }
 
-static const pg::Statement<std::string(std::string, std::string, std::string, std::optional<PaymentId>, bool, Time,
-                                       Time)>
+// Our own answer may not be stored yet when Stripe tells of it: then only the metadata says whose it is.
+static const pg::Statement<Subject(std::string, std::string, std::string, std::string, std::optional<PaymentId>, bool,
+                                   Time, Time)>
     hear_sql{"payments.hear", R"sql(
-  INSERT INTO webhook_events (id, type, object_id, payment_id, livemode, created_at, received_at)
-  VALUES ($1, $2, $3, $4, $5, $6, $7)
-  ON CONFLICT (id) DO NOTHING
-  RETURNING id
+  WITH payment AS (
+    SELECT id, status FROM payments WHERE intent_id = $4
+     UNION ALL
+    SELECT id, status FROM payments WHERE id = $5
+     LIMIT 1
+  ), heard AS (
+    INSERT INTO webhook_events (id, type, object_id, payment_id, livemode, created_at, received_at)
+    VALUES ($1, $2, $3, (SELECT id FROM payment), $6, $7, $8)
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id
+  )
+  SELECT payment.id AS payment, payment.status FROM heard LEFT JOIN payment ON true
 )sql"};
 
-Task<bool> hear(pg::Transaction& tx, WebhookEvent event, Time now) {
-  auto id = co_await tx.one(hear_sql, event.id, event.type, event.object_id, event.payment_id, event.livemode,
-                            event.created_at, now);
-  co_return id.has_value();
+Task<std::optional<Subject>> hear(pg::Transaction& tx, WebhookEvent event, Time now) {
+  return tx.one(hear_sql, event.id, event.type, event.object_id, event.intent, event.payment_id, event.livemode,
+                event.created_at, now);
 }
 
 static const pg::Statement<void(Time)> forget_webhooks_sql{"payments.forget_webhooks", R"sql(

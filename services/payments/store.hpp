@@ -7,15 +7,16 @@ namespace acme::payments {
 
 /// The newest that payments heard of an order.
 struct KnownOrder {
+  OrderId id;
   UserId customer_id;
   std::string status;
   std::int64_t sequence = 0;
 };
-BOOST_DESCRIBE_STRUCT(KnownOrder, (), (customer_id, status, sequence))
+BOOST_DESCRIBE_STRUCT(KnownOrder, (), (id, customer_id, status, sequence))
 
-/// Keeps an order's event if it is newer than what is known, gives the order's payment to its present customer, and
-/// answers what holds now.
-Task<KnownOrder> note_order(pg::Transaction& tx, OrderId order, KnownOrder heard);
+/// Keeps what is newer than what is known, gives the orders' payments to their present customers, and answers what
+/// holds now. Each order is named once.
+Task<std::vector<KnownOrder>> note_orders(pg::Transaction& tx, const std::vector<KnownOrder>& heard);
 
 Task<std::optional<Payment>> find(pg::Session& db, PaymentId id);
 /// Of that customer alone.
@@ -26,8 +27,8 @@ Task<std::optional<PaymentId>> of_order(pg::Session& db, OrderId order);
 Task<std::optional<Payment>> lock(pg::Transaction& tx, PaymentId id);
 Task<std::optional<PaymentId>> with_intent(pg::Session& db, std::string intent_id);
 
-/// False when the order has its payment already.
-Task<bool> insert(pg::Transaction& tx, Payment payment, Time now);
+/// As it begins, in its first version. False when the order has its payment already.
+Task<bool> insert(pg::Transaction& tx, Payment& payment, Time now);
 /// The row as it now is, its next version, and with the news the ledger's row and the event. The row is locked.
 void save(pg::Transaction& tx, Payment& payment, News news, Time now);
 
@@ -85,12 +86,19 @@ Task<std::vector<Reconciliation>> reconciliations(pg::Session& db, int limit);
 
 struct WebhookEvent {
   std::string id, type, object_id;
-  std::optional<PaymentId> payment_id;
+  std::string intent;                   // "" for none
+  std::optional<PaymentId> payment_id;  // as the object's metadata has it
   bool livemode = false;
   Time created_at{};
 };
-/// False when that event was heard before.
-Task<bool> hear(pg::Transaction& tx, WebhookEvent event, Time now);
+/// The payment that an event is about, as it stands; none of ours when empty.
+struct Subject {
+  std::optional<PaymentId> payment;
+  std::optional<Status> status;
+};
+BOOST_DESCRIBE_STRUCT(Subject, (), (payment, status))
+/// Nothing when that event was heard before.
+Task<std::optional<Subject>> hear(pg::Transaction& tx, WebhookEvent event, Time now);
 Task<> forget_webhooks(pg::Session& db, Time before);
 Task<std::optional<Time>> events_read_until(pg::Session& db);
 Task<> events_read(pg::Session& db, Time until);

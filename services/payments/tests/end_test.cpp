@@ -20,6 +20,18 @@ TEST_CASE("who does not pay in time loses the order: the PaymentIntent is cancel
   CHECK(at(shop.show().body, "/status") == "failed");
 }
 
+TEST_CASE("a try that has not left when the time to pay is over does not leave any more") {
+  Shop shop;
+  CHECK(shop.placed(1999, "pm_card_visa"));
+  shop.room.run_jobs(1);
+  CHECK(shop.status() == "confirming");
+  shop.world.advance(std::chrono::minutes{31});
+  shop.settle();
+  CHECK(shop.news() == "payment.failed failed expired");
+  CHECK(shop.calls("POST", "/confirm") == 0);
+  CHECK(at(shop.at_stripe("GET", "/v1/payment_intents/" + shop.intent()).body, "/status") == "canceled");
+}
+
 TEST_CASE("a buyer inside 3-D Secure gets ten minutes more, once") {
   Shop shop;
   CHECK(shop.placed(1999, "pm_card_authenticationRequired"));

@@ -51,6 +51,7 @@ TEST_CASE("what is signed is taken: unknown types, unknown objects, even what ca
     CAPTURE(body);
     CHECK(send(shop, body).status == 204);
   }
+  CHECK(shop.room.sql("SELECT string_agg(id, ' ' ORDER BY id) FROM webhook_events") == "evt_2 evt_3 evt_4 evt_5");
   CHECK(shop.room.run_jobs() == 0);
 }
 
