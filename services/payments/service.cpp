@@ -59,8 +59,8 @@ Service service(Settings settings) {
   payments.linger["order.updated"] = Duration{100};  // news of our own doings, mostly
   payments.on("order.cancelled", on_order_changed);
 
-  payments.job("create_intent", create_intent, at_stripe(8));
-  payments.job("confirm_intent", confirm_intent, at_stripe(8));
+  payments.job("create_intent", create_intent, at_stripe(32));
+  payments.job("confirm_intent", confirm_intent, at_stripe(32));
   payments.job("cancel_intent", cancel_intent, at_stripe(4));
   payments.job("read_intent", read_intent, at_stripe(4));
   payments.job("expire_payment", expire_payment);
