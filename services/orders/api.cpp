@@ -181,20 +181,23 @@ static CartView view_of(const store::Cart& cart, const Quote& priced, const std:
 
 /// The cart, priced now. Its ETag is its version (for If-Match) and a sum of what it shows: prices and stock change
 /// without a change of the cart.
-static Task<Result<CartView>> show_cart(Call& call, CartId id) {
-  const auto cart = co_await store::find_cart(call.db(), id, caller_id(call));
-  if (!cart) co_return refuse(not_found("cart", id.text()));
+static Task<CartView> show(Call& call, store::Cart cart) {
   Result<ShippingQuote> shipping;
-  if (cart->shipping_quote) shipping = verify(*cart->shipping_quote, call.get<QuoteKey>(), call.now());
-  const bool chosen = cart->shipping_quote && shipping;
-  const auto codes = co_await find_codes(call, cart->codes);
-  const auto priced = priced_for(call, *cart, codes, chosen ? std::optional{*shipping} : std::nullopt);
-  auto view = view_of(*cart, priced, cart->country.value_or(call.get<Settings>().country));
+  if (cart.shipping_quote) shipping = verify(*cart.shipping_quote, call.get<QuoteKey>(), call.now());
+  const bool chosen = cart.shipping_quote && shipping;
+  const auto codes = co_await find_codes(call, cart.codes);
+  const auto priced = priced_for(call, cart, codes, chosen ? std::optional{*shipping} : std::nullopt);
+  auto view = view_of(cart, priced, cart.country.value_or(call.get<Settings>().country));
   if (chosen) view.shipping_option = {shipping->carrier, shipping->service};
   if (!shipping) view.problems.push_back({"quote_expired", shipping.error().detail, {}, {}, {}});
-  call.answer_header("ETag", '"' + std::to_string(cart->version) + "-" +
+  call.answer_header("ETag", '"' + std::to_string(cart.version) + "-" +
                                  std::to_string(std::hash<std::string>{}(json::text(view))) + '"');
   co_return view;
+}
+static Task<Result<CartView>> show_cart(Call& call, CartId id) {
+  auto cart = co_await store::find_cart(call.db(), id, caller_id(call));
+  if (!cart) co_return refuse(not_found("cart", id.text()));
+  co_return co_await show(call, std::move(*cart));
 }
 
 /// The cart's version that the caller wants to change; the rest of the ETag says only what was shown.
@@ -209,85 +212,109 @@ static Result<std::optional<std::int64_t>> wanted_version(const Call& call) {
   return -1;  // no version of ours: it cannot match
 }
 
-static Task<Result<CartView>> after(Call& call, CartId id, store::CartChange change, std::string sku) {
+/// The changed cart, or why it was not changed.
+static Task<Result<CartView>> after(Call& call, CartId id, std::optional<store::Cart> cart,
+                                    std::optional<std::string> sku = {}) {
+  if (cart) co_return co_await show(call, std::move(*cart));
+  auto refusal = co_await store::cart_refusal(call.db(), id, caller_id(call), sku);
   // Any version would have done: while this waited, the cart was ordered, or its guest signed in.
-  if (change == store::CartChange::stale && !wanted_version(call).value()) change = store::CartChange::no_cart;
-  switch (change) {
-    case store::CartChange::changed:
+  if (refusal == store::CartRefusal::stale && !wanted_version(call).value()) refusal = store::CartRefusal::no_cart;
+  switch (refusal) {
+    case store::CartRefusal::no_cart:
       break;
-    case store::CartChange::no_cart:
-      co_return refuse(not_found("cart", id.text()));
-    case store::CartChange::not_sold:
-      co_return refuse(not_found("SKU", sku));
-    case store::CartChange::full:
+    case store::CartRefusal::not_sold:
+      co_return refuse(not_found("SKU", sku.value()));
+    case store::CartRefusal::full:
       co_return refuse(conflict("cart_full", "A cart holds a hundred different SKUs: remove one first."));
-    case store::CartChange::stale:
+    case store::CartRefusal::stale:
       co_return refuse(
           Problem{.status = 412,
                   .code = "precondition_failed",
                   .detail = "The cart has changed since you read it. Read it again, then repeat your change."});
   }
-  co_return co_await show_cart(call, id);
+  co_return refuse(not_found("cart", id.text()));
 }
 
 Task<Result<Answer<CartView>>> open_cart(Call& call, NewCart request) {
   const auto currency = request.currency ? request.currency->code : call.get<Settings>().currency;
   const auto [id, made] =
       co_await store::open_cart(call.db(), call.new_id<CartId>(), caller_id(call), currency, call.now());
+  if (made) {
+    call.answer_header("Location", "/v1/carts/" + id.text());
+    store::Cart cart;
+    cart.id = id;
+    cart.version = 1;
+    cart.currency = currency;
+    cart.updated_at = call.now();
+    co_return Answer<CartView>{co_await show(call, std::move(cart)), 201};
+  }
   auto view = co_await show_cart(call, id);
   if (!view) co_return refuse(view.error());
   if (request.currency && view->currency != currency)
     co_return refuse(
         conflict("cart_currency", "Your open cart is in " + view->currency + ": order or empty it first."));
-  if (made) call.answer_header("Location", "/v1/carts/" + id.text());
-  co_return Answer<CartView>{std::move(*view), made ? 201 : 200};
+  co_return Answer<CartView>{std::move(*view), 200};
 }
 
 Task<Result<CartView>> get_cart(Call& call, CartId id) { return show_cart(call, id); }
 
+/// What one piece costs now, in each currency.
+static std::map<std::string, std::int64_t> prices_of(const Offer* offer, Time now) {
+  std::map<std::string, std::int64_t> prices;
+  if (offer)
+    for (auto& [currency, amount] : offer->prices) prices[currency] = price_of(*offer, currency, now).value_or(amount);
+  return prices;
+}
+
 Task<Result<CartView>> put_item(Call& call, CartId id, std::string sku, CartItem request) {
   const auto version = wanted_version(call);
   if (!version) co_return refuse(version.error());
-  const auto change =
-      co_await store::put_item(call.db(), id, caller_id(call), *version, sku, request.quantity, call.now());
-  auto shown = co_await after(call, id, change, sku);
-  if (!shown) co_return shown;
-  // This is the price that the buyer knows from now on.
-  if (const auto line = std::ranges::find(shown->lines, sku, &CartLine::sku);
-      line != shown->lines.end() && line->unit_price)
-    co_await store::note_price(call.db(), id, sku, line->unit_price->amount);
-  co_return shown;
+  const auto offer = (co_await call.get<Offers>().find(call.db(), {sku}))[0];
+  const auto prices = prices_of(offer.get(), call.now());
+  auto cart =
+      co_await store::put_item(call.db(), id, caller_id(call), *version, sku, request.quantity, prices, call.now());
+  // The price that the buyer knows from now on, should the offer that was at hand have been an old one.
+  for (std::size_t i = 0; cart && i < cart->items.size(); ++i) {
+    if (cart->items[i].sku != sku || !cart->items[i].offer) continue;
+    const auto price = price_of(*cart->items[i].offer, cart->currency, call.now());
+    if (!price || cart->shown[i] == price) continue;
+    co_await store::note_price(call.db(), id, sku, *price);
+    cart->shown[i] = price;
+  }
+  co_return co_await after(call, id, std::move(cart), sku);
 }
 
 Task<Result<CartView>> delete_item(Call& call, CartId id, std::string sku) {
   const auto version = wanted_version(call);
   if (!version) co_return refuse(version.error());
-  const auto change = co_await store::delete_item(call.db(), id, caller_id(call), *version, sku, call.now());
-  co_return co_await after(call, id, change, sku);
+  co_return co_await after(call, id,
+                           co_await store::delete_item(call.db(), id, caller_id(call), *version, sku, call.now()));
 }
 
 Task<Result<CartView>> put_destination(Call& call, CartId id, CartDestination request) {
   const auto version = wanted_version(call);
   if (!version) co_return refuse(version.error());
-  const auto change = co_await store::put_destination(call.db(), id, caller_id(call), *version, request, call.now());
-  co_return co_await after(call, id, change, "");
+  auto cart = co_await store::put_destination(call.db(), id, caller_id(call), *version, request, call.now());
+  co_return co_await after(call, id, std::move(cart));
 }
 
 Task<Result<CartView>> put_shipping_quote(Call& call, CartId id, ChosenQuote request) {
   const auto version = wanted_version(call);
   if (!version) co_return refuse(version.error());
   const std::string& token = request.shipping_quote;
-  if (!co_await store::find_cart(call.db(), id, caller_id(call))) co_return refuse(not_found("cart", id.text()));
-  if (const auto good = verify(token, call.get<QuoteKey>(), call.now()); !good) co_return refuse(good.error());
-  const auto change = co_await store::put_shipping_quote(call.db(), id, caller_id(call), *version, token, call.now());
-  co_return co_await after(call, id, change, "");
+  if (const auto good = verify(token, call.get<QuoteKey>(), call.now()); !good) {
+    if (!co_await store::find_cart(call.db(), id, caller_id(call))) co_return refuse(not_found("cart", id.text()));
+    co_return refuse(good.error());
+  }
+  auto cart = co_await store::put_shipping_quote(call.db(), id, caller_id(call), *version, token, call.now());
+  co_return co_await after(call, id, std::move(cart));
 }
 
 Task<Result<CartView>> delete_shipping_quote(Call& call, CartId id) {
   const auto version = wanted_version(call);
   if (!version) co_return refuse(version.error());
-  const auto change = co_await store::put_shipping_quote(call.db(), id, caller_id(call), *version, {}, call.now());
-  co_return co_await after(call, id, change, "");
+  auto cart = co_await store::put_shipping_quote(call.db(), id, caller_id(call), *version, {}, call.now());
+  co_return co_await after(call, id, std::move(cart));
 }
 
 Task<Result<CartView>> put_discount(Call& call, CartId id, std::string code) {
@@ -302,16 +329,15 @@ Task<Result<CartView>> put_discount(Call& call, CartId id, std::string code) {
     std::erase_if(refused, [&](auto& each) { return each.code != code; });
     if (!refused.empty()) co_return refuse(discount_refused(refused));
   }
-  const auto change = co_await store::put_discount(call.db(), id, caller_id(call), *version, code, call.now());
-  co_return co_await after(call, id, change, "");
+  cart = co_await store::put_discount(call.db(), id, caller_id(call), *version, code, call.now());
+  co_return co_await after(call, id, std::move(cart));
 }
 
 Task<Result<CartView>> delete_discount(Call& call, CartId id, std::string code) {
   const auto version = wanted_version(call);
   if (!version) co_return refuse(version.error());
-  const auto change =
-      co_await store::delete_discount(call.db(), id, caller_id(call), *version, code_of(code), call.now());
-  co_return co_await after(call, id, change, "");
+  auto cart = co_await store::delete_discount(call.db(), id, caller_id(call), *version, code_of(code), call.now());
+  co_return co_await after(call, id, std::move(cart));
 }
 
 // Orders.
@@ -416,11 +442,18 @@ static OrderView view_of(const store::Order& order, const std::vector<Line>& lin
 }
 
 static Task<std::vector<OrderView>> views_of(pg::Session& db, std::vector<store::Order> orders) {
-  std::vector<OrderId> ids;
-  for (auto& order : orders) ids.push_back(order.id);
+  std::vector<OrderId> ids, moved;  // to an order in its first version nothing has happened yet
+  for (auto& order : orders) {
+    ids.push_back(order.id);
+    if (order.version > 1) moved.push_back(order.id);
+  }
   const auto lines = co_await store::find_lines(db, ids);
-  const auto shipments = co_await store::find_shipments(db, ids);
-  const auto timeline = co_await store::find_timeline(db, ids);
+  std::vector<store::ShipmentOf> shipments;
+  std::vector<store::EntryOf> timeline;
+  if (!moved.empty()) {
+    shipments = co_await store::find_shipments(db, moved);
+    timeline = co_await store::find_timeline(db, moved);
+  }
   std::vector<OrderId> sent;  // nothing comes back of the others
   for (auto& order : orders)
     if (order.status == Status::shipped || order.status == Status::delivered) sent.push_back(order.id);

@@ -12,6 +12,7 @@ using Jsons = std::vector<json::Raw>;
 using MaybeTime = std::optional<Time>;
 using MaybeNumber = std::optional<std::int64_t>;
 using MaybeNumbers = std::vector<MaybeNumber>;
+using MaybeText = std::optional<std::string>;
 
 // Offers.
 
@@ -93,19 +94,21 @@ Task<std::vector<std::shared_ptr<const Offer>>> find_offers(pg::Session& db, std
 
 // Carts.
 
-static const pg::Statement<CartId(CartId, UserId, std::string, Time)> new_cart_sql{"orders.new_cart", R"sql(
-  INSERT INTO carts (id, owner, currency, updated_at) VALUES ($1, $2, $3, $4) ON CONFLICT (owner) DO NOTHING RETURNING id
-)sql"};
-static const pg::Statement<CartId(UserId)> cart_of_sql{"orders.cart_of", R"sql(
-  SELECT id FROM carts WHERE owner = $1
+static const pg::Statement<Opened(CartId, UserId, std::string, Time)> open_cart_sql{"orders.open_cart", R"sql(
+  WITH made AS (
+    INSERT INTO carts (id, owner, currency, updated_at) VALUES ($1, $2, $3, $4) ON CONFLICT (owner) DO NOTHING RETURNING id
+  )
+  SELECT id, true AS made FROM made
+   UNION ALL
+  SELECT id, false FROM carts WHERE owner = $2
+   LIMIT 1
 )sql"};
 
-Task<std::pair<CartId, bool>> open_cart(pg::Session& db, CartId id, UserId owner, std::string currency, Time now) {
-  if (const auto open = co_await db.one(cart_of_sql, owner)) co_return std::pair{*open, false};
-  if (const auto made = co_await db.one(new_cart_sql, id, owner, std::move(currency), now))
-    co_return std::pair{*made, true};
-  // Another request of the same caller was faster.
-  co_return std::pair{(co_await db.one(cart_of_sql, owner)).value_or(id), false};
+Task<Opened> open_cart(pg::Session& db, CartId id, UserId owner, std::string currency, Time now) {
+  auto opened = co_await db.one(open_cart_sql, id, owner, currency, now);
+  // Another request of the same caller was faster, and only a new look sees its cart.
+  if (!opened) opened = co_await db.one(open_cart_sql, id, owner, std::move(currency), now);
+  co_return opened.value_or(Opened{id, false});
 }
 
 struct CartRow {
@@ -125,30 +128,32 @@ struct CartRow {
   std::optional<std::int64_t> shown_price;
   Texts codes;
   std::optional<std::string> shipping_quote;
+  bool whole = true;
 };
 BOOST_DESCRIBE_STRUCT(CartRow, (),
                       (id, version, currency, country, region, postal_code, updated_at, sku, quantity, available,
                        product_id, offer_version, title, tax_class, weight_grams, requires_shipping, prices, sales,
-                       shown_price, codes, shipping_quote))
+                       shown_price, codes, shipping_quote, whole))
 
-static const pg::Statement<CartRow(CartId, UserId)> find_cart_sql{"orders.find_cart", R"sql(
+// A cart and its items, as they are or as a change leaves them. `whole`: nobody else changed the cart since the
+// statement began, so that its items are all here.
+#define CART_ROWS(items, unchanged) \
+  R"sql(
   SELECT cart.id, cart.version, cart.currency, cart.country, cart.region, cart.postal_code, cart.updated_at,
          item.sku, item.quantity, stock.on_hand - stock.held AS available,
          offer.product_id, offer.version AS offer_version, offer.title, offer.tax_class, offer.weight_grams,
          offer.requires_shipping, offer.prices, offer.sales, item.shown_price,
          ARRAY(SELECT code FROM cart_discounts WHERE cart_id = cart.id ORDER BY added_at, code) AS codes,
-         cart.shipping_quote
-    FROM carts AS cart
-         LEFT JOIN cart_items AS item ON item.cart_id = cart.id
+         cart.shipping_quote, )sql" unchanged R"sql( AS whole
+    FROM cart
+         LEFT JOIN )sql" items R"sql( AS item ON item.cart_id = cart.id
          LEFT JOIN LATERAL (SELECT * FROM offers WHERE sku = item.sku ORDER BY version DESC LIMIT 1) AS offer ON true
          LEFT JOIN stock ON stock.sku = item.sku
-   WHERE cart.id = $1 AND cart.owner = $2
    ORDER BY item.added_at, item.sku
-)sql"};
+)sql"
+#define CHANGED_CART(items) CART_ROWS(items, "cart.version = 1 + (SELECT version FROM carts WHERE id = $1)")
 
-Task<std::optional<Cart>> find_cart(pg::Session& db, CartId id, UserId owner) {
-  const auto rows = co_await db.all(find_cart_sql, id, owner);
-  if (rows.empty()) co_return std::nullopt;
+static Cart cart_of(const std::vector<CartRow>& rows) {
   auto& first = rows.front();
   Cart cart;
   cart.id = first.id;
@@ -171,91 +176,108 @@ Task<std::optional<Cart>> find_cart(pg::Session& db, CartId id, UserId owner) {
     cart.available.push_back(row.available.value_or(0));
     cart.shown.push_back(row.shown_price);
   }
-  co_return cart;
+  return cart;
 }
 
-// A cart holds a hundred SKUs at most.
-static const pg::Statement<CartChange(CartId, UserId, std::optional<std::int64_t>, std::string, std::int64_t, Time)>
+static const pg::Statement<CartRow(CartId, UserId)> find_cart_sql{"orders.find_cart", R"sql(
+  WITH cart AS (
+    SELECT * FROM carts WHERE id = $1 AND owner = $2
+  ))sql" CART_ROWS("cart_items", "true")};
+
+Task<std::optional<Cart>> find_cart(pg::Session& db, CartId id, UserId owner) {
+  const auto rows = co_await db.all(find_cart_sql, id, owner);
+  if (rows.empty()) co_return std::nullopt;
+  co_return cart_of(rows);
+}
+
+/// The cart that a change left; nothing when it was not made.
+static Task<std::optional<Cart>> changed(pg::Session& db, UserId owner, Task<std::vector<CartRow>> change) {
+  const auto rows = co_await std::move(change);
+  if (rows.empty()) co_return std::nullopt;
+  if (!rows.front().whole) co_return co_await find_cart(db, rows.front().id, owner);
+  co_return cart_of(rows);
+}
+
+// A cart holds a hundred SKUs at most. $7: what one piece costs now, by currency.
+static const pg::Statement<CartRow(CartId, UserId, MaybeNumber, std::string, std::int64_t, Time, json::Raw)>
     put_item_sql{"orders.put_item", R"sql(
   WITH cart AS (
     UPDATE carts SET version = version + 1, updated_at = $6
      WHERE id = $1 AND owner = $2 AND ($3::bigint IS NULL OR version = $3)
        AND EXISTS (SELECT FROM offers WHERE sku = $4)
        AND (SELECT count(*) FROM cart_items WHERE cart_id = $1 AND sku <> $4) < 100
-    RETURNING id
-  ), item AS (
-    INSERT INTO cart_items (cart_id, sku, quantity, added_at) SELECT cart.id, $4, $5, $6 FROM cart
-    ON CONFLICT (cart_id, sku) DO UPDATE SET quantity = excluded.quantity, shown_price = NULL
-  )
-  SELECT CASE WHEN EXISTS (SELECT FROM cart) THEN 'changed'
-              WHEN NOT EXISTS (SELECT FROM carts WHERE id = $1 AND owner = $2) THEN 'no_cart'
-              WHEN NOT EXISTS (SELECT FROM offers WHERE sku = $4) THEN 'not_sold'
-              WHEN (SELECT count(*) FROM cart_items WHERE cart_id = $1 AND sku <> $4) >= 100 THEN 'full'
-              ELSE 'stale' END AS change
-)sql"};
+    RETURNING *
+  ), put AS (
+    INSERT INTO cart_items (cart_id, sku, quantity, added_at, shown_price)
+    SELECT cart.id, $4, $5, $6, ($7 ->> cart.currency)::bigint FROM cart
+    ON CONFLICT (cart_id, sku) DO UPDATE SET quantity = excluded.quantity, shown_price = excluded.shown_price
+    RETURNING *
+  ), items AS (
+    SELECT * FROM cart_items WHERE cart_id = $1 AND sku <> $4 UNION ALL SELECT * FROM put
+  ))sql" CHANGED_CART("items")};
 
-Task<CartChange> put_item(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
-                          std::string sku, std::int64_t quantity, Time now) {
-  co_return (co_await db.one(put_item_sql, id, owner, version, std::move(sku), quantity, now)).value();
+Task<std::optional<Cart>> put_item(pg::Session& db, CartId id, UserId owner, MaybeNumber version, std::string sku,
+                                   std::int64_t quantity, const std::map<std::string, std::int64_t>& prices, Time now) {
+  return changed(
+      db, owner,
+      db.all(put_item_sql, id, owner, version, std::move(sku), quantity, now, json::Raw{json::text(prices)}));
 }
 
-static const pg::Statement<CartChange(CartId, UserId, std::optional<std::int64_t>, std::string, Time)> delete_item_sql{
+static const pg::Statement<CartRow(CartId, UserId, MaybeNumber, std::string, Time)> delete_item_sql{
     "orders.delete_item", R"sql(
   WITH cart AS (
     UPDATE carts SET version = version + 1, updated_at = $5
      WHERE id = $1 AND owner = $2 AND ($3::bigint IS NULL OR version = $3)
-    RETURNING id
-  ), item AS (
+    RETURNING *
+  ), gone AS (
     DELETE FROM cart_items USING cart WHERE cart_id = cart.id AND sku = $4
-  )
-  SELECT CASE WHEN EXISTS (SELECT FROM cart) THEN 'changed'
-              WHEN NOT EXISTS (SELECT FROM carts WHERE id = $1 AND owner = $2) THEN 'no_cart'
-              ELSE 'stale' END AS change
-)sql"};
+  ), items AS (
+    SELECT * FROM cart_items WHERE cart_id = $1 AND sku <> $4
+  ))sql" CHANGED_CART("items")};
 
-Task<CartChange> delete_item(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
-                             std::string sku, Time now) {
-  co_return (co_await db.one(delete_item_sql, id, owner, version, std::move(sku), now)).value();
+Task<std::optional<Cart>> delete_item(pg::Session& db, CartId id, UserId owner, MaybeNumber version, std::string sku,
+                                      Time now) {
+  return changed(db, owner, db.all(delete_item_sql, id, owner, version, std::move(sku), now));
 }
 
-static const pg::Statement<CartChange(CartId, UserId, std::optional<std::int64_t>, std::string,
-                                      std::optional<std::string>, std::optional<std::string>, Time)>
+static const pg::Statement<CartRow(CartId, UserId, MaybeNumber, std::string, MaybeText, MaybeText, Time)>
     put_destination_sql{"orders.put_destination", R"sql(
   WITH cart AS (
     UPDATE carts SET country = $4, region = $5, postal_code = $6, version = version + 1, updated_at = $7
      WHERE id = $1 AND owner = $2 AND ($3::bigint IS NULL OR version = $3)
-    RETURNING id
-  )
-  SELECT CASE WHEN EXISTS (SELECT FROM cart) THEN 'changed'
-              WHEN NOT EXISTS (SELECT FROM carts WHERE id = $1 AND owner = $2) THEN 'no_cart'
-              ELSE 'stale' END AS change
-)sql"};
+    RETURNING *
+  ))sql" CHANGED_CART("cart_items")};
 
-Task<CartChange> put_destination(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
-                                 CartDestination destination, Time now) {
-  std::optional<std::string> region, postal_code;
-  if (destination.region) region = destination.region->value;
-  if (destination.postal_code) postal_code = destination.postal_code->value;
-  co_return (
-      co_await db.one(put_destination_sql, id, owner, version, destination.country.value, region, postal_code, now))
-      .value();
+Task<std::optional<Cart>> put_destination(pg::Session& db, CartId id, UserId owner, MaybeNumber version,
+                                          CartDestination destination, Time now) {
+  const auto text = [](auto& value) { return value.value; };
+  return changed(db, owner,
+                 db.all(put_destination_sql, id, owner, version, destination.country.value,
+                        destination.region.transform(text), destination.postal_code.transform(text), now));
 }
 
-static const pg::Statement<CartChange(CartId, UserId, std::optional<std::int64_t>, std::optional<std::string>, Time)>
-    put_shipping_quote_sql{"orders.put_shipping_quote", R"sql(
+static const pg::Statement<CartRow(CartId, UserId, MaybeNumber, MaybeText, Time)> put_shipping_quote_sql{
+    "orders.put_shipping_quote", R"sql(
   WITH cart AS (
     UPDATE carts SET shipping_quote = $4, version = version + 1, updated_at = $5
      WHERE id = $1 AND owner = $2 AND ($3::bigint IS NULL OR version = $3)
-    RETURNING id
-  )
-  SELECT CASE WHEN EXISTS (SELECT FROM cart) THEN 'changed'
-              WHEN NOT EXISTS (SELECT FROM carts WHERE id = $1 AND owner = $2) THEN 'no_cart'
-              ELSE 'stale' END AS change
+    RETURNING *
+  ))sql" CHANGED_CART("cart_items")};
+
+Task<std::optional<Cart>> put_shipping_quote(pg::Session& db, CartId id, UserId owner, MaybeNumber version,
+                                             MaybeText quote, Time now) {
+  return changed(db, owner, db.all(put_shipping_quote_sql, id, owner, version, std::move(quote), now));
+}
+
+static const pg::Statement<CartRefusal(CartId, UserId, MaybeText)> cart_refusal_sql{"orders.cart_refusal", R"sql(
+  SELECT CASE WHEN NOT EXISTS (SELECT FROM carts WHERE id = $1 AND owner = $2) THEN 'no_cart'
+              WHEN $3 IS NOT NULL AND NOT EXISTS (SELECT FROM offers WHERE sku = $3) THEN 'not_sold'
+              WHEN $3 IS NOT NULL AND (SELECT count(*) FROM cart_items WHERE cart_id = $1 AND sku <> $3) >= 100 THEN 'full'
+              ELSE 'stale' END AS refusal
 )sql"};
 
-Task<CartChange> put_shipping_quote(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
-                                    std::optional<std::string> quote, Time now) {
-  co_return (co_await db.one(put_shipping_quote_sql, id, owner, version, std::move(quote), now)).value();
+Task<CartRefusal> cart_refusal(pg::Session& db, CartId id, UserId owner, MaybeText sku) {
+  co_return (co_await db.one(cart_refusal_sql, id, owner, std::move(sku))).value();
 }
 
 static const pg::Statement<void(CartId, std::string, std::int64_t)> note_price_sql{"orders.note_price", R"sql(
@@ -266,7 +288,7 @@ Task<> note_price(pg::Session& db, CartId id, std::string sku, std::int64_t pric
   co_await db.run(note_price_sql, id, std::move(sku), price);
 }
 
-static const pg::Statement<CartChange(CartId, UserId, std::optional<std::int64_t>, std::string, Time)> put_discount_sql{
+static const pg::Statement<CartId(CartId, UserId, MaybeNumber, std::string, Time)> put_discount_sql{
     "orders.put_discount", R"sql(
   WITH cart AS (
     UPDATE carts SET version = version + 1, updated_at = $5
@@ -275,18 +297,10 @@ static const pg::Statement<CartChange(CartId, UserId, std::optional<std::int64_t
   ), code AS (
     INSERT INTO cart_discounts (cart_id, code, added_at) SELECT cart.id, $4, $5 FROM cart ON CONFLICT DO NOTHING
   )
-  SELECT CASE WHEN EXISTS (SELECT FROM cart) THEN 'changed'
-              WHEN NOT EXISTS (SELECT FROM carts WHERE id = $1 AND owner = $2) THEN 'no_cart'
-              ELSE 'stale' END AS change
+  SELECT id FROM cart
 )sql"};
-
-Task<CartChange> put_discount(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
-                              std::string code, Time now) {
-  co_return (co_await db.one(put_discount_sql, id, owner, version, std::move(code), now)).value();
-}
-
-static const pg::Statement<CartChange(CartId, UserId, std::optional<std::int64_t>, std::string, Time)>
-    delete_discount_sql{"orders.delete_discount", R"sql(
+static const pg::Statement<CartId(CartId, UserId, MaybeNumber, std::string, Time)> delete_discount_sql{
+    "orders.delete_discount", R"sql(
   WITH cart AS (
     UPDATE carts SET version = version + 1, updated_at = $5
      WHERE id = $1 AND owner = $2 AND ($3::bigint IS NULL OR version = $3)
@@ -294,14 +308,21 @@ static const pg::Statement<CartChange(CartId, UserId, std::optional<std::int64_t
   ), code AS (
     DELETE FROM cart_discounts USING cart WHERE cart_id = cart.id AND code = $4
   )
-  SELECT CASE WHEN EXISTS (SELECT FROM cart) THEN 'changed'
-              WHEN NOT EXISTS (SELECT FROM carts WHERE id = $1 AND owner = $2) THEN 'no_cart'
-              ELSE 'stale' END AS change
+  SELECT id FROM cart
 )sql"};
 
-Task<CartChange> delete_discount(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
-                                 std::string code, Time now) {
-  co_return (co_await db.one(delete_discount_sql, id, owner, version, std::move(code), now)).value();
+static Task<std::optional<Cart>> changed(pg::Session& db, UserId owner, Task<std::optional<CartId>> change) {
+  const auto id = co_await std::move(change);
+  if (!id) co_return std::nullopt;
+  co_return co_await find_cart(db, *id, owner);
+}
+Task<std::optional<Cart>> put_discount(pg::Session& db, CartId id, UserId owner, MaybeNumber version, std::string code,
+                                       Time now) {
+  return changed(db, owner, db.one(put_discount_sql, id, owner, version, std::move(code), now));
+}
+Task<std::optional<Cart>> delete_discount(pg::Session& db, CartId id, UserId owner, MaybeNumber version,
+                                          std::string code, Time now) {
+  return changed(db, owner, db.one(delete_discount_sql, id, owner, version, std::move(code), now));
 }
 
 // One that is touched at that moment is not old: the time is looked at again once the row is ours.

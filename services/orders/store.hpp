@@ -36,27 +36,38 @@ struct Cart {
   std::optional<std::string> shipping_quote;
 };
 /// The owner's open cart, and whether it was made now. `id` is used for a new one.
-Task<std::pair<CartId, bool>> open_cart(pg::Session& db, CartId id, UserId owner, std::string currency, Time now);
+struct Opened {
+  CartId id;
+  bool made = false;
+};
+BOOST_DESCRIBE_STRUCT(Opened, (), (id, made))
+Task<Opened> open_cart(pg::Session& db, CartId id, UserId owner, std::string currency, Time now);
 Task<std::optional<Cart>> find_cart(pg::Session& db, CartId id, UserId owner);
 
-/// What a change of a cart came to.
-BOOST_DEFINE_ENUM_CLASS(CartChange, changed, no_cart, stale, full, not_sold)
-/// `version`: the one that must hold, if any.
-Task<CartChange> put_item(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
-                          std::string sku, std::int64_t quantity, Time now);
-Task<CartChange> delete_item(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
-                             std::string sku, Time now);
-Task<CartChange> put_destination(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
-                                 CartDestination destination, Time now);
+// Changes of a cart give the cart as it then is; nothing when they were not made. `version`: the one that must hold, if
+// any.
+
+/// `prices`: what one piece costs now, by currency; the buyer is shown it.
+Task<std::optional<Cart>> put_item(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
+                                   std::string sku, std::int64_t quantity,
+                                   const std::map<std::string, std::int64_t>& prices, Time now);
+Task<std::optional<Cart>> delete_item(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
+                                      std::string sku, Time now);
+Task<std::optional<Cart>> put_destination(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
+                                          CartDestination destination, Time now);
 /// nullopt: none any more.
-Task<CartChange> put_shipping_quote(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
-                                    std::optional<std::string> quote, Time now);
+Task<std::optional<Cart>> put_shipping_quote(pg::Session& db, CartId id, UserId owner,
+                                             std::optional<std::int64_t> version, std::optional<std::string> quote,
+                                             Time now);
+Task<std::optional<Cart>> put_discount(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
+                                       std::string code, Time now);
+Task<std::optional<Cart>> delete_discount(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
+                                          std::string code, Time now);
+/// Why a change was not made; `sku`: of what was to be put there.
+BOOST_DEFINE_ENUM_CLASS(CartRefusal, no_cart, not_sold, full, stale)
+Task<CartRefusal> cart_refusal(pg::Session& db, CartId id, UserId owner, std::optional<std::string> sku);
 /// The buyer was shown this price of one piece.
 Task<> note_price(pg::Session& db, CartId id, std::string sku, std::int64_t price);
-Task<CartChange> put_discount(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
-                              std::string code, Time now);
-Task<CartChange> delete_discount(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
-                                 std::string code, Time now);
 Task<std::int64_t> delete_old_carts(pg::Session& db, Time before);
 
 /// The guest's cart lines are added to the user's; the guest's orders become the user's. Returns the orders that moved.

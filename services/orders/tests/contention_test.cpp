@@ -53,9 +53,9 @@ TEST_CASE("100 at once with a code that may be used once more: exactly one has i
     int placed = 0, refused = 0;
     for (auto& answer : shop.rush(std::move(requests))) {
       placed += answer.status == 201;
-      refused += answer.status == 409 && at(answer.body, "/type") == "urn:acme:problem:discount_refused" &&
-                 at(answer.body, "/discounts/0/reason") ==
-                     (one_account || one_address ? "used_by_customer" : "used_up");
+      refused +=
+          answer.status == 409 && at(answer.body, "/type") == "urn:acme:problem:discount_refused" &&
+          at(answer.body, "/discounts/0/reason") == (one_account || one_address ? "used_by_customer" : "used_up");
     }
     CHECK(placed == 1);
     CHECK(refused == 99);
@@ -107,6 +107,33 @@ TEST_CASE("twenty tabs change one cart as they saw it: one wins, the others hear
   }
   CHECK(changed == 1);
   CHECK(stale == 19);
+}
+
+TEST_CASE("who waited for another tab's change is shown the whole cart, with that change") {
+  Crowd shop;
+  shop.sells("MUG", 1190, 50, 1);
+  shop.sells("CAP", 990, 50, 2);
+  const auto path = "/v1/carts/" + shop.cart();
+  auto put = shop.asks(path + "/items/MUG", R"({"quantity": 1})", "");
+  put.method = "PUT";
+  static const pg::Statement<void()> change_sql{"test.change_cart", R"sql(
+    WITH cart AS (UPDATE carts SET version = version + 1 RETURNING id)
+    INSERT INTO cart_items (cart_id, sku, quantity, added_at) SELECT id, 'CAP', 1, now() - interval '1 day' FROM cart
+  )sql"};
+  std::promise<http::Response> answer;
+  auto answered = answer.get_future();
+  std::jthread tab;
+  const auto other = [&](pg::Transaction& tx) -> Task<> {
+    co_await tx.run(change_sql);
+    tab = std::jthread([&] { answer.set_value(testing::runtime().wait(1, shop.router.handle(std::move(put)))); });
+    co_await sleep(Duration{300});
+    CHECK(answered.wait_for(std::chrono::seconds{0}) == std::future_status::timeout);
+  };
+  testing::runtime().wait(0, shop.database().transaction(other));
+  const auto seen = answered.get();
+  REQUIRE(seen.status == 200);
+  CHECK(testing::at(seen.body, "/lines/0/sku") == "CAP");
+  CHECK(testing::at(seen.body, "/lines/1/sku") == "MUG");
 }
 
 TEST_CASE("two guests sign in while everybody fills carts: each line that was confirmed is in the one cart") {
