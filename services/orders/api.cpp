@@ -212,27 +212,30 @@ static Result<std::optional<std::int64_t>> wanted_version(const Call& call) {
   return -1;  // no version of ours: it cannot match
 }
 
-/// The changed cart, or why it was not changed.
-static Task<Result<CartView>> after(Call& call, CartId id, std::optional<store::Cart> cart,
-                                    std::optional<std::string> sku = {}) {
-  if (cart) co_return co_await show(call, std::move(*cart));
-  auto refusal = co_await store::cart_refusal(call.db(), id, caller_id(call), sku);
-  // Any version would have done: while this waited, the cart was ordered, or its guest signed in.
-  if (refusal == store::CartRefusal::stale && !wanted_version(call).value()) refusal = store::CartRefusal::no_cart;
-  switch (refusal) {
-    case store::CartRefusal::no_cart:
-      break;
-    case store::CartRefusal::not_sold:
-      co_return refuse(not_found("SKU", sku.value()));
-    case store::CartRefusal::full:
-      co_return refuse(conflict("cart_full", "A cart holds a hundred different SKUs: remove one first."));
-    case store::CartRefusal::stale:
-      co_return refuse(
-          Problem{.status = 412,
-                  .code = "precondition_failed",
-                  .detail = "The cart has changed since you read it. Read it again, then repeat your change."});
+/// The cart after `change`, which gets the version that the caller wants to change; or why it cannot be changed. Begins
+/// anew when another one was faster and the caller wants to change any version.
+template <typename Change>
+static Task<Result<CartView>> change_cart(Call& call, CartId id, Change change, std::optional<std::string> sku = {}) {
+  const auto version = wanted_version(call);
+  if (!version) co_return refuse(version.error());
+  for (int tries = 0; tries < 100; ++tries) {
+    if (auto cart = co_await change(*version)) co_return co_await show(call, std::move(*cart));
+    switch (co_await store::cart_refusal(call.db(), id, caller_id(call), sku)) {
+      case store::CartRefusal::no_cart:
+        co_return refuse(not_found("cart", id.text()));
+      case store::CartRefusal::not_sold:
+        co_return refuse(not_found("SKU", sku.value()));
+      case store::CartRefusal::full:
+        co_return refuse(conflict("cart_full", "A cart holds a hundred different SKUs: remove one first."));
+      case store::CartRefusal::stale:
+        if (!*version) continue;
+        co_return refuse(
+            Problem{.status = 412,
+                    .code = "precondition_failed",
+                    .detail = "The cart has changed since you read it. Read it again, then repeat your change."});
+    }
   }
-  co_return refuse(not_found("cart", id.text()));
+  co_return refuse(overloaded("Too many change this cart at once. Try again in a moment."));
 }
 
 Task<Result<Answer<CartView>>> open_cart(Call& call, NewCart request) {
@@ -267,59 +270,53 @@ static std::map<std::string, std::int64_t> prices_of(const Offer* offer, Time no
 }
 
 Task<Result<CartView>> put_item(Call& call, CartId id, std::string sku, CartItem request) {
-  const auto version = wanted_version(call);
-  if (!version) co_return refuse(version.error());
   const auto offer = (co_await call.get<Offers>().find(call.db(), {sku}))[0];
-  const auto prices = prices_of(offer.get(), call.now());
-  auto cart =
-      co_await store::put_item(call.db(), id, caller_id(call), *version, sku, request.quantity, prices, call.now());
-  // The price that the buyer knows from now on, should the offer that was at hand have been an old one.
-  for (std::size_t i = 0; cart && i < cart->items.size(); ++i) {
-    if (cart->items[i].sku != sku || !cart->items[i].offer) continue;
-    const auto price = price_of(*cart->items[i].offer, cart->currency, call.now());
-    if (!price || cart->shown[i] == price) continue;
-    co_await store::note_price(call.db(), id, sku, *price);
-    cart->shown[i] = price;
-  }
-  co_return co_await after(call, id, std::move(cart), sku);
+  const auto put = [&](std::optional<std::int64_t> version) -> Task<std::optional<store::Cart>> {
+    auto cart = co_await store::put_item(call.db(), id, caller_id(call), version, sku, request.quantity,
+                                         prices_of(offer.get(), call.now()), call.now());
+    // The price that the buyer knows from now on, should the offer that was at hand have been an old one.
+    for (std::size_t i = 0; cart && i < cart->items.size(); ++i) {
+      if (cart->items[i].sku != sku || !cart->items[i].offer) continue;
+      const auto price = price_of(*cart->items[i].offer, cart->currency, call.now());
+      if (!price || cart->shown[i] == price) continue;
+      co_await store::note_price(call.db(), id, sku, *price);
+      cart->shown[i] = price;
+    }
+    co_return cart;
+  };
+  co_return co_await change_cart(call, id, put, sku);
 }
 
 Task<Result<CartView>> delete_item(Call& call, CartId id, std::string sku) {
-  const auto version = wanted_version(call);
-  if (!version) co_return refuse(version.error());
-  co_return co_await after(call, id,
-                           co_await store::delete_item(call.db(), id, caller_id(call), *version, sku, call.now()));
+  co_return co_await change_cart(call, id, [&](auto version) {
+    return store::delete_item(call.db(), id, caller_id(call), version, sku, call.now());
+  });
 }
 
 Task<Result<CartView>> put_destination(Call& call, CartId id, CartDestination request) {
-  const auto version = wanted_version(call);
-  if (!version) co_return refuse(version.error());
-  auto cart = co_await store::put_destination(call.db(), id, caller_id(call), *version, request, call.now());
-  co_return co_await after(call, id, std::move(cart));
+  co_return co_await change_cart(call, id, [&](auto version) {
+    return store::put_destination(call.db(), id, caller_id(call), version, request, call.now());
+  });
+}
+
+static Task<Result<CartView>> choose_quote(Call& call, CartId id, std::optional<std::string> token) {
+  co_return co_await change_cart(call, id, [&](auto version) {
+    return store::put_shipping_quote(call.db(), id, caller_id(call), version, token, call.now());
+  });
 }
 
 Task<Result<CartView>> put_shipping_quote(Call& call, CartId id, ChosenQuote request) {
-  const auto version = wanted_version(call);
-  if (!version) co_return refuse(version.error());
   const std::string& token = request.shipping_quote;
   if (const auto good = verify(token, call.get<QuoteKey>(), call.now()); !good) {
     if (!co_await store::find_cart(call.db(), id, caller_id(call))) co_return refuse(not_found("cart", id.text()));
     co_return refuse(good.error());
   }
-  auto cart = co_await store::put_shipping_quote(call.db(), id, caller_id(call), *version, token, call.now());
-  co_return co_await after(call, id, std::move(cart));
+  co_return co_await choose_quote(call, id, token);
 }
 
-Task<Result<CartView>> delete_shipping_quote(Call& call, CartId id) {
-  const auto version = wanted_version(call);
-  if (!version) co_return refuse(version.error());
-  auto cart = co_await store::put_shipping_quote(call.db(), id, caller_id(call), *version, {}, call.now());
-  co_return co_await after(call, id, std::move(cart));
-}
+Task<Result<CartView>> delete_shipping_quote(Call& call, CartId id) { return choose_quote(call, id, {}); }
 
 Task<Result<CartView>> put_discount(Call& call, CartId id, std::string code) {
-  const auto version = wanted_version(call);
-  if (!version) co_return refuse(version.error());
   code = code_of(code);
   auto cart = co_await store::find_cart(call.db(), id, caller_id(call));
   if (!cart) co_return refuse(not_found("cart", id.text()));
@@ -329,15 +326,15 @@ Task<Result<CartView>> put_discount(Call& call, CartId id, std::string code) {
     std::erase_if(refused, [&](auto& each) { return each.code != code; });
     if (!refused.empty()) co_return refuse(discount_refused(refused));
   }
-  cart = co_await store::put_discount(call.db(), id, caller_id(call), *version, code, call.now());
-  co_return co_await after(call, id, std::move(cart));
+  co_return co_await change_cart(call, id, [&](auto version) {
+    return store::put_discount(call.db(), id, caller_id(call), version, code, call.now());
+  });
 }
 
 Task<Result<CartView>> delete_discount(Call& call, CartId id, std::string code) {
-  const auto version = wanted_version(call);
-  if (!version) co_return refuse(version.error());
-  auto cart = co_await store::delete_discount(call.db(), id, caller_id(call), *version, code_of(code), call.now());
-  co_return co_await after(call, id, std::move(cart));
+  co_return co_await change_cart(call, id, [&](auto version) {
+    return store::delete_discount(call.db(), id, caller_id(call), version, code_of(code), call.now());
+  });
 }
 
 // Orders.

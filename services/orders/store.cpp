@@ -128,30 +128,32 @@ struct CartRow {
   std::optional<std::int64_t> shown_price;
   Texts codes;
   std::optional<std::string> shipping_quote;
-  bool whole = true;
 };
 BOOST_DESCRIBE_STRUCT(CartRow, (),
                       (id, version, currency, country, region, postal_code, updated_at, sku, quantity, available,
                        product_id, offer_version, title, tax_class, weight_grams, requires_shipping, prices, sales,
-                       shown_price, codes, shipping_quote, whole))
+                       shown_price, codes, shipping_quote))
 
-// A cart and its items, as they are or as a change leaves them. `whole`: nobody else changed the cart since the
-// statement began, so that its items are all here.
-#define CART_ROWS(items, unchanged) \
+// A cart and its items, as they are or as a change leaves them.
+#define CART_ROWS(items) \
   R"sql(
   SELECT cart.id, cart.version, cart.currency, cart.country, cart.region, cart.postal_code, cart.updated_at,
          item.sku, item.quantity, stock.on_hand - stock.held AS available,
          offer.product_id, offer.version AS offer_version, offer.title, offer.tax_class, offer.weight_grams,
          offer.requires_shipping, offer.prices, offer.sales, item.shown_price,
          ARRAY(SELECT code FROM cart_discounts WHERE cart_id = cart.id ORDER BY added_at, code) AS codes,
-         cart.shipping_quote, )sql" unchanged R"sql( AS whole
+         cart.shipping_quote
     FROM cart
          LEFT JOIN )sql" items R"sql( AS item ON item.cart_id = cart.id
          LEFT JOIN LATERAL (SELECT * FROM offers WHERE sku = item.sku ORDER BY version DESC LIMIT 1) AS offer ON true
          LEFT JOIN stock ON stock.sku = item.sku
    ORDER BY item.added_at, item.sku
 )sql"
-#define CHANGED_CART(items) CART_ROWS(items, "cart.version = 1 + (SELECT version FROM carts WHERE id = $1)")
+// The version that must hold, if any; and in any case the one that the statement's snapshot has: who had to wait for
+// another change of the cart has not seen that one's items, and begins anew.
+#define AS_SEEN                                      \
+  " AND ($3::bigint IS NULL OR carts.version = $3) " \
+  " AND carts.version = (SELECT seen.version FROM carts AS seen WHERE seen.id = $1) "
 
 static Cart cart_of(const std::vector<CartRow>& rows) {
   auto& first = rows.front();
@@ -182,7 +184,7 @@ static Cart cart_of(const std::vector<CartRow>& rows) {
 static const pg::Statement<CartRow(CartId, UserId)> find_cart_sql{"orders.find_cart", R"sql(
   WITH cart AS (
     SELECT * FROM carts WHERE id = $1 AND owner = $2
-  ))sql" CART_ROWS("cart_items", "true")};
+  ))sql" CART_ROWS("cart_items")};
 
 Task<std::optional<Cart>> find_cart(pg::Session& db, CartId id, UserId owner) {
   const auto rows = co_await db.all(find_cart_sql, id, owner);
@@ -190,11 +192,9 @@ Task<std::optional<Cart>> find_cart(pg::Session& db, CartId id, UserId owner) {
   co_return cart_of(rows);
 }
 
-/// The cart that a change left; nothing when it was not made.
-static Task<std::optional<Cart>> changed(pg::Session& db, UserId owner, Task<std::vector<CartRow>> change) {
+static Task<std::optional<Cart>> changed(Task<std::vector<CartRow>> change) {
   const auto rows = co_await std::move(change);
   if (rows.empty()) co_return std::nullopt;
-  if (!rows.front().whole) co_return co_await find_cart(db, rows.front().id, owner);
   co_return cart_of(rows);
 }
 
@@ -203,7 +203,7 @@ static const pg::Statement<CartRow(CartId, UserId, MaybeNumber, std::string, std
     put_item_sql{"orders.put_item", R"sql(
   WITH cart AS (
     UPDATE carts SET version = version + 1, updated_at = $6
-     WHERE id = $1 AND owner = $2 AND ($3::bigint IS NULL OR version = $3)
+     WHERE id = $1 AND owner = $2)sql" AS_SEEN R"sql(
        AND EXISTS (SELECT FROM offers WHERE sku = $4)
        AND (SELECT count(*) FROM cart_items WHERE cart_id = $1 AND sku <> $4) < 100
     RETURNING *
@@ -214,12 +214,11 @@ static const pg::Statement<CartRow(CartId, UserId, MaybeNumber, std::string, std
     RETURNING *
   ), items AS (
     SELECT * FROM cart_items WHERE cart_id = $1 AND sku <> $4 UNION ALL SELECT * FROM put
-  ))sql" CHANGED_CART("items")};
+  ))sql" CART_ROWS("items")};
 
 Task<std::optional<Cart>> put_item(pg::Session& db, CartId id, UserId owner, MaybeNumber version, std::string sku,
                                    std::int64_t quantity, const std::map<std::string, std::int64_t>& prices, Time now) {
   return changed(
-      db, owner,
       db.all(put_item_sql, id, owner, version, std::move(sku), quantity, now, json::Raw{json::text(prices)}));
 }
 
@@ -227,32 +226,31 @@ static const pg::Statement<CartRow(CartId, UserId, MaybeNumber, std::string, Tim
     "orders.delete_item", R"sql(
   WITH cart AS (
     UPDATE carts SET version = version + 1, updated_at = $5
-     WHERE id = $1 AND owner = $2 AND ($3::bigint IS NULL OR version = $3)
+     WHERE id = $1 AND owner = $2)sql" AS_SEEN R"sql(
     RETURNING *
   ), gone AS (
     DELETE FROM cart_items USING cart WHERE cart_id = cart.id AND sku = $4
   ), items AS (
     SELECT * FROM cart_items WHERE cart_id = $1 AND sku <> $4
-  ))sql" CHANGED_CART("items")};
+  ))sql" CART_ROWS("items")};
 
 Task<std::optional<Cart>> delete_item(pg::Session& db, CartId id, UserId owner, MaybeNumber version, std::string sku,
                                       Time now) {
-  return changed(db, owner, db.all(delete_item_sql, id, owner, version, std::move(sku), now));
+  return changed(db.all(delete_item_sql, id, owner, version, std::move(sku), now));
 }
 
 static const pg::Statement<CartRow(CartId, UserId, MaybeNumber, std::string, MaybeText, MaybeText, Time)>
     put_destination_sql{"orders.put_destination", R"sql(
   WITH cart AS (
     UPDATE carts SET country = $4, region = $5, postal_code = $6, version = version + 1, updated_at = $7
-     WHERE id = $1 AND owner = $2 AND ($3::bigint IS NULL OR version = $3)
+     WHERE id = $1 AND owner = $2)sql" AS_SEEN R"sql(
     RETURNING *
-  ))sql" CHANGED_CART("cart_items")};
+  ))sql" CART_ROWS("cart_items")};
 
 Task<std::optional<Cart>> put_destination(pg::Session& db, CartId id, UserId owner, MaybeNumber version,
                                           CartDestination destination, Time now) {
   const auto text = [](auto& value) { return value.value; };
-  return changed(db, owner,
-                 db.all(put_destination_sql, id, owner, version, destination.country.value,
+  return changed(db.all(put_destination_sql, id, owner, version, destination.country.value,
                         destination.region.transform(text), destination.postal_code.transform(text), now));
 }
 
@@ -260,13 +258,13 @@ static const pg::Statement<CartRow(CartId, UserId, MaybeNumber, MaybeText, Time)
     "orders.put_shipping_quote", R"sql(
   WITH cart AS (
     UPDATE carts SET shipping_quote = $4, version = version + 1, updated_at = $5
-     WHERE id = $1 AND owner = $2 AND ($3::bigint IS NULL OR version = $3)
+     WHERE id = $1 AND owner = $2)sql" AS_SEEN R"sql(
     RETURNING *
-  ))sql" CHANGED_CART("cart_items")};
+  ))sql" CART_ROWS("cart_items")};
 
 Task<std::optional<Cart>> put_shipping_quote(pg::Session& db, CartId id, UserId owner, MaybeNumber version,
                                              MaybeText quote, Time now) {
-  return changed(db, owner, db.all(put_shipping_quote_sql, id, owner, version, std::move(quote), now));
+  return changed(db.all(put_shipping_quote_sql, id, owner, version, std::move(quote), now));
 }
 
 static const pg::Statement<CartRefusal(CartId, UserId, MaybeText)> cart_refusal_sql{"orders.cart_refusal", R"sql(

@@ -44,8 +44,8 @@ BOOST_DESCRIBE_STRUCT(Opened, (), (id, made))
 Task<Opened> open_cart(pg::Session& db, CartId id, UserId owner, std::string currency, Time now);
 Task<std::optional<Cart>> find_cart(pg::Session& db, CartId id, UserId owner);
 
-// Changes of a cart give the cart as it then is; nothing when they were not made. `version`: the one that must hold, if
-// any.
+// Changes of a cart give the cart as it then is; nothing when they were not made, perhaps because another one was made
+// at the same moment. `version`: the one that must hold, if any.
 
 /// `prices`: what one piece costs now, by currency; the buyer is shown it.
 Task<std::optional<Cart>> put_item(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
@@ -63,7 +63,7 @@ Task<std::optional<Cart>> put_discount(pg::Session& db, CartId id, UserId owner,
                                        std::string code, Time now);
 Task<std::optional<Cart>> delete_discount(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
                                           std::string code, Time now);
-/// Why a change was not made; `sku`: of what was to be put there.
+/// Why a change was not made, as far as can be seen now; `sku`: of what was to be put there.
 BOOST_DEFINE_ENUM_CLASS(CartRefusal, no_cart, not_sold, full, stale)
 Task<CartRefusal> cart_refusal(pg::Session& db, CartId id, UserId owner, std::optional<std::string> sku);
 /// The buyer was shown this price of one piece.
