@@ -4,18 +4,16 @@
 
 #include "tests/faults/campaign.hpp"
 
-using acme::faults::Trouble;
-
 int main(int count, char** arguments) {
   acme::faults::CampaignOptions options{.seed = acme::faults::chosen_seed()};
   CLI::App command{
       "Kills a private shop, or lets its surroundings fail, while customers shop; then compares everything with "
       "everything."};
   command.add_option("--seed", options.seed, "Gives the same schedule again");
-  command.add_option("--trouble", options.trouble, "kills (each twelfth of PostgreSQL), wires, disk or clock")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, Trouble>{
-          {"kills", Trouble::kills}, {"wires", Trouble::wires}, {"disk", Trouble::disk}, {"clock", Trouble::clock}}));
-  command.add_option("--strikes", options.strikes, "How often")->capture_default_str();
+  command.add_option("--kills", options.kills, "Of processes, each twelfth of PostgreSQL");
+  command.add_option("--wires", options.wires, "Failures of wires to PostgreSQL and to the providers");
+  command.add_option("--disks", options.disks, "How often PostgreSQL's disk is full; wants the right to mount");
+  command.add_option("--clocks", options.clocks, "Jumps of the shop's clock by an hour, forwards and backwards");
   command.add_option("--orders", options.orders, "At least");
   command.add_option("--clients", options.clients, "Customers at once")->capture_default_str();
   command.add_flag("--split", options.split, "Each service in a process of its own");

@@ -92,7 +92,7 @@ class Run {
     shop_.wait_ready();
     while (orders < options_.orders) std::this_thread::sleep_for(20ms);
     // What was put off while the clock was ahead of its time comes due.
-    if (options_.trouble == Trouble::clock) jump(3600);
+    if (options_.clocks > 0) jump(3600);
     stop = true;
     for (const auto give_up = Clock::now() + 120s; group.running();) {
       if (Clock::now() > give_up) {
@@ -114,16 +114,16 @@ class Run {
       account_.violations.push_back("two acknowledgements name one order");
     settle(acknowledged, cancelled);
     for (auto& point : points)
-      if (options_.trouble == Trouble::kills && !account_.strikes.contains(point)) account_.missed.push_back(point);
+      if (options_.kills > 0 && !account_.strikes.contains(point)) account_.missed.push_back(point);
     return account_;
   }
 
  private:
-  /// Lays wires, or gives PostgreSQL a disk of its own.
+  /// Lays wires, and gives PostgreSQL a disk of its own.
   std::vector<std::string> prepare(const app::PrivateShop& shop) {
     const auto home = app::home(shop.home());
-    if (options_.trouble == Trouble::disk) disk_.emplace(home.postgres_data());
-    if (options_.trouble != Trouble::wires) return {};
+    if (options_.disks > 0) disk_.emplace(home.postgres_data());
+    if (options_.wires == 0) return {};
     const auto lay = [&](const std::string& name, const std::string& target) {
       wires_[name] = std::make_unique<testing::FaultProxy>(wire_loop_, target);
       return std::to_string(wires_[name]->port());
@@ -138,16 +138,16 @@ class Run {
 
   void act(const Strike& strike) {
     shop_.wait_ready();
-    if (options_.trouble == Trouble::kills) return kill_it(strike);
+    if (strike.victim == "postgres" || strike.victim.starts_with("serve")) return kill_it(strike);
     fail(strike);
     std::this_thread::sleep_for(std::chrono::milliseconds(strike.after_ms));
     mend(strike);
     ++account_.strikes[strike.victim + " " + strike.how];
   }
   void fail(const Strike& strike) {
-    if (options_.trouble == Trouble::disk) return disk_->fill();
-    if (options_.trouble == Trouble::clock) return jump(strike.how == "+1 h" ? 3600 : -3600);
-    auto& wire = *wires_.at(strike.victim);
+    if (strike.victim == "disk") return disk_->fill();
+    if (strike.victim == "clock") return jump(strike.how == "+1 h" ? 3600 : -3600);
+    auto& wire = *wires_.at(strike.victim.substr(5));
     if (strike.how == "slow") wire.slow(2'000);
     if (strike.how == "half_open") wire.half_open();
     if (strike.how == "refuse") wire.refuse();
@@ -155,9 +155,9 @@ class Run {
     if (strike.how == "corrupt") wire.corrupt_after(0);  // a message's first byte: a number's would pass for another
   }
   void mend(const Strike& strike) {
-    if (options_.trouble == Trouble::disk) return disk_->free();
-    if (options_.trouble == Trouble::clock) return jump(0);
-    wires_.at(strike.victim)->pass();
+    if (strike.victim == "disk") return disk_->free();
+    if (strike.victim == "clock") return jump(0);
+    wires_.at(strike.victim.substr(5))->pass();
   }
   void jump(int seconds) {
     const auto reply = internal_.put("/internal/orders/clock", R"({"ahead_s": )" + std::to_string(seconds) + "}");
@@ -198,7 +198,7 @@ class Run {
     for (auto& order : orders)
       if (const auto seen = staff_.get("/v1/orders/" + order);
           seen.text("/status") != "delivered" &&
-          !(seen.text("/status") == "cancelled" && (options_.trouble == Trouble::clock || cancelled.contains(order))))
+          !(seen.text("/status") == "cancelled" && (options_.clocks > 0 || cancelled.contains(order))))
         account_.violations.push_back("an acknowledged order is neither delivered nor cancelled: " + order + " " +
                                       std::to_string(seen.status) + " " + seen.text("/status"));
     if (const int findings = shop_.settled(120))
@@ -232,21 +232,7 @@ std::vector<Strike> schedule(const CampaignOptions& options, const std::vector<s
   std::mt19937_64 random(options.seed ^ 0xACE);
   const auto below = [&](std::size_t bound) { return static_cast<int>(random() % bound); };
   std::vector<Strike> strikes;
-  if (options.trouble != Trouble::kills) {
-    std::vector<std::pair<std::string, std::string>> kinds;
-    if (options.trouble == Trouble::disk) kinds = {{"disk", "full"}};
-    if (options.trouble == Trouble::clock) kinds = {{"clock", "+1 h"}, {"clock", "-1 h"}};
-    if (options.trouble == Trouble::wires)
-      for (auto* wire : {"postgres", "stripe", "ups", "ses"})
-        for (auto* fault : {"slow", "half_open", "refuse", "cut", "corrupt"}) kinds.emplace_back(wire, fault);
-    std::ranges::shuffle(kinds, random);
-    for (int i = 0; i < options.strikes; ++i) {
-      auto& [what, how] = kinds[static_cast<std::size_t>(i) % kinds.size()];
-      strikes.push_back({what, how, 1 + below(2'000), 400 + below(1'600)});
-    }
-    return strikes;
-  }
-  for (int i = 0; i < options.strikes; ++i) {
+  for (int i = 0; i < options.kills; ++i) {
     if (i % 12 == 11) {
       strikes.push_back({"postgres", "", 1, below(500)});
       continue;
@@ -263,6 +249,20 @@ std::vector<Strike> schedule(const CampaignOptions& options, const std::vector<s
     }
     strikes.push_back(std::move(strike));
   }
+  const auto fail = [&](int times, std::vector<std::pair<std::string, std::string>> kinds) {
+    std::ranges::shuffle(kinds, random);
+    for (std::size_t i = 0; i < static_cast<std::size_t>(times); ++i) {
+      auto& [what, how] = kinds[i % kinds.size()];
+      strikes.push_back({what, how, 1 + below(2'000), 400 + below(1'600)});
+    }
+  };
+  std::vector<std::pair<std::string, std::string>> wires;
+  for (auto* wire : {"wire postgres", "wire stripe", "wire ups", "wire ses"})
+    for (auto* fault : {"slow", "half_open", "refuse", "cut", "corrupt"}) wires.emplace_back(wire, fault);
+  fail(options.wires, wires);
+  fail(options.disks, {{"disk", "full"}});
+  fail(options.clocks, {{"clock", "+1 h"}, {"clock", "-1 h"}});
+  std::ranges::shuffle(strikes, random);
   return strikes;
 }
 

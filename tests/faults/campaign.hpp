@@ -10,17 +10,12 @@ namespace acme::faults {
 /// ACME_SEED, or chance.
 std::uint64_t chosen_seed();
 
-enum class Trouble {
-  kills,  // of processes
-  wires,  // to PostgreSQL and to each provider: slow, half open, refused, cut, corrupt
-  disk,   // PostgreSQL's is full; wants the right to mount
-  clock,  // ours jumps by an hour, forwards and backwards
-};
-
 struct CampaignOptions {
   std::uint64_t seed = 0;  // decides the schedule and what each customer wishes
-  Trouble trouble = Trouble::kills;
-  int strikes = 20;
+  int kills = 0;           // of processes
+  int wires = 0;           // to PostgreSQL and to each provider: slow, half open, refused, cut, corrupt
+  int disks = 0;           // PostgreSQL's is full; wants the right to mount
+  int clocks = 0;          // ours jumps by an hour, forwards or backwards
   int clients = 16;
   int orders = 0;      // at least: customers shop on after the last strike
   bool split = false;  // eight processes
@@ -36,7 +31,7 @@ struct Strike {
   bool operator==(const Strike&) const = default;
 };
 
-/// Each point, or kind of failure, at least once, then by chance; PostgreSQL is killed each twelfth time.
+/// Kills: each point at least once, then by chance; PostgreSQL each twelfth time. All kinds mixed.
 std::vector<Strike> schedule(const CampaignOptions& options, const std::vector<std::string>& points);
 
 struct Account {
