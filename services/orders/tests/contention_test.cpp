@@ -109,6 +109,53 @@ TEST_CASE("twenty tabs change one cart as they saw it: one wins, the others hear
   CHECK(stale == 19);
 }
 
+/// Somebody changes a cart; those who come after him wait.
+class Touched {
+ public:
+  explicit Touched(Crowd& shop) : lease_(testing::runtime().wait(0, begin(shop.database(), shop.world.now()))) {}
+  void end() { testing::runtime().wait(0, commit(std::move(lease_))); }
+  static void wait_for(Crowd& shop, int people) {
+    while (std::stoi(shop.sql("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND "
+                              "wait_event_type = 'Lock'")) < people)
+      std::this_thread::yield();
+  }
+
+ private:
+  static Task<std::unique_ptr<pg::Database::Lease>> begin(pg::Database& database, Time now) {
+    static const pg::Statement<void(Time)> touch_sql{"test.touch", "UPDATE carts SET updated_at = $1"};
+    auto lease = co_await database.begin(in(Duration{60'000}));
+    co_await lease->transaction().run(touch_sql, now);
+    co_return lease;
+  }
+  static Task<> commit(std::unique_ptr<pg::Database::Lease> lease) { co_await lease->commit(); }
+  std::unique_ptr<pg::Database::Lease> lease_;
+};
+
+TEST_CASE("many SKUs at once into a cart with room for one: one is in it, the others hear that it is full") {
+  Crowd shop;
+  const auto path = "/v1/carts/" + shop.cart();
+  shop.sql("INSERT INTO cart_items SELECT id, 'S' || n, 1, now() FROM carts, generate_series(1, 99) AS n");
+  std::vector<http::Request> requests;
+  for (int i = 1; i <= 10; ++i) {
+    const auto sku = "MUG-" + std::to_string(i);
+    shop.offers(sku, 1190, i);
+    requests.push_back(shop.asks(path + "/items/" + sku, R"({"quantity": 1})", sku));
+    requests.back().method = "PUT";
+  }
+  Touched cart{shop};
+  auto answers = std::async(std::launch::async, [&] { return shop.rush(std::move(requests)); });
+  Touched::wait_for(shop, 2);  // both saw room for one
+  cart.end();
+  int placed = 0, full = 0;
+  for (auto& answer : answers.get()) {
+    placed += answer.status == 200;
+    full += answer.status == 409 && at(answer.body, "/type") == "urn:acme:problem:cart_full";
+  }
+  CHECK(placed == 1);
+  CHECK(full == 9);
+  CHECK(shop.sql("SELECT count(*) FROM cart_items") == "100");
+}
+
 TEST_CASE("who waited for another tab's change is shown the whole cart, with that change") {
   Crowd shop;
   shop.sells("MUG", 1190, 50, 1);
@@ -181,22 +228,10 @@ TEST_CASE("a cart that is touched at the moment when it would be forgotten stays
   Crowd shop;
   const auto path = "/v1/carts/" + shop.cart();
   shop.world.advance(std::chrono::days{31});
-  auto& runtime = testing::runtime();
-  struct Touch {
-    static Task<std::unique_ptr<pg::Database::Lease>> begin(pg::Database& database, Time now) {
-      static const pg::Statement<void(Time)> touch_sql{"test.touch", "UPDATE carts SET updated_at = $1"};
-      auto lease = co_await database.begin(in(Duration{60'000}));
-      co_await lease->transaction().run(touch_sql, now);
-      co_return lease;
-    }
-    static Task<> end(std::unique_ptr<pg::Database::Lease> lease) { co_await lease->commit(); }
-  };
-  auto lease = runtime.wait(0, Touch::begin(shop.database(), shop.world.now()));
+  Touched cart{shop};
   std::jthread job([&] { shop.run_periodic("old carts"); });
-  while (shop.sql("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND "
-                  "wait_event_type = 'Lock'") == "0")
-    std::this_thread::yield();  // it has found the cart
-  runtime.wait(0, Touch::end(std::move(lease)));
+  Touched::wait_for(shop, 1);  // it has found the cart
+  cart.end();
   job.join();
   CHECK(shop.get(path).status == 200);
 }
