@@ -48,12 +48,12 @@ TEST_CASE("dependencies point one way, and services never include each other") {
           // A service's tests speak with the outside world as the sandbox plays it.
           CHECK_MESSAGE((may_include(from, to) || (test && to == "sandbox")), place);
         }
-        // Libraries of the loop stay inside platform's .cpp files and the two headers that these alone share; the one light
-        // header for everybody is task.hpp.
+        // Libraries of the loop stay inside platform's .cpp files and the two headers that these alone share; the one
+        // light header for everybody is task.hpp. The bench's crowd is to cost less than our own client.
         if (std::regex_search(line, found, library) && !test) {
           const bool inside = path.starts_with("platform/") && extension == ".cpp";
           const bool exception = path == "platform/runtime/task.hpp" || path == "platform/runtime/loop.hpp" ||
-                                 path == "platform/http/wire.hpp";
+                                 path == "platform/http/wire.hpp" || path == "app/bench/crowd.cpp";
           CHECK_MESSAGE((inside || exception), place);
         }
       }
