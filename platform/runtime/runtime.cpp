@@ -1,6 +1,7 @@
 #include "platform/runtime/runtime.hpp"
 
 #include <atomic>
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -350,20 +351,16 @@ Task<bool> Signal::wait(Duration at_most) {
       state->waiter = nullptr;
     }
   };
-  std::exception_ptr failure;
+  boost::system::error_code error;
   {
     const Leave leave{state};
-    try {
-      co_await timer->async_wait(asio::use_awaitable);
-    } catch (const system_error&) {
-      failure = std::current_exception();
-    }
+    std::tie(error) = co_await timer->async_wait(asio::as_tuple(asio::use_awaitable));
   }
   {
     const std::lock_guard lock{state->mutex};
     if (std::exchange(state->set, false)) co_return true;
   }
-  if (failure) std::rethrow_exception(failure);  // cancelled, not set
+  if (error) throw system_error(error);  // cancelled, not set
   co_return false;
 }
 
