@@ -1,9 +1,7 @@
 #include "app/bench/crowd.hpp"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <netinet/tcp.h>
-#include <openssl/ssl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -14,11 +12,8 @@
 namespace acme::bench {
 using namespace std::chrono_literals;
 
-Crowd::Crowd(int port, int connections, std::vector<std::string> requests, bool tls)
+Crowd::Crowd(int port, int connections, std::vector<std::string> requests, const std::string& ca)
     : requests_(std::move(requests)), poll_(epoll_create1(EPOLL_CLOEXEC)) {
-  // Whose certificate it is does not matter here.
-  const std::unique_ptr<SSL_CTX, void (*)(SSL_CTX*)> context(tls ? SSL_CTX_new(TLS_client_method()) : nullptr,
-                                                             SSL_CTX_free);
   for (int i = 0; i < connections; ++i) {
     auto& connection = connections_.emplace_back();
     connection.socket = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -30,12 +25,7 @@ Crowd::Crowd(int port, int connections, std::vector<std::string> requests, bool 
     setsockopt(connection.socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (connect(connection.socket, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0)
       throw std::runtime_error("A client cannot connect.");
-    if (tls) {
-      connection.tls.reset(SSL_new(context.get()), SSL_free);
-      SSL_set_fd(connection.tls.get(), connection.socket);
-      if (SSL_connect(connection.tls.get()) != 1) throw std::runtime_error("A client cannot begin TLS.");
-      fcntl(connection.socket, F_SETFL, O_NONBLOCK);  // a record may hold nothing for us
-    }
+    if (!ca.empty()) connection.tls.emplace(connection.socket, ca, "localhost");
     epoll_event event{.events = EPOLLIN, .data = {.u32 = static_cast<std::uint32_t>(i)}};
     epoll_ctl(poll_, EPOLL_CTL_ADD, connection.socket, &event);
     idle_.push_back(static_cast<std::size_t>(i));
@@ -90,10 +80,9 @@ void Crowd::ask(Clock::time_point intended) {
   char key[17];
   std::snprintf(key, sizeof key, "%016llx", static_cast<unsigned long long>(key_ += 0x9E3779B97F4A7C15));
   request.replace(digits, 16, key);
-  const auto size = static_cast<int>(request.size());
-  const auto sent = connection.tls ? SSL_write(connection.tls.get(), request.data(), size)
-                                   : write(connection.socket, request.data(), request.size());
-  if (sent != size) throw std::runtime_error("The shop closed a connection.");
+  const bool sent = connection.tls ? connection.tls->write(request)
+                                   : write(connection.socket, request.data(), request.size()) == std::ssize(request);
+  if (!sent) throw std::runtime_error("The shop closed a connection.");
 }
 
 void Crowd::receive(int wait_ms, const Hear& hear) {
@@ -103,9 +92,8 @@ void Crowd::receive(int wait_ms, const Hear& hear) {
     const std::size_t number = events[i].data.u32;
     auto& connection = connections_[number];
     char buffer[16 * 1024];
-    const auto got = connection.tls ? SSL_read(connection.tls.get(), buffer, sizeof buffer)
-                                    : read(connection.socket, buffer, sizeof buffer);
-    if (got < 0 && connection.tls && SSL_get_error(connection.tls.get(), -1) == SSL_ERROR_WANT_READ) continue;
+    const auto got = connection.tls ? connection.tls->read(buffer) : read(connection.socket, buffer, sizeof buffer);
+    if (got == 0 && connection.tls) continue;
     if (got <= 0) throw std::runtime_error("The shop closed a connection.");
     auto& text = connection.received;
     text.append(buffer, static_cast<std::size_t>(got));

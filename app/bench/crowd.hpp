@@ -2,15 +2,14 @@
 // Customers who cost next to nothing, so that on a machine of two cores what is measured is the shop.
 #include <cstdint>
 #include <functional>
-#include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "app/bench/measure.hpp"
-
-struct ssl_st;
+#include "platform/security/tls_client.hpp"
 
 namespace acme::bench {
 
@@ -18,8 +17,9 @@ namespace acme::bench {
 /// it reads its status and its length. One thread: the caller's.
 class Crowd {
  public:
-  /// The requests are sent in turn, each with a key of its own in place of `no_key`. Throws when it cannot connect.
-  Crowd(int port, int connections, std::vector<std::string> requests, bool tls = false);
+  /// The requests are sent in turn, each with a key of its own in place of `no_key`. With `ca`, a PEM file: over TLS.
+  /// Throws when it cannot connect.
+  Crowd(int port, int connections, std::vector<std::string> requests, const std::string& ca = "");
   ~Crowd();
   Crowd(const Crowd&) = delete;
   static constexpr std::string_view no_key = "Idempotency-Key: 0000000000000000\r\n";
@@ -44,7 +44,7 @@ class Crowd {
  private:
   struct Connection {
     int socket = -1;
-    std::shared_ptr<ssl_st> tls;  // none: plain
+    std::optional<security::TlsClient> tls;
     std::string received;
     Clock::time_point intended{};
   };

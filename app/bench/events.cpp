@@ -7,9 +7,10 @@ namespace acme::bench {
 namespace {
 using namespace std::chrono_literals;
 
+const std::string consumer = R"(service="shipping",topic="order.created")";
+
 /// The share of a histogram's observations between two readings that took at most `seconds` (one of its bounds).
 double share_within(const std::string& before, const std::string& after, const std::string& bound) {
-  const std::string consumer = R"(service="shipping",topic="order.created")";
   const auto of = [&](const std::string& text, const std::string& labels) {
     return metric(text, "acme_event_consume_seconds_bucket", labels);
   };
@@ -23,13 +24,19 @@ void how_soon(Bench& bench) {
   StockedShop shop(bench, {.shop = {.services = {"gateway", "auth", "catalog", "orders", "shipping"}}});
   const auto body = [&](Chance& chance) { return shop.order_of(1 + static_cast<int>(chance() % 5), chance); };
   const auto metrics = [&] { return shop.shop().internal().get("/metrics").body; };
-  shop.order_or_throw(16, bench.warm(), 1s, body);
-  shop.settle();
+  const auto wait_for_shipping = [&] {
+    const auto placed = static_cast<double>(shop.orders_placed());
+    for (const auto begin = Clock::now(); metric(metrics(), "acme_events_consumed_total", consumer) < placed;) {
+      if (seconds_since(begin) > 120) throw std::runtime_error("The events are not consumed after two minutes.");
+      std::this_thread::sleep_for(20ms);
+    }
+  };
+  shop.order_steadily(rate, bench.warm(), body);
+  wait_for_shipping();
   const auto before = metrics();
   const auto steady = shop.order_steadily(rate, bench.quick() ? 3s : 20s, body);
   if (!steady.refused.empty()) throw std::runtime_error("orders were refused: " + steady.refused.begin()->first);
-  shop.settle();
-  std::this_thread::sleep_for(200ms);
+  wait_for_shipping();
   const auto after = metrics();
   std::string p99 = "> 10 s";
   double within = 0;

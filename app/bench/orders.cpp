@@ -97,7 +97,8 @@ StockedShop::Answers StockedShop::order(int clients, std::chrono::seconds warm, 
   Chance chance(static_cast<std::uint64_t>(orders_placed()));
   std::vector<std::string> requests;
   for (int i = 0; i < 10'000; ++i) requests.push_back(request(i, body(chance)));
-  Crowd crowd(shop_.port(), clients, std::move(requests), options_.shop.tls);
+  Crowd crowd(shop_.port(), clients, std::move(requests),
+              options_.shop.tls ? app::home(shop_.home()).ca() : std::string{});
   Answers answers;
   int in_time = 0;
   const auto from = Clock::now() + warm, until = from + measured;
