@@ -9,18 +9,28 @@ namespace acme::shipping {
 
 namespace {
 
-Task<> decide(Reaction& on, OrderId order, ChangeAll hear) {
+/// The store, with the orders of the events locked.
+template <typename E>
+Task<std::unique_ptr<ShipmentStore>> locked(Reaction& on, const std::vector<events::Event<E>>& events) {
+  auto store = open_store(on.tx());
+  std::vector<OrderId> orders;
+  for (auto& event : events) orders.push_back(event.data.order_id);
+  co_await store->lock(std::move(orders));
+  co_return store;
+}
+
+Task<> decide(Reaction& on, ShipmentStore& store, OrderId order, ChangeAll hear) {
   const auto& settings = on.get<Settings>();
   const auto new_id = [&] { return on.new_id<ShipmentId>(); };
-  const auto changed = co_await open_store(on.tx())->decide(order, new_id(), on.now(), [&](Dispatch& all) {
+  const auto changed = co_await store.decide(order, new_id(), on.now(), [&](Dispatch& all) {
     hear(all);
     pack_apart(all, settings.parcel_grams - settings.packaging_grams, new_id, on.now());
   });
   carry_out(on.tx(), changed);
 }
 
-Task<> hear(Reaction& on, const events::Envelope& event, const OrderCancelled& order, std::optional<Consignee> to,
-            const std::optional<ShippingOption>& option) {
+Task<> hear(Reaction& on, ShipmentStore& store, const events::Envelope& event, const OrderCancelled& order,
+            std::optional<Consignee> to, const std::optional<ShippingOption>& option) {
   on.tx().traceparent = event.traceparent;
   OrderFacts facts{
       event.sequence, named<Stage>(order.status).value_or(Stage::open), order.customer_id, std::move(to), {}};
@@ -28,27 +38,30 @@ Task<> hear(Reaction& on, const events::Envelope& event, const OrderCancelled& o
   for (auto& line : order.lines)
     if (line.requires_shipping.value_or(true))
       facts.lines.push_back({line.line, line.sku, line.quantity, line.weight_grams});
-  co_await decide(on, order.order_id, [&](Dispatch& all) { hear_order(all, facts, on.now()); });
+  co_await decide(on, store, order.order_id, [&](Dispatch& all) { hear_order(all, facts, on.now()); });
 }
 
 }  // namespace
 
 Task<> on_order(Reaction& on, std::vector<events::Event<OrderHeard>> orders) {
   events::keep_newest(orders);
+  const auto store = co_await locked(on, orders);
   for (auto& [envelope, order] : orders)
-    co_await hear(on, envelope, order, order.shipping_address, order.shipping_option);
+    co_await hear(on, *store, envelope, order, order.shipping_address, order.shipping_option);
 }
 
 Task<> on_order_cancelled(Reaction& on, std::vector<events::Event<OrderCancelled>> orders) {
   sort_by_order(orders);
-  for (auto& [envelope, order] : orders) co_await hear(on, envelope, order, {}, {});
+  const auto store = co_await locked(on, orders);
+  for (auto& [envelope, order] : orders) co_await hear(on, *store, envelope, order, {}, {});
 }
 
 Task<> on_payment_completed(Reaction& on, std::vector<events::Event<PaymentHeard>> payments) {
   sort_by_order(payments);
+  const auto store = co_await locked(on, payments);
   for (auto& [envelope, payment] : payments) {
     on.tx().traceparent = envelope.traceparent;
-    co_await decide(on, payment.order_id, [&](Dispatch& all) { hear_payment(all, on.now()); });
+    co_await decide(on, *store, payment.order_id, [&](Dispatch& all) { hear_payment(all, on.now()); });
   }
 }
 

@@ -1,6 +1,7 @@
 #include "services/shipping/store.hpp"
 
 #include <algorithm>
+#include <map>
 
 #include "platform/observe/log.hpp"
 
@@ -30,23 +31,25 @@ Shipment unpack(Row row) {
   "label, called_at, asks, carrier_shipment, tracking_number, status_at, polls, version, created_at, updated_at, "    \
   "consignee AS consignee_json, lines AS lines_json "
 
-static const pg::Statement<void(ShipmentId, OrderId, std::int64_t, Time)> begin_sql{"shipping.begin", R"sql(
+static const pg::Statement<Row(ShipmentId, OrderId, std::int64_t, Time)> begin_sql{"shipping.begin", R"sql(
   INSERT INTO shipments (id, order_id, part, created_at, updated_at)
   VALUES ($1, $2, $3, $4, $4)
   ON CONFLICT (order_id, part) DO NOTHING
-)sql"};
+  RETURNING )sql" ACME_SHIPMENT};
 
-static const pg::Statement<Row(OrderId)> lock_order_sql{"shipping.lock_order", "SELECT " ACME_SHIPMENT R"sql(
+static const pg::Statement<Row(std::vector<OrderId>)> lock_orders_sql{"shipping.lock_orders",
+                                                                      "SELECT " ACME_SHIPMENT R"sql(
     FROM shipments
-   WHERE order_id = $1
-   ORDER BY part
+   WHERE order_id = ANY ($1)
+   ORDER BY order_id, part
      FOR UPDATE
 )sql"};
 
-static const pg::Statement<OrderId(ShipmentId)> order_of_sql{"shipping.order_of", R"sql(
-  SELECT order_id
+static const pg::Statement<Row(ShipmentId)> lock_order_of_sql{"shipping.lock_order_of", "SELECT " ACME_SHIPMENT R"sql(
     FROM shipments
-   WHERE id = $1
+   WHERE order_id = (SELECT order_id FROM shipments WHERE id = $1)
+   ORDER BY part
+     FOR UPDATE
 )sql"};
 
 static const pg::Statement<Row(ShipmentId, Scope)> find_sql{"shipping.find", "SELECT " ACME_SHIPMENT R"sql(
@@ -150,18 +153,30 @@ class PostgresStore : public ShipmentStore {
   explicit PostgresStore(pg::Session& db) : db_(db), tx_(nullptr) {}
   explicit PostgresStore(pg::Transaction& tx) : db_(tx), tx_(&tx) {}
 
+  Task<> lock(std::vector<OrderId> orders) override {
+    for (auto& order : orders) locked_[order];  // also those that nothing is known of yet
+    for (auto& row : co_await db_.all(lock_orders_sql, std::move(orders)))
+      locked_[row.order_id].push_back(unpack(std::move(row)));
+    std::erase_if(locked_, [](auto& order) { return !whole(order.second); });
+  }
   Task<std::vector<Changed>> decide(OrderId order, ShipmentId fresh, Time now, ChangeAll change) override {
-    auto before = co_await lock(order);
+    std::vector<Shipment> before;
+    if (auto locked = locked_.extract(order))
+      before = std::move(locked.mapped());
+    else
+      before = co_await locked_rows([this, order] { return db_.all(lock_orders_sql, {order}); });
     if (before.empty()) {
-      co_await db_.run(begin_sql, fresh, order, 1, now);
-      before = co_await lock(order);
+      if (auto begun = co_await db_.one(begin_sql, fresh, order, 1, now))
+        before.push_back(unpack(std::move(*begun)));
+      else  // by another one, just now
+        before = co_await locked_rows([this, order] { return db_.all(lock_orders_sql, {order}); });
     }
     co_return co_await decide_on(std::move(before), now, std::move(change));
   }
   Task<std::vector<Changed>> decide_all(ShipmentId any, Time now, ChangeAll change) override {
-    const auto order = co_await db_.one(order_of_sql, any);
-    if (!order) co_return std::vector<Changed>{};
-    co_return co_await decide_on(co_await lock(*order), now, std::move(change));
+    auto before = co_await locked_rows([this, any] { return db_.all(lock_order_of_sql, any); });
+    if (before.empty()) co_return std::vector<Changed>{};
+    co_return co_await decide_on(std::move(before), now, std::move(change));
   }
 
   Task<> label_called(const Shipment& shipment, Time now) override {
@@ -216,14 +231,17 @@ class PostgresStore : public ShipmentStore {
   }
 
  private:
-  /// The order's shipments, part 1 locked first: whoever holds it, holds the order.
-  Task<std::vector<Shipment>> lock(OrderId order) {
+  // A part that was made while we waited for part 1 is not among the rows of that statement, but part 1 counts it.
+  static bool whole(const std::vector<Shipment>& all) {
+    return all.empty() || all.size() >= static_cast<std::size_t>(all.front().parts);
+  }
+  /// An order's shipments, part 1 locked first: whoever holds it, holds the order.
+  template <typename Look>
+  static Task<std::vector<Shipment>> locked_rows(Look look) {
     std::vector<Shipment> all;
-    // A part that was made while we waited for part 1 is not among the rows of that statement, but part 1 counts it.
-    for (int look = 0; look < 2; ++look) {
+    for (int looks = 0; looks == 0 || (looks < 2 && !whole(all)); ++looks) {
       all.clear();
-      for (auto& row : co_await db_.all(lock_order_sql, order)) all.push_back(unpack(std::move(row)));
-      if (all.empty() || all.size() >= static_cast<std::size_t>(all.front().parts)) break;
+      for (auto& row : co_await look()) all.push_back(unpack(std::move(row)));
     }
     co_return all;
   }
@@ -260,8 +278,8 @@ class PostgresStore : public ShipmentStore {
   }
 
   /// In a transaction without a round trip of its own.
-  template <typename... Params>
-  Task<> write(const pg::Statement<void(Params...)>& statement, std::type_identity_t<Params>... params) {
+  template <typename Result, typename... Params>
+  Task<> write(const pg::Statement<Result(Params...)>& statement, std::type_identity_t<Params>... params) {
     if (tx_)
       tx_->later(statement, std::move(params)...);
     else
@@ -270,6 +288,7 @@ class PostgresStore : public ShipmentStore {
 
   pg::Session& db_;
   pg::Transaction* const tx_;
+  std::map<OrderId, std::vector<Shipment>> locked_;  // and not yet decided on
 };
 
 }  // namespace

@@ -44,6 +44,8 @@ BOOST_DESCRIBE_STRUCT(AuditRow, (),
 class ShipmentStore {
  public:
   virtual ~ShipmentStore() = default;
+  /// Locks and reads these orders' shipments together; `decide` on each then need not.
+  virtual Task<> lock(std::vector<OrderId> orders) = 0;
   /// The order's shipments, the first begun as `fresh` when nothing was heard of the order yet, decided on, answered
   /// for and kept as one step, under the order's lock. Their pieces stay the same: each leaves exactly once.
   virtual Task<std::vector<Changed>> decide(OrderId order, ShipmentId fresh, Time now, ChangeAll change) = 0;
