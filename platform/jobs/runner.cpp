@@ -65,7 +65,8 @@ struct Runner::State : Desk, std::enable_shared_from_this<State> {
     int running;
     Budget budget;
     bool more = false;  // the last claim took as many as there were places: others may be due
-    std::deque<std::pair<Claimed, std::int64_t>> waiting;  // claimed with their lease, while a desk gave the place away
+    // Claimed with their lease: a desk gave the place away meanwhile, or they are next while many are due.
+    std::deque<std::pair<Claimed, std::int64_t>> waiting;
   };
   Runtime& runtime;
   const int loop;
@@ -198,7 +199,9 @@ struct Runner::State : Desk, std::enable_shared_from_this<State> {
       for (auto& [name, kind] : kinds)
         if (kind.running < kind.job->policy.concurrency) {
           names.push_back(name);
-          free.push_back(kind.job->policy.concurrency - kind.running);
+          // Where places were too few before, not each place that comes free is a search of its own.
+          const int next = kind.more ? kind.job->policy.concurrency / 2 : 0;
+          free.push_back(kind.job->policy.concurrency - kind.running + next);
         }
     }
     if (names.empty()) co_return std::nullopt;
