@@ -10,14 +10,20 @@ namespace acme::notifications {
 
 namespace {
 
-Task<> learn_order(Reaction& on, std::int64_t sequence, OrderHeard order) {
-  const Snapshot snapshot{order.order_id,         order.number,           order.currency, order.totals,
-                          std::move(order.lines), order.shipping_address, order.placed_at};
-  Contact contact{
-      order.order_id,        sequence, order.customer_id, std::move(order.email), order.locale.value_or("en"),
-      {json::text(snapshot)}};
-  // What was told before the order was known can go now.
-  for (auto id : co_await learn(on.tx(), std::move(contact))) enqueue_send(on.tx(), id);
+Task<> learn_orders(Reaction& on, const std::vector<events::Event<OrderHeard>>& orders) {
+  std::vector<Contact> contacts;
+  for (auto& [envelope, order] : orders) {
+    const Snapshot snapshot{order.order_id, order.number,           order.currency, order.totals,
+                            order.lines,    order.shipping_address, order.placed_at};
+    contacts.push_back({order.order_id,
+                        envelope.sequence,
+                        order.customer_id,
+                        order.email,
+                        order.locale.value_or("en"),
+                        {json::text(snapshot)}});
+  }
+  // What was told before its order was known can go now.
+  for (auto id : co_await learn(on.tx(), std::move(contacts))) enqueue_send(on.tx(), id);
 }
 
 Task<> demand(Reaction& on, const events::Envelope& event, Kind kind, OrderId order, std::string fact, Detail detail) {
@@ -63,22 +69,16 @@ Task<> demand_returns(Reaction& on, const events::Envelope& event, OrderId order
 }  // namespace
 
 Task<> on_order_created(Reaction& on, std::vector<events::Event<OrderHeard>> orders) {
-  sort_by_order(orders);
-  for (auto& [envelope, order] : orders) {
-    const auto id = order.order_id;
-    co_await learn_order(on, envelope.sequence, std::move(order));
-    co_await demand(on, envelope, Kind::order_confirmation, id, id.text(), {});
-  }
+  events::keep_newest(orders);
+  co_await learn_orders(on, orders);
+  for (auto& [envelope, order] : orders)
+    co_await demand(on, envelope, Kind::order_confirmation, order.order_id, order.order_id.text(), {});
 }
 
 Task<> on_order_updated(Reaction& on, std::vector<events::Event<OrderHeard>> orders) {
   events::keep_newest(orders);
-  for (auto& [envelope, order] : orders) {
-    const auto id = order.order_id;
-    const auto returns = std::move(order.returns);
-    co_await learn_order(on, envelope.sequence, std::move(order));
-    co_await demand_returns(on, envelope, id, returns);
-  }
+  co_await learn_orders(on, orders);
+  for (auto& [envelope, order] : orders) co_await demand_returns(on, envelope, order.order_id, order.returns);
 }
 
 Task<> on_order_cancelled(Reaction& on, std::vector<events::Event<OrderCancelled>> orders) {

@@ -3,37 +3,54 @@
 namespace acme::notifications {
 
 // A guest's order that was heard after the guest had become a user belongs to the user; one of a person who left keeps
-// no address. NULL: nothing newer. True: events may have been noted before their order.
-static const pg::Statement<std::optional<bool>(OrderId, std::int64_t, UserId, std::string, std::string, json::Raw)>
+// no address. Gives those whose events may have been noted before them.
+static const pg::Statement<OrderId(std::vector<OrderId>, std::vector<std::int64_t>, std::vector<UserId>,
+                                   std::vector<std::string>, std::vector<std::string>, std::vector<json::Raw>)>
     learn_sql{"notifications.learn", R"sql(
-  WITH person AS (
-    SELECT coalesce((SELECT user_id FROM merged WHERE guest_id = $3), $3) AS id
+  WITH heard AS (
+    SELECT heard.*, coalesce(merged.user_id, heard.customer_id) AS person
+      FROM unnest($1, $2, $3, $4, $5, $6) AS heard (order_id, sequence, customer_id, email, locale, snapshot)
+           LEFT JOIN merged ON merged.guest_id = heard.customer_id
   ), known AS (
     INSERT INTO orders AS old (order_id, sequence, customer_id, email, locale, snapshot)
-    SELECT $1, $2, person.id, CASE WHEN forgotten.user_id IS NULL THEN $4 END, $5, $6
-      FROM person LEFT JOIN forgotten ON forgotten.user_id = person.id
+    SELECT order_id, sequence, person, CASE WHEN forgotten.user_id IS NULL THEN email END, locale, snapshot
+      FROM heard LEFT JOIN forgotten ON forgotten.user_id = person
+     ORDER BY order_id
     ON CONFLICT (order_id) DO UPDATE
        SET sequence = excluded.sequence, customer_id = excluded.customer_id, email = excluded.email,
            locale = excluded.locale, snapshot = excluded.snapshot
      WHERE old.sequence < excluded.sequence
-    RETURNING xmax <> 0 AS was_there
+    RETURNING order_id, xmax <> 0 AS was_there
   )
-  SELECT (SELECT was_there FROM known) AND NOT EXISTS (SELECT FROM orders WHERE order_id = $1 AND sequence > 0)
+  SELECT order_id FROM known
+   WHERE was_there AND NOT EXISTS (SELECT FROM orders WHERE orders.order_id = known.order_id AND sequence > 0)
 )sql"};
 // A statement of its own, which sees what was committed while the first one waited for the order's row.
-static const pg::Statement<NotificationId(OrderId)> waiting_sql{"notifications.waiting", R"sql(
+static const pg::Statement<NotificationId(std::vector<OrderId>)> waiting_sql{"notifications.waiting", R"sql(
   UPDATE notifications
      SET customer_id = orders.customer_id
     FROM orders
-   WHERE orders.order_id = $1 AND notifications.order_id = $1 AND state = 'waiting'
-  RETURNING id
+   WHERE orders.order_id = ANY ($1) AND notifications.order_id = orders.order_id AND state = 'waiting'
+  RETURNING notifications.id
 )sql"};
 
-Task<std::vector<NotificationId>> learn(pg::Transaction& tx, Contact contact) {
-  const auto first = co_await tx.one(learn_sql, contact.order_id, contact.sequence, contact.customer_id, contact.email,
-                                     contact.locale, contact.snapshot);
-  if (!first || !first->value_or(false)) co_return std::vector<NotificationId>{};
-  co_return co_await tx.all(waiting_sql, contact.order_id);
+Task<std::vector<NotificationId>> learn(pg::Transaction& tx, std::vector<Contact> contacts) {
+  std::vector<OrderId> orders;
+  std::vector<std::int64_t> sequences;
+  std::vector<UserId> customers;
+  std::vector<std::string> emails, locales;
+  std::vector<json::Raw> snapshots;
+  for (auto& contact : contacts) {
+    orders.push_back(contact.order_id);
+    sequences.push_back(contact.sequence);
+    customers.push_back(contact.customer_id);
+    emails.push_back(std::move(contact.email));
+    locales.push_back(std::move(contact.locale));
+    snapshots.push_back(std::move(contact.snapshot));
+  }
+  const auto noted_before = co_await tx.all(learn_sql, orders, sequences, customers, emails, locales, snapshots);
+  if (noted_before.empty()) co_return std::vector<NotificationId>{};
+  co_return co_await tx.all(waiting_sql, noted_before);
 }
 
 // Locks the order's row, so that an event and its order cannot miss each other; made where the order is still to come.

@@ -13,8 +13,8 @@ struct Contact {
   std::string email, locale;
   json::Raw snapshot;
 };
-/// Keeps the newest word about an order; the notifications that waited for it.
-Task<std::vector<NotificationId>> learn(pg::Transaction& tx, Contact contact);
+/// Keeps the newest word about each order, which is named once; the notifications that waited for them.
+Task<std::vector<NotificationId>> learn(pg::Transaction& tx, std::vector<Contact> contacts);
 
 /// An event that demands a message.
 struct Demand {

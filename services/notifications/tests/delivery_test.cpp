@@ -252,7 +252,7 @@ TEST_CASE("an order that is heard while its payment is being noted finds what wa
     std::jthread learning{[&] {
       found = testing::runtime().wait(
           1, database.transaction(
-                 [&](pg::Transaction& tx) { return learn(tx, {order, 1, ann, "ann@example.com", "en", {"{}"}}); },
+                 [&](pg::Transaction& tx) { return learn(tx, {{order, 1, ann, "ann@example.com", "en", {"{}"}}}); },
                  in(Duration{20'000})));
     }};
     while (post.room->sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = "
