@@ -149,19 +149,22 @@ class Attempt final : public Job {
 
 void enqueue(pg::Transaction& tx, std::string kind, std::string key, std::string payload, Time run_at) {
   const auto later = run_at == Time{} ? std::nullopt : std::optional{run_at};
-  if (auto place = tx.desk ? tx.desk->take(kind, key, later) : nullptr) {
-    Claimed job{std::move(kind), std::move(key), {std::move(payload)}, 1, tx.traceparent};
-    std::vector params{pg::encode(job.kind), pg::encode(job.key),         pg::encode(job.payload),
-                       pg::encode(later),    pg::encode(job.traceparent), pg::encode(place->lease())};
+  auto* desk = tx.desk;
+  auto place = desk ? desk->take(kind, key, later) : nullptr;
+  if (!desk) tx.announce(pg::News::jobs);
+  Claimed job{std::move(kind), std::move(key), {std::move(payload)}, 1, tx.traceparent};
+  std::vector params{pg::encode(job.kind),        pg::encode(job.key),
+                     pg::encode(job.payload),     pg::encode(later),
+                     pg::encode(job.traceparent), pg::encode(place ? std::optional{place->lease()} : std::nullopt)};
+  if (place)
     tx.send(enqueue_sql, std::move(params),
             [place = std::move(place), job = std::move(job)](const pg::Rows& made) mutable {
               if (made.size() == 1 && made.boolean(0, 0)) place->begin(std::move(job));
             });
-    return;
-  }
-  if (!tx.desk || tx.desk->soon(later)) tx.announce(pg::News::jobs);
-  tx.later(enqueue_sql, std::move(kind), std::move(key), json::Raw{std::move(payload)}, later, tx.traceparent,
-           std::nullopt);
+  else if (desk && desk->soon(later))
+    tx.send(enqueue_sql, std::move(params), [desk, kind = std::move(job.kind)](const pg::Rows&) { desk->look(kind); });
+  else
+    tx.send(enqueue_sql, std::move(params));
 }
 void cancel(pg::Transaction& tx, std::string kind, std::string key) {
   tx.later(cancel_sql, std::move(kind), std::move(key));

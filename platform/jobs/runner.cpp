@@ -175,6 +175,17 @@ struct Runner::State : Desk, std::enable_shared_from_this<State> {
     if (!open || draining || !kinds.contains(kind) || enter(kind, key) != Entry::taken) return nullptr;
     return std::make_unique<Taken>(shared_from_this(), kind, key);
   }
+  void look(const std::string& kind) override {
+    {
+      const std::lock_guard lock{mutex};
+      const auto room = kinds.find(kind);
+      if (room != kinds.end() && room->second.running >= room->second.job->policy.concurrency) {
+        room->second.more = true;  // who leaves a place looks
+        return;
+      }
+    }
+    signal.set();
+  }
   bool soon(std::optional<Time> run_at) const override { return !run_at || *run_at < pieces.world.now() + idle; }
 
   static Task<> work(std::shared_ptr<State> self, Claimed job, std::int64_t lease) {

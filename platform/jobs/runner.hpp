@@ -40,6 +40,8 @@ class Desk {
   virtual std::unique_ptr<Place> take(const std::string& kind, const std::string& key, std::optional<Time> run_at) = 0;
   /// Whether a job for that time falls due before the runner looks by itself.
   virtual bool soon(std::optional<Time> run_at) const = 0;
+  /// A job of this kind was committed without a place: to be looked for, as soon as there is one.
+  virtual void look(const std::string& kind) = 0;
 };
 
 /// What attempts work with.
