@@ -12,6 +12,46 @@ namespace acme::orders {
 
 using testing::at;
 
+namespace {
+
+/// Holds rows, as a transaction elsewhere would, until it is let go.
+class Held {
+ public:
+  Held(Crowd& shop, const std::string& sku) : Held(shop, stock_sql, sku) {}
+  template <typename Row, typename... Params>
+  Held(Crowd& shop, const pg::Statement<Row(Params...)>& statement, std::type_identity_t<Params>... params)
+      : lease_(testing::runtime().wait(0, take(shop.database(), statement, std::move(params)...))) {}
+  ~Held() {
+    if (lease_) testing::runtime().wait(0, give_back(std::move(lease_)));
+  }
+  void commit() { testing::runtime().wait(0, commit(std::move(lease_))); }
+
+ private:
+  using Lease = std::unique_ptr<pg::Database::Lease>;
+  static inline const pg::Statement<std::int64_t(std::string)> stock_sql{
+      "test.hold", "SELECT on_hand FROM stock WHERE sku = $1 FOR UPDATE"};
+  template <typename Row, typename... Params>
+  static Task<Lease> take(pg::Database& database, const pg::Statement<Row(Params...)>& statement, Params... params) {
+    auto lease = co_await database.begin(in(Duration{60'000}));
+    co_await lease->transaction().all(statement, std::move(params)...);
+    co_return lease;
+  }
+  static Task<> give_back(Lease lease) { co_await lease->rollback(); }
+  static Task<> commit(Lease lease) { co_await lease->commit(); }
+  Lease lease_;
+};
+
+const pg::Statement<CartId(Time)> touch_sql{"test.touch", "UPDATE carts SET updated_at = $1 RETURNING id"};
+
+/// Until so many wait for a lock.
+void wait_for(Crowd& shop, int people) {
+  while (std::stoi(shop.sql("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND "
+                            "wait_event_type = 'Lock'")) < people)
+    std::this_thread::yield();
+}
+
+}  // namespace
+
 TEST_CASE("200 at once for the last 50: exactly 50 have them, 150 hear out_of_stock") {
   Crowd shop;
   shop.sells("MUG", 1190, 50, 1);
@@ -109,28 +149,6 @@ TEST_CASE("twenty tabs change one cart as they saw it: one wins, the others hear
   CHECK(stale == 19);
 }
 
-/// Somebody changes a cart; those who come after him wait.
-class Touched {
- public:
-  explicit Touched(Crowd& shop) : lease_(testing::runtime().wait(0, begin(shop.database(), shop.world.now()))) {}
-  void end() { testing::runtime().wait(0, commit(std::move(lease_))); }
-  static void wait_for(Crowd& shop, int people) {
-    while (std::stoi(shop.sql("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND "
-                              "wait_event_type = 'Lock'")) < people)
-      std::this_thread::yield();
-  }
-
- private:
-  static Task<std::unique_ptr<pg::Database::Lease>> begin(pg::Database& database, Time now) {
-    static const pg::Statement<void(Time)> touch_sql{"test.touch", "UPDATE carts SET updated_at = $1"};
-    auto lease = co_await database.begin(in(Duration{60'000}));
-    co_await lease->transaction().run(touch_sql, now);
-    co_return lease;
-  }
-  static Task<> commit(std::unique_ptr<pg::Database::Lease> lease) { co_await lease->commit(); }
-  std::unique_ptr<pg::Database::Lease> lease_;
-};
-
 TEST_CASE("many SKUs at once into a cart with room for one: one is in it, the others hear that it is full") {
   Crowd shop;
   const auto path = "/v1/carts/" + shop.cart();
@@ -142,10 +160,10 @@ TEST_CASE("many SKUs at once into a cart with room for one: one is in it, the ot
     requests.push_back(shop.asks(path + "/items/" + sku, R"({"quantity": 1})", sku));
     requests.back().method = "PUT";
   }
-  Touched cart{shop};
+  Held cart{shop, touch_sql, shop.world.now()};
   auto answers = std::async(std::launch::async, [&] { return shop.rush(std::move(requests)); });
-  Touched::wait_for(shop, 2);  // both saw room for one
-  cart.end();
+  wait_for(shop, 2);  // both saw room for one
+  cart.commit();
   int placed = 0, full = 0;
   for (auto& answer : answers.get()) {
     placed += answer.status == 200;
@@ -228,10 +246,10 @@ TEST_CASE("a cart that is touched at the moment when it would be forgotten stays
   Crowd shop;
   const auto path = "/v1/carts/" + shop.cart();
   shop.world.advance(std::chrono::days{31});
-  Touched cart{shop};
+  Held cart{shop, touch_sql, shop.world.now()};
   std::jthread job([&] { shop.run_periodic("old carts"); });
-  Touched::wait_for(shop, 1);  // it has found the cart
-  cart.end();
+  wait_for(shop, 1);  // it has found the cart
+  cart.commit();
   job.join();
   CHECK(shop.get(path).status == 200);
 }
@@ -341,22 +359,6 @@ TEST_CASE("an order is one round trip and one commit; those that wait share one"
   MESSAGE("128 orders at once took " << used << " commits");
   CHECK(used < 128);
 }
-
-/// Holds the row of a SKU, as a transaction elsewhere would, until it is let go.
-struct Held {
-  Held(Crowd& shop, const std::string& sku) : lease(testing::runtime().wait(0, take(shop.database(), sku))) {}
-  ~Held() { testing::runtime().wait(0, give_back(std::move(lease))); }
-  static Task<std::unique_ptr<pg::Database::Lease>> take(pg::Database& database, std::string sku) {
-    static const pg::Statement<std::int64_t(std::string)> hold_sql{"test.hold", R"sql(
-      SELECT on_hand FROM stock WHERE sku = $1 FOR UPDATE
-    )sql"};
-    auto lease = co_await database.begin(in(Duration{5'000}));
-    co_await lease->transaction().one(hold_sql, sku);
-    co_return lease;
-  }
-  static Task<> give_back(std::unique_ptr<pg::Database::Lease> lease) { co_await lease->rollback(); }
-  std::unique_ptr<pg::Database::Lease> lease;
-};
 
 TEST_CASE("a buyer who goes away in the middle of a batch takes nobody along") {
   Crowd shop;
