@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -201,7 +202,16 @@ int PrivateShop::doctor(bool quiet) const {
 int PrivateShop::settled(int seconds) const {
   const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
   for (auto admin = staff();;) {
-    if (doctor(true) == 0 || std::chrono::steady_clock::now() > give_up) return doctor();
+    if (doctor(true) == 0) return doctor();
+    if (std::chrono::steady_clock::now() > give_up) {
+      std::istringstream log(contents(home_ + "/acme.log"));
+      std::deque<std::string> last;
+      for (std::string line; std::getline(log, line);)
+        if (line.find(R"("level":"info")") == std::string::npos) last.push_back(line);
+      while (last.size() > 100) last.pop_front();
+      for (auto& line : last) std::printf("%s\n", line.c_str());
+      return doctor();
+    }
     std::this_thread::sleep_for(1s);  // mails and reports may still be on their way
     for (std::string page; page != "&cursor=null";) {
       const auto dead = admin.get("/v1/notifications/search?limit=100&state=dead" + page);
