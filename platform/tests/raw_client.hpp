@@ -28,6 +28,8 @@ class RawClient {
     if (fd_ >= 0) ::close(fd_);
   }
 
+  int socket() const { return fd_; }
+
   RawClient& send(std::string_view bytes) {
     while (!bytes.empty()) {
       const auto sent = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);

@@ -6,6 +6,7 @@
 #include "platform/http/client.hpp"
 #include "platform/http/server.hpp"
 #include "platform/security/certificate.hpp"
+#include "platform/security/tls_client.hpp"
 #include "platform/tests/raw_client.hpp"
 
 namespace acme::http {
@@ -97,6 +98,32 @@ TEST_CASE("a client of ours trusts the local authority when it is told to, and n
   };
   CHECK(call(shop.files.ca) == "secret x");
   CHECK(call("") == "not sent");
+}
+
+TEST_CASE("TLS on a socket of one's own: for the name and the authority that are given, and nobody else") {
+  Secure shop;
+  const auto ask = [&](const std::string& ca, const std::string& host) -> std::string {
+    testing::RawClient connection{shop.server->port()};
+    try {
+      security::TlsClient client{connection.socket(), ca, host};
+      CHECK(client.write("GET / HTTP/1.1\r\nHost: shop\r\n\r\n"));
+      std::string seen;
+      pollfd ready{.fd = connection.socket(), .events = POLLIN, .revents = 0};
+      while (!seen.ends_with("secret ") && ::poll(&ready, 1, 3'000) == 1) {
+        char buffer[4096];
+        const int got = client.read(buffer);
+        if (got < 0) break;
+        seen.append(buffer, static_cast<std::size_t>(got));
+      }
+      return seen.ends_with("secret ") ? "answered" : seen;
+    } catch (const std::runtime_error& error) {
+      return error.what();
+    }
+  };
+  CHECK(ask(shop.files.ca, "localhost") == "answered");
+  CHECK(ask(shop.files.ca, "elsewhere") == "Cannot begin TLS with elsewhere.");
+  CHECK(ask("/etc/ssl/certs/ca-certificates.crt", "localhost") == "Cannot begin TLS with localhost.");
+  CHECK(ask("/nowhere.pem", "localhost") == "Cannot read /nowhere.pem.");
 }
 
 TEST_CASE("who never begins TLS, or speaks something else, is dropped") {
