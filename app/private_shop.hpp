@@ -26,7 +26,7 @@ struct PrivateShopOptions {
   std::vector<std::string> services = {};  // these alone; none: all eight
   /// Runs before anything starts, once the home and the ports are known; gives more settings.
   std::function<std::vector<std::string>(const PrivateShop&)> prepare = {};
-  bool durable = true;  // false: as pg::ClusterOptions says it; kills of PostgreSQL cost a second less or ten
+  bool durable = false;  // as pg::ClusterOptions says it; true: for measurements
   std::string clock = R"({"parcel_step_ms": 50, "delayed_payment_ms": 50})";
 };
 

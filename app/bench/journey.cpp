@@ -60,6 +60,7 @@ class Ours {
         shop_({.settings = {"shipping.track_first_ms=3600000", "shipping.track_longest_ms=3600000"},
                .services = delivery ? app::service_names
                                     : std::vector<std::string>{"gateway", "auth", "catalog", "orders", "payments"},
+               .durable = true,
                .clock = R"({"parcel_step_ms": 3600000})"}) {
     shop_.import(catalogue());
     app::until(shop_.staff(), "/v1/inventory/SKU-00999", 30,

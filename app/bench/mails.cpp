@@ -36,6 +36,7 @@ void to_the_mails(Bench& bench) {
             std::to_string(warm) + " s that do not count");
   // Parcels are asked for as seldom as in earnest, not each second as for a demonstration.
   app::PrivateShop shop({.settings = {"shipping.track_first_ms=3600000", "shipping.track_longest_ms=3600000"},
+                         .durable = true,
                          .clock = R"({"parcel_step_ms": 3600000})"});
   shop.import(
       "Handle,Title,Vendor,Type,Published,Variant SKU,Variant Grams,Variant Inventory Qty,Variant Price,Status\n"

@@ -14,6 +14,7 @@ StockedShop::StockedShop(Bench& bench, Options options)
     : options_(std::move(options)),
       shop_([this] {
         auto shop = options_.shop;
+        shop.durable = true;
         shop.settings.push_back("orders.offers_cached=" + std::to_string(options_.skus + 1'000));
         return shop;
       }()),

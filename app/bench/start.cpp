@@ -12,7 +12,7 @@ using namespace std::chrono_literals;
 /// From the start of `acme serve` (all eight, migrated database) to the first 200 over HTTPS; memory and CPU at rest.
 void start_and_memory(Bench& bench) {
   bench.say("P15: start, memory, CPU at rest");
-  app::PrivateShop shop;
+  app::PrivateShop shop({.durable = true});
   const auto caller = shop.caller();
   std::vector<double> starts;
   for (int round = 0; round < (bench.quick() ? 2 : bench.rounds() * 2); ++round) {

@@ -59,8 +59,7 @@ class Run {
                .faults = R"({"error_rate": 0.2, "lost_answer_rate": 0.2, "duplicate_rate": 0.2, "reorder_rate": 0.2,
                              "drop_rate": 0.2, "seed": )" +
                          std::to_string(options.seed % 1000) + "}",
-               .prepare = [this](const app::PrivateShop& shop) { return prepare(shop); },
-               .durable = false}),
+               .prepare = [this](const app::PrivateShop& shop) { return prepare(shop); }}),
         staff_(shop_.staff()),
         internal_(shop_.internal()) {}
 

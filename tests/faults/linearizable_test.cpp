@@ -209,9 +209,9 @@ std::string told(std::vector<Operation<Call>> history, std::size_t stuck_at) {
 
 TEST_CASE("the checker takes what can have happened, whatever overlapped") {
   CHECK(possible(Pieces{5}, take(1, 2, 3), read(3, 4, 2), refused(5, 6, 3), add(7, 8, 1, 3), take(9, 10, 3)));
-  CHECK(possible(Pieces{3}, take(1, 9, 3), refused(2, 3, 1), read(4, 5, 0)));   // taken before it was answered
+  CHECK(possible(Pieces{3}, take(1, 9, 3), refused(2, 3, 1), read(4, 5, 0)));  // taken before it was answered
   CHECK(possible(Pieces{3}, read(2, 3, 3), take(1, 9, 3), read(4, 5, 0)));
-  CHECK(possible(Pieces{0}, take(1, 9, 2), add(2, 3, 2, 2)));                   // waited for the delivery
+  CHECK(possible(Pieces{0}, take(1, 9, 2), add(2, 3, 2, 2)));  // waited for the delivery
   // Its answer was lost: its effect may come late, or never.
   CHECK(possible(Pieces{3}, lost_take(1, 3), read(2, 3, 3), read(4, 5, 0)));
   CHECK(possible(Pieces{3}, lost_take(1, 4), read(2, 3, 3)));
@@ -223,12 +223,12 @@ TEST_CASE("the checker takes what can have happened, whatever overlapped") {
 }
 
 TEST_CASE("the checker rejects what cannot have happened") {
-  CHECK_FALSE(possible(Pieces{5}, take(1, 5, 3), take(2, 6, 3)));                  // oversold
-  CHECK_FALSE(possible(Pieces{5}, take(1, 2, 3), refused(3, 4, 2)));               // sold out, though there was enough
-  CHECK_FALSE(possible(Pieces{5}, take(1, 2, 3), read(3, 4, 5)));                  // seen as it was before
-  CHECK_FALSE(possible(Pieces{5}, read(1, 2, 2), take(3, 4, 3)));                  // and as it would be
-  CHECK_FALSE(possible(Pieces{0}, take(1, 2, 2), add(3, 4, 2, 2)));                // sold before it came
-  CHECK_FALSE(possible(Pieces{5}, add(1, 4, 1, 6), add(2, 5, 1, 6)));              // one of two deliveries was lost
+  CHECK_FALSE(possible(Pieces{5}, take(1, 5, 3), take(2, 6, 3)));                   // oversold
+  CHECK_FALSE(possible(Pieces{5}, take(1, 2, 3), refused(3, 4, 2)));                // sold out, though there was enough
+  CHECK_FALSE(possible(Pieces{5}, take(1, 2, 3), read(3, 4, 5)));                   // seen as it was before
+  CHECK_FALSE(possible(Pieces{5}, read(1, 2, 2), take(3, 4, 3)));                   // and as it would be
+  CHECK_FALSE(possible(Pieces{0}, take(1, 2, 2), add(3, 4, 2, 2)));                 // sold before it came
+  CHECK_FALSE(possible(Pieces{5}, add(1, 4, 1, 6), add(2, 5, 1, 6)));               // one of two deliveries was lost
   CHECK_FALSE(possible(Pieces{3}, lost_take(1, 3), read(2, 3, 0), read(4, 5, 3)));  // happened, and then had not
   using enum Key::Kind;
   CHECK_FALSE(possible(Key{}, said(answered, 1, 2, "a"), said(answered, 3, 4, "b")));  // two orders of one key
@@ -269,7 +269,7 @@ TEST_CASE("stock and idempotency keys are linearizable under load, while process
   const auto seed = chosen_seed();
   CAPTURE(seed);
   std::mt19937_64 random(seed);
-  app::PrivateShop shop({.durable = false});
+  app::PrivateShop shop;
   std::string csv =
       "Handle,Title,Vendor,Published,Variant SKU,Variant Grams,Variant Inventory Qty,Variant Price,Status\n";
   for (int i = 0; i < Crowd::skus; ++i) {

@@ -101,9 +101,8 @@ constexpr bool sanitized = __has_feature(address_sanitizer);
 TEST_CASE("three times more than the shop can take: 503 at once for the surplus, and every accepted order arrives" *
           doctest::skip(sanitized)) {
   // A smaller house is full sooner: of each service 64 calls at once. Parcels stay where they are.
-  PrivateShop shop({.settings = {"server.concurrency=64"},
-                    .durable = false,
-                    .clock = R"({"parcel_step_ms": 0, "delayed_payment_ms": 50})"});
+  PrivateShop shop(
+      {.settings = {"server.concurrency=64"}, .clock = R"({"parcel_step_ms": 0, "delayed_payment_ms": 50})"});
   std::string csv =
       "Handle,Title,Vendor,Published,Variant SKU,Variant Grams,Variant Inventory Qty,Variant Price,Status\n";
   for (int i = 0; i < 20; ++i) {

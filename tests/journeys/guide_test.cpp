@@ -30,7 +30,7 @@ std::string commands(const std::string& page) {
 }  // namespace
 
 TEST_CASE("the guide's commands import products, place an order and show it delivered and in the report") {
-  PrivateShop shop;
+  PrivateShop shop({.durable = true});  // as a newcomer's
   const std::filesystem::path place = std::filesystem::path(shop.home()).parent_path() / "reader";
   std::filesystem::create_directories(place);
   std::filesystem::create_directory_symlink(shop.home(), place / ".acme");
