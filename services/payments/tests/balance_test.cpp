@@ -14,7 +14,9 @@ struct Books : Shop {
     world.advance(std::chrono::minutes{5});  // Stripe books the charge, and the bank may dispute it
     Shop::settle();
   }
-  void sign_in_finance() { room.sign_in(testing::id<UserId>(9).text(), {"finance"}, {"payments:read", "refunds:write"}); }
+  void sign_in_finance() {
+    room.sign_in(testing::id<UserId>(9).text(), {"finance"}, {"payments:read", "refunds:write"});
+  }
   std::string payment() { return PaymentId{Uuid::parse(field("id")).value()}.text(); }
   http::Response refund(std::string amount) {
     sign_in_finance();
@@ -40,7 +42,8 @@ struct Books : Shop {
     for (int i = 0;; ++i) {
       const auto drift = "/data/0/drifts/" + std::to_string(i);
       if (at(days, drift + "/what").empty()) return out;
-      out += at(days, drift + "/what") + " " + at(days, drift + "/booked") + "/" + at(days, drift + "/at_stripe") + "; ";
+      out +=
+          at(days, drift + "/what") + " " + at(days, drift + "/booked") + "/" + at(days, drift + "/at_stripe") + "; ";
     }
   }
   std::string disputes() {
@@ -50,6 +53,16 @@ struct Books : Shop {
     return out;
   }
 };
+
+TEST_CASE("the books and the refunds of one payment are found among everybody's without reading all of them") {
+  Shop shop;
+  for (auto* table : {"ledger", "refunds"}) {
+    CAPTURE(table);
+    CHECK(shop.room.sql("SELECT count(*) FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0] "
+                        "WHERE indrelid = $1::text::regclass AND attname = 'payment_id' AND indpred IS NULL",
+                        std::string{table}) == "1");
+  }
+}
 
 TEST_CASE("the daily comparison books Stripe's fees and finds nothing where all is well") {
   Books shop;
@@ -97,9 +110,10 @@ TEST_CASE("each drift is named by its item, and gone when it is mended") {
 
 TEST_CASE("a charge at Stripe of which the shop knows nothing is a drift") {
   Books shop;
-  shop.at_stripe("POST", "/v1/payment_intents",
-                 "amount=700&currency=eur&confirm=true&payment_method=pm_card_visa&return_url=https%3A%2F%2Fshop.example%2F"
-                 "&automatic_payment_methods%5Benabled%5D=true");
+  shop.at_stripe(
+      "POST", "/v1/payment_intents",
+      "amount=700&currency=eur&confirm=true&payment_method=pm_card_visa&return_url=https%3A%2F%2Fshop.example%2F"
+      "&automatic_payment_methods%5Benabled%5D=true");
   shop.world.advance(std::chrono::minutes{5});
   shop.settle();
   shop.next_day();
@@ -169,9 +183,9 @@ TEST_CASE("a conversion is booked on both sides, so that each currency's account
   Movement movement{"txn_1", "charge", "ch_1", 2150, 57, "USD", 1999, "EUR", {}};
   std::string out;
   for (auto& each : postings(movement))
-    out += each.kind + " " + each.debit + " " + each.credit + " " + std::to_string(each.amount) + " " + each.currency + "; ";
-  CHECK(out ==
-        "exchange exchange stripe 1999 EUR; exchange stripe exchange 2150 USD; fee fees stripe 57 USD; ");
+    out += each.kind + " " + each.debit + " " + each.credit + " " + std::to_string(each.amount) + " " + each.currency +
+           "; ";
+  CHECK(out == "exchange exchange stripe 1999 EUR; exchange stripe exchange 2150 USD; fee fees stripe 57 USD; ");
 }
 
 }  // namespace

@@ -1,0 +1,2 @@
+-- The audit reads the books of each payment.
+CREATE INDEX ledger_payment ON ledger (payment_id);
