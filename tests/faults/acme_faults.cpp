@@ -5,7 +5,7 @@
 #include "tests/faults/campaign.hpp"
 
 int main(int count, char** arguments) {
-  acme::faults::CampaignOptions options{.seed = acme::faults::chosen_seed()};
+  acme::faults::CampaignOptions options{.seed = acme::faults::chosen_seed(), .talks = true};
   CLI::App command{
       "Kills a private shop, or lets its surroundings fail, while customers shop; then compares everything with "
       "everything."};

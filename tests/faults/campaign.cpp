@@ -87,7 +87,12 @@ class Run {
       ~Leave() { stop = true, loop.wait(0, group.stop()); }
     } leave{stop, group, loop};
 
-    for (auto& strike : schedule(options_, points)) act(strike);
+    const auto strikes = schedule(options_, points);
+    for (std::size_t i = 0; i < strikes.size(); ++i) {
+      act(strikes[i]);
+      if (options_.talks && (i + 1) % 10 == 0)
+        std::fprintf(stderr, "%zu of %zu strikes, %d orders\n", i + 1, strikes.size(), orders.load());
+    }
     shop_.wait_ready();
     while (orders < options_.orders) std::this_thread::sleep_for(20ms);
     // What was put off while the clock was ahead of its time comes due.

@@ -19,6 +19,7 @@ struct CampaignOptions {
   int clients = 16;
   int orders = 0;      // at least: customers shop on after the last strike
   bool split = false;  // eight processes
+  bool talks = false;  // of how far it is, on standard error
 };
 
 /// A kill: with a point, the process dies when it is reached for the nth time, else after so many milliseconds. Of
