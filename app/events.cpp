@@ -2,13 +2,10 @@
 #include <cstdio>
 
 #include "app/commands.hpp"
-#include "app/home.hpp"
-#include "app/services.hpp"
+#include "app/operate.hpp"
 #include "commerce/ids.hpp"
 #include "platform/events/postgres_log.hpp"
 #include "platform/host.hpp"
-#include "platform/observe/log.hpp"
-#include "platform/postgres/database.hpp"
 
 namespace acme::app {
 namespace {
@@ -91,7 +88,6 @@ const pg::Statement<Deed(MaybeTime)> history_sql{"platform.list_deeds", R"sql(
    LIMIT 1000
 )sql"};
 
-MaybeText given(const std::string& text) { return text.empty() ? std::nullopt : std::optional{text}; }
 MaybeTime since(const EventsOptions& options) {
   if (options.since.empty()) return {};
   if (auto time = parse_rfc3339(options.since)) return time;
@@ -101,47 +97,6 @@ std::string who(const EventsOptions& options) {
   if (!options.by.empty()) return options.by;
   const char* user = std::getenv("USER");
   return user ? user : "operator";
-}
-
-/// The command line is the edge: one sentence, no trace. What the operator wants to know is printed, not logged.
-template <typename Work>
-int told(Work work) {
-  log::open("", log::Level::error);
-  try {
-    work();
-    return 0;
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s\n", error.what());
-    return 1;
-  }
-}
-
-struct Place {
-  config::Config config;
-  ProcessSettings settings;
-  explicit Place(const std::string& home)
-      : config(load_config({.home = home})), settings(process_settings(config, {.home = home})) {}
-};
-
-/// Calls f(name) for the service that was named, or for all that have a database.
-template <typename F>
-void each_service(const std::string& named, F f) {
-  bool any = false;
-  for (auto& name : service_names) {
-    if (name == "gateway" || (!named.empty() && named != name)) continue;
-    any = true;
-    f(name);
-  }
-  if (!any) throw std::runtime_error("There is no service '" + named + "' with a database.");
-}
-
-template <typename Row, typename... Params>
-std::vector<Row> ask(Runtime& runtime, const pg::Options& where, const pg::Statement<Row(Params...)>& statement,
-                     std::type_identity_t<Params>... params) {
-  const auto database = pg::open(runtime, where);
-  return runtime.wait(0, [](pg::Database& db, const auto& sql, auto... values) -> Task<std::vector<Row>> {
-    co_return co_await db.session().all(sql, std::move(values)...);
-  }(*database, statement, std::move(params)...));
 }
 
 /// Payments and shipping act on what they hear of an order that is new to them. Throws when one is to hear of an order
