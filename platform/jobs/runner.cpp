@@ -24,12 +24,13 @@ const pg::Statement<bool(std::string)> try_sql{"platform.try_periodic", R"sql(
 const pg::Statement<void(std::string)> unlock_sql{"platform.unlock_periodic", R"sql(
   SELECT pg_advisory_unlock(3, hashtext($1))
 )sql"};
-const pg::Statement<void(std::string, Time, Time)> begin_sql{"platform.begin_periodic", R"sql(
+// What began further ahead than the next turn is was written by a clock that was ahead.
+const pg::Statement<void(std::string, Time, Time, Time)> begin_sql{"platform.begin_periodic", R"sql(
   INSERT INTO platform.periodics AS periodic (name, began_at)
   VALUES ($1, $2)
       ON CONFLICT (name) DO UPDATE
      SET began_at = excluded.began_at
-   WHERE periodic.began_at <= $3
+   WHERE periodic.began_at <= $3 OR periodic.began_at > $4
 )sql"};
 // Leases of the dead, and ours without an attempt: the answer to a claim was lost.
 const pg::Statement<void(std::int64_t, std::vector<std::string>, std::vector<std::string>)> free_sql{
@@ -284,7 +285,8 @@ struct Runner::State : Desk, std::enable_shared_from_this<State> {
     try {
       const auto now = pieces.world.now();
       if (co_await pieces.database.session().run(begin_sql, periodic.name, now,
-                                                 now - periodic.interval + periodic.interval / 10) == 1)
+                                                 now - periodic.interval + periodic.interval / 10,
+                                                 now + periodic.interval) == 1)
         co_await run_once(pieces, periodic);
     } catch (const std::exception&) {
       failure = std::current_exception();

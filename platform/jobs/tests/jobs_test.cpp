@@ -2,6 +2,7 @@
 
 #include <thread>
 
+#include "platform/clock_jump.hpp"
 #include "platform/host.hpp"
 #include "platform/testing/fresh.hpp"
 #include "platform/testing/testing.hpp"
@@ -41,6 +42,13 @@ Task<jobs::Outcome> run_errand(Job& job, Errand) {
 Task<> tick(Job& job) {
   ++job.get<Doing>().ran;
   co_return;
+}
+
+Service ticking(std::shared_ptr<Doing> doing) {
+  Service service{"nobody"};
+  service.every("tick", Duration{100}, tick);
+  service.provide(doing);
+  return service;
 }
 
 Service errands(std::shared_ptr<Doing> doing, jobs::Policy policy = {}) {
@@ -303,16 +311,24 @@ TEST_CASE("what has piled up is worked off without a pause") {
 TEST_CASE("a periodic runs in one process at a time") {
   Fresh fresh;
   const auto doing = std::make_shared<Doing>();
-  const auto ticking = [&] {
-    Service service{"nobody"};
-    service.every("tick", Duration{100}, tick);
-    service.provide(doing);
-    return service;
-  };
-  Host one{fresh.options, ticking()}, two{fresh.options, ticking()}, three{fresh.options, ticking()};
+  Host one{fresh.options, ticking(doing)}, two{fresh.options, ticking(doing)}, three{fresh.options, ticking(doing)};
   const auto begin = std::chrono::steady_clock::now();
   CHECK(comes_true([&] { return doing->ran >= 5; }));
   CHECK(std::chrono::steady_clock::now() - begin > Duration{5 * 80});
+}
+
+TEST_CASE("a clock that was an hour ahead and is right again stops no periodic") {
+  Fresh fresh;
+  const auto doing = std::make_shared<Doing>();
+  struct Right {
+    ~Right() { jump_clock(Duration{0}); }
+  } at_the_end;
+  jump_clock(std::chrono::hours{1});
+  Host host{fresh.options, ticking(doing)};
+  CHECK(comes_true([&] { return doing->ran >= 2; }));
+  jump_clock(Duration{0});
+  const int before = doing->ran;
+  CHECK(comes_true([&] { return doing->ran >= before + 3; }));
 }
 
 TEST_CASE("repetitions have a budget: of a provider that is down each tenth call is one") {
