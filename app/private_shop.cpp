@@ -13,6 +13,7 @@
 #include <sstream>
 #include <thread>
 
+#include "app/databases.hpp"
 #include "app/services.hpp"
 #include "platform/config/config.hpp"
 #include "platform/postgres/connection.hpp"
@@ -58,22 +59,54 @@ static int free_ports(int count) {
   throw std::runtime_error("No free ports.");
 }
 
+/// What every shop that need not last begins with, made once a process: a cluster with the databases, migrated.
+class Beginning {
+ public:
+  static void copy_to(const std::string& data) {
+    static const Beginning beginning;
+    fs::create_directories(data);
+    run_child({.command = {"/bin/cp", "-a", beginning.cluster_.data + "/.", data}}, "Copying a cluster");
+  }
+  ~Beginning() { clear(home_.directory, cluster_.data); }
+  static void clear(const std::string& home, const std::string& data) {
+    std::error_code ignored;
+    if (data.starts_with("/var/lib/acme/")) fs::remove_all(fs::path(data).parent_path(), ignored);
+    fs::remove_all(fs::path(home).parent_path(), ignored);
+  }
+  static std::string directory() {
+    char name[] = "/tmp/acme-shop-XXXXXX";
+    if (!mkdtemp(name)) throw std::runtime_error("Cannot write to /tmp.");
+    const auto home = std::string{name} + "/home";
+    fs::create_directories(home);
+    return home;
+  }
+
+ private:
+  Beginning() {
+    cluster_.durable = false;
+    pg::Cluster cluster{cluster_};
+    cluster.create();
+    const pid_t postgres = cluster.start();
+    prepare_databases(home_);
+    end_child(postgres, SIGINT, 10'000);
+  }
+  const Home home_ = home(directory());
+  pg::ClusterOptions cluster_ = home_.cluster();
+};
+
 PrivateShop::PrivateShop(PrivateShopOptions options, int ports)
-    : options_(std::move(options)), port_(ports), internal_port_(ports + 1), sandbox_port_(ports + 2) {
-  char name[] = "/tmp/acme-shop-XXXXXX";
-  if (!mkdtemp(name)) throw std::runtime_error("Cannot write to /tmp.");
-  home_ = std::string{name} + "/home";
-  fs::create_directories(home_);
-}
+    : home_(Beginning::directory()),
+      options_(std::move(options)),
+      port_(ports),
+      internal_port_(ports + 1),
+      sandbox_port_(ports + 2) {}
 
 // Delegates, so that the destructor also clears away a shop that did not get ready.
 PrivateShop::PrivateShop(PrivateShopOptions options) : PrivateShop(std::move(options), free_ports(6)) {
   if (options_.prepare)
     for (auto& setting : options_.prepare(*this)) options_.settings.push_back(setting);
   if (!options_.durable) {
-    auto cluster = app::home(home_).cluster();
-    cluster.durable = false;
-    pg::Cluster{cluster}.create();
+    Beginning::copy_to(app::home(home_).postgres_data());
     const auto secrets = app::home(home_).secrets();  // up refuses data without
     fs::create_directories(secrets);
     std::ofstream(secrets + "/admin_password") << "Ac1" << new_key();
@@ -111,10 +144,7 @@ void PrivateShop::restart() {
 PrivateShop::~PrivateShop() {
   if (up_) end_child(up_, SIGINT, 40'000);
   if (std::getenv("ACME_KEEP")) return;  // for whoever looks for a cause
-  const auto data = app::home(home_).postgres_data();
-  std::error_code ignored;
-  if (data.starts_with("/var/lib/acme/")) fs::remove_all(fs::path(data).parent_path(), ignored);
-  fs::remove_all(fs::path(home_).parent_path(), ignored);
+  Beginning::clear(home_, app::home(home_).postgres_data());
 }
 
 std::string PrivateShop::output() const { return contents(home_ + "/../up.txt"); }
