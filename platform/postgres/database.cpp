@@ -12,6 +12,9 @@ namespace acme::pg {
 
 namespace {
 
+const Statement<void()> begin_sql{"platform.begin", "BEGIN"}, commit_sql{"platform.commit", "COMMIT"},
+    need_not_wait_sql{"platform.need_not_wait", "SET LOCAL synchronous_commit = off"};
+
 CrashPoint worked_point{"transaction.worked"}, committed_point{"transaction.committed"};
 
 std::string limits(Duration statement, Duration lock) {
@@ -239,7 +242,7 @@ class PooledLease final : public Database::Lease, public Transaction {
  public:
   PooledLease(std::shared_ptr<Pool> pool, std::unique_ptr<Connection> connection, Deadline deadline)
       : pool_(std::move(pool)), connection_(std::move(connection)), deadline_(deadline) {
-    connection_->send("BEGIN");
+    connection_->send(begin_sql, {});
     if (pool_->options().desk) desk = pool_->options().desk();
   }
   ~PooledLease() override {
@@ -276,8 +279,8 @@ class PooledLease final : public Database::Lease, public Transaction {
 
   Task<> commit() override {
     worked_point.reached();
-    if (repeatable && news_.empty() && committed_.empty()) connection_->send("SET LOCAL synchronous_commit = off");
-    connection_->send("COMMIT");
+    if (repeatable && news_.empty() && committed_.empty()) connection_->send(need_not_wait_sql, {});
+    connection_->send(commit_sql, {});
     const auto answer = co_await connection_->sync(deadline_);
     if (Connection::tag(answer) != "COMMIT")
       throw Error("a statement failed before COMMIT, so PostgreSQL rolled back", "25P02", "");
