@@ -29,7 +29,7 @@ const pg::Statement<Row(std::vector<std::int64_t>, int)> waiting_sql{"platform.o
   )
   SELECT seq, id, topic, key, sequence, time, traceparent, data
     FROM platform.outbox
-   WHERE seq <> ALL ($1)
+   WHERE seq NOT IN (SELECT unnest($1))  -- a hash, where <> ALL would compare each with each
    ORDER BY seq
    LIMIT $2
 )sql"};
@@ -37,6 +37,7 @@ const pg::Statement<Row(std::vector<std::int64_t>, int)> waiting_sql{"platform.o
 CrashPoint read_point{"relay.read"}, appended_point{"relay.appended"}, deleted_point{"relay.deleted"};
 
 constexpr int batch = 500;
+constexpr Duration gather{5};  // what is said meanwhile moves together: Kafka's linger.ms
 constexpr Duration busy{20}, idle{500};
 
 }  // namespace
@@ -85,6 +86,7 @@ struct Relay::State {
         if (writer) {
           const int count = co_await self->move(*writer);
           if (count == batch) continue;
+          if (count > 0) co_await sleep(gather);
           pause = count > 0 ? busy : std::min(pause * 3 / 2, idle);
         } else {
           pause = idle;  // another process is the relay
