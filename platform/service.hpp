@@ -88,9 +88,9 @@ class Call : public Context {
   /// Answers with a strong ETag for this version: `"7"`.
   void etag(std::int64_t version) { answer_header("ETag", '"' + std::to_string(version) + '"'); }
 
-  /// Runs `work(pg::Transaction&) -> Task<Result<View>>` in one transaction with the idempotency key: the first answer is
-  /// stored with the work, a repetition gets it byte for byte with `Idempotent-Replayed: true`. Without a key it is a
-  /// plain transaction.
+  /// Runs `work(pg::Transaction&) -> Task<Result<View>>` in one transaction with the idempotency key: the first answer
+  /// is stored with the work, a repetition gets it byte for byte with `Idempotent-Replayed: true`. Without a key it is
+  /// a plain transaction.
   template <typename Work>
   auto once(Work work) -> Task<Result<http::Response>>;
 
@@ -179,7 +179,8 @@ struct Route {
   Idempotency idempotency = Idempotency::none;
   std::size_t body_bytes = 64 * 1024;
   Duration timeout{10'000};
-  std::string limit_class;    // "" the user's own; "login", "register", "rates", "webhook": classes of the gateway's limiter
+  std::string
+      limit_class;  // "" the user's own; "login", "register", "rates", "webhook": classes of the gateway's limiter
   std::string media_type = "application/json";  // of the body; "" takes any
 
   Route& open() { return is_open = true, *this; }
@@ -219,8 +220,7 @@ class Job : public Context {
 
 struct Heard {
   std::string topic;
-  /// Reads the data of one event; a fault parks it at once.
-  std::function<Result<void>(const std::string& data)> check;
+  /// Throws events::Unreadable before it does anything.
   std::function<Task<>(Reaction&, const std::vector<events::Envelope>&)> handle;
   bool in_batches = false;
   json::Shape (*shape)() = nullptr;
@@ -334,15 +334,21 @@ Route route(std::string method, std::string path, Task<Result<View>> (*handler)(
 }
 
 template <typename E>
+E read(const events::Envelope& envelope) {
+  auto event = json::parse<E>(envelope.data, json::event);
+  if (!event) throw events::Unreadable(event.error().faults);
+  return std::move(*event);
+}
+template <typename E>
 Task<> react(Task<> (*handler)(Reaction&, E), Reaction& on, const std::vector<events::Envelope>& batch) {
-  co_await handler(on, json::parse<E>(batch.front().data, json::event).value());
+  co_await handler(on, read<E>(batch.front()));
 }
 template <typename E>
 Task<> react(Task<> (*handler)(Reaction&, std::vector<events::Event<E>>), Reaction& on,
              const std::vector<events::Envelope>& batch) {
   std::vector<events::Event<E>> events;
   events.reserve(batch.size());
-  for (auto& envelope : batch) events.push_back({envelope, json::parse<E>(envelope.data, json::event).value()});
+  for (auto& envelope : batch) events.push_back({envelope, read<E>(envelope)});
   co_await handler(on, std::move(events));
 }
 
@@ -350,10 +356,6 @@ template <typename E>
 Heard heard(std::string topic) {
   Heard out;
   out.topic = std::move(topic);
-  out.check = [](const std::string& data) -> Result<void> {
-    if (auto event = json::parse<E>(data, json::event); !event) return refuse(std::move(event.error()));
-    return {};
-  };
   out.shape = shape_function<E>();
   return out;
 }

@@ -41,7 +41,8 @@ class Topic {
   /// Puts an event aside with the reason, and moves on.
   Task<Result> park(Envelope event, std::optional<Move> move, std::string error, int attempts);
 
-  /// `handle`, with patience: splits a batch that fails, repeats a single event `tries` times, then parks it. What says
+  /// `handle`, with patience: splits a batch that fails, repeats a single event `tries` times, then parks it; one that
+  /// cannot be read at once. What says
   /// that a dependency is down is thrown on.
   Task<Result> digest(std::vector<Entry> batch, std::optional<std::int64_t> from, int tries, Duration pause);
 
@@ -51,7 +52,6 @@ class Topic {
   static bool passing(std::exception_ptr error);  // a dependency is down, or we are full
 
  private:
-  std::string fault(const Envelope& event) const;
   Task<> react(pg::Transaction& tx, std::vector<Envelope> events);
   void put_aside(pg::Transaction& tx, const Envelope& event, std::string error, int attempts);
 

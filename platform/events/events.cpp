@@ -14,7 +14,14 @@ const pg::Statement<void(std::optional<Uuid>, std::string, std::string, std::int
   INSERT INTO platform.outbox (id, topic, key, sequence, traceparent, data, time)
   VALUES (coalesce($1, platform.uuid_v7()), $2, $3, $4, $5, $6, coalesce($7, clock_timestamp()))
 )sql"};
+std::string text(const Faults& faults) {
+  std::string out = "cannot be read:";
+  for (auto& fault : faults) out += " " + fault.pointer + " " + fault.detail + ";";
+  return out;
+}
 }  // namespace
+
+Unreadable::Unreadable(const Faults& faults) : std::runtime_error(text(faults)) {}
 
 void publish(pg::Transaction& tx, Envelope event) {
   if (event.traceparent.empty()) event.traceparent = tx.traceparent;

@@ -24,6 +24,11 @@ struct Envelope {
   std::string data;  // JSON
 };
 
+/// An event whose data does not fit what its reader expects: repeating it is of no use.
+struct Unreadable : std::runtime_error {
+  explicit Unreadable(const Faults& faults);
+};
+
 template <typename T>
 struct Event {
   Envelope envelope;

@@ -137,16 +137,6 @@ bool Topic::passing(std::exception_ptr error) {
   }
 }
 
-std::string Topic::fault(const Envelope& event) const {
-  for (auto* heard : heard_)
-    if (auto good = heard->check(event.data); !good) {
-      std::string text = "cannot be read:";
-      for (auto& fault : good.error().faults) text += " " + fault.pointer + " " + fault.detail + ";";
-      return text;
-    }
-  return "";
-}
-
 void Topic::put_aside(pg::Transaction& tx, const Envelope& event, std::string error, int attempts) {
   log::error("an event is parked", {{"service", pieces_.service.name},
                                     {"topic", name_},
@@ -186,11 +176,10 @@ Task<> Topic::react(pg::Transaction& tx, std::vector<Envelope> events) {
 
 Task<Topic::Result> Topic::handle(std::vector<Envelope> batch, std::optional<Move> move) {
   std::vector<Uuid> ids;
-  std::vector<std::string> keys, faults;
+  std::vector<std::string> keys;
   for (auto& event : batch) {
     ids.push_back(event.id);
     keys.push_back(event.key);
-    faults.push_back(fault(event));
   }
   std::size_t repeated = 0;
   const auto work = [&](pg::Transaction& tx) -> Task<Result> {
@@ -203,16 +192,13 @@ Task<Topic::Result> Topic::handle(std::vector<Envelope> batch, std::optional<Mov
     std::set<std::string> blocked{claimed->blocked.begin(), claimed->blocked.end()};
     std::vector<Envelope> good;
     Result result;
-    for (std::size_t i = 0; i < batch.size(); ++i) {
-      auto& event = batch[i];
+    for (auto& event : batch) {
       if (fresh.erase(event.id.text()) == 0) continue;  // heard before
-      const bool behind = !event.key.empty() && blocked.contains(event.key);
-      if (!behind && faults[i].empty()) {
+      if (event.key.empty() || !blocked.contains(event.key)) {
         good.push_back(event);
         continue;
       }
-      put_aside(tx, event, behind ? "stands behind a parked event of the same key" : faults[i], 0);
-      blocked.insert(event.key);
+      put_aside(tx, event, "stands behind a parked event of the same key", 0);
       ++result.parked;
     }
     repeated = batch.size() - good.size() - static_cast<std::size_t>(result.parked);
@@ -247,10 +233,14 @@ Task<Topic::Result> Topic::park(Envelope event, std::optional<Move> move, std::s
 Task<Topic::Result> Topic::digest(std::vector<Entry> batch, std::optional<std::int64_t> from, int tries,
                                   Duration pause) {
   const auto move_to = [&](std::int64_t to) { return from ? std::optional{Move{*from, to}} : std::nullopt; };
+  bool readable = true;
   const auto attempt = [&](std::vector<Envelope> events, std::optional<Move> move,
                            std::string& error) -> Task<std::optional<Result>> {
     try {
       co_return co_await handle(std::move(events), move);
+    } catch (const Unreadable& failure) {
+      error = failure.what();
+      readable = false;
     } catch (const std::exception& failure) {
       if (passing(std::current_exception())) throw;
       error = failure.what();
@@ -269,10 +259,11 @@ Task<Topic::Result> Topic::digest(std::vector<Entry> batch, std::optional<std::i
   for (auto& entry : batch) {
     const auto move = move_to(entry.position);
     std::optional<Result> result;
+    readable = true;
     for (int n = 1; !result; ++n) {
       result = co_await attempt({entry.envelope}, move, error);
       if (result) break;
-      if (n >= tries)
+      if (n >= tries || !readable)
         result = co_await park(entry.envelope, move, error, n);
       else if (pause > Duration{0})
         co_await sleep(pause * (1 << (n - 1)));
@@ -285,21 +276,19 @@ Task<Topic::Result> Topic::digest(std::vector<Entry> batch, std::optional<std::i
 }
 
 Task<std::string> Topic::again(std::int64_t seq, Envelope event, std::string by) {
-  std::string error = fault(event);
-  if (error.empty()) {
-    const auto work = [&](pg::Transaction& tx) -> Task<> {
-      if (!co_await tx.one(take_parked_sql, seq)) co_return;  // another one was faster
-      co_await react(tx, {event});
-      tx.later(redriven_sql, seq, by, "handled");
-      tx.later(unpark_sql, seq);
-    };
-    try {
-      co_await pieces_.database.transaction(work, in(Duration{10'000}));
-      co_return "";
-    } catch (const std::exception& failure) {
-      if (passing(std::current_exception())) throw;
-      error = failure.what();
-    }
+  const auto work = [&](pg::Transaction& tx) -> Task<> {
+    if (!co_await tx.one(take_parked_sql, seq)) co_return;  // another one was faster
+    co_await react(tx, {event});
+    tx.later(redriven_sql, seq, by, "handled");
+    tx.later(unpark_sql, seq);
+  };
+  std::string error;
+  try {
+    co_await pieces_.database.transaction(work, in(Duration{10'000}));
+    co_return "";
+  } catch (const std::exception& failure) {
+    if (passing(std::current_exception())) throw;
+    error = failure.what();
   }
   const auto record = [&](pg::Transaction& tx) -> Task<> {
     tx.later(redriven_sql, seq, by, error);
