@@ -19,5 +19,7 @@ Task<Examination> examine(Sources sources, Duration grace, Duration between_look
 
 /// The same of a running shop, from outside. Throws http::NoAnswer too.
 Examination examine(Runtime& runtime, const DoctorOptions& options);
+/// Prints it; the exit status: 0, or 1 when there are findings.
+int tell(const Examination& examination, const DoctorOptions& options);
 
 }  // namespace acme::app

@@ -6,7 +6,6 @@
 #include "platform/config/config.hpp"
 
 namespace acme::app {
-namespace {
 
 int tell(const Examination& examination, const DoctorOptions& options) {
   const auto& findings = examination.findings();
@@ -38,8 +37,6 @@ int tell(const Examination& examination, const DoctorOptions& options) {
     std::printf("%zu finding%s.\n", findings.size(), findings.size() == 1 ? "" : "s");
   return status;
 }
-
-}  // namespace
 
 static DoctorOptions found(DoctorOptions options) {
   const auto running = running_urls(home(options.home));

@@ -13,6 +13,7 @@
 #include <sstream>
 #include <thread>
 
+#include "app/audits.hpp"
 #include "app/databases.hpp"
 #include "app/services.hpp"
 #include "platform/config/config.hpp"
@@ -232,7 +233,13 @@ int PrivateShop::doctor(bool quiet) const {
 int PrivateShop::settled(int seconds) const {
   const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
   for (auto admin = staff();;) {
-    if (doctor(true) == 0) return doctor();
+    std::optional<Examination> examination;
+    try {
+      examination = examine(runtime_, doctors_options());
+    } catch (const std::runtime_error& error) {  // a service is just starting again
+      std::printf("%s\n", error.what());
+    }
+    if (examination && examination->findings().empty()) return tell(*examination, doctors_options());
     if (std::chrono::steady_clock::now() > give_up) {
       std::istringstream log(contents(home_ + "/acme.log"));
       std::deque<std::string> last;
@@ -240,7 +247,7 @@ int PrivateShop::settled(int seconds) const {
         if (line.find(R"("level":"info")") == std::string::npos) last.push_back(line);
       while (last.size() > 100) last.pop_front();
       for (auto& line : last) std::printf("%s\n", line.c_str());
-      return doctor();
+      return examination ? tell(*examination, doctors_options()) : 2;
     }
     std::this_thread::sleep_for(1s);  // mails and reports may still be on their way
     for (std::string page; page != "&cursor=null";) {
