@@ -119,7 +119,7 @@ class Up {
                          .start = [this, service] { return start_child(child(serve_command({service}))); }});
     else
       supervisor_.add(
-          {.name = "The services", .start = [this] { return start_child(child(serve_command(options_.services))); }});
+          {.name = "The shop", .start = [this] { return start_child(child(serve_command(options_.services))); }});
 
     Runtime runtime({.loops = 1, .blocking_threads = 1});
     if (!wait_ready(runtime)) return;
