@@ -60,6 +60,20 @@ static int free_ports(int count) {
   throw std::runtime_error("No free ports.");
 }
 
+static std::string new_home() {
+  char name[] = "/tmp/acme-shop-XXXXXX";
+  if (!mkdtemp(name)) throw std::runtime_error("Cannot write to /tmp.");
+  const auto home = std::string{name} + "/home";
+  fs::create_directories(home);
+  return home;
+}
+
+static void delete_home(const std::string& home, const std::string& data) {
+  std::error_code ignored;
+  if (data.starts_with("/var/lib/acme/")) fs::remove_all(fs::path(data).parent_path(), ignored);
+  fs::remove_all(fs::path(home).parent_path(), ignored);
+}
+
 /// What every shop that need not last begins with, made once a process: a cluster with the databases, migrated.
 class Beginning {
  public:
@@ -68,19 +82,7 @@ class Beginning {
     fs::create_directories(data);
     run_child({.command = {"/bin/cp", "-a", beginning.cluster_.data + "/.", data}}, "Copying a cluster");
   }
-  ~Beginning() { clear(home_.directory, cluster_.data); }
-  static void clear(const std::string& home, const std::string& data) {
-    std::error_code ignored;
-    if (data.starts_with("/var/lib/acme/")) fs::remove_all(fs::path(data).parent_path(), ignored);
-    fs::remove_all(fs::path(home).parent_path(), ignored);
-  }
-  static std::string directory() {
-    char name[] = "/tmp/acme-shop-XXXXXX";
-    if (!mkdtemp(name)) throw std::runtime_error("Cannot write to /tmp.");
-    const auto home = std::string{name} + "/home";
-    fs::create_directories(home);
-    return home;
-  }
+  ~Beginning() { delete_home(home_.directory, cluster_.data); }
 
  private:
   Beginning() {
@@ -91,12 +93,12 @@ class Beginning {
     prepare_databases(home_);
     end_child(postgres, SIGINT, 10'000);
   }
-  const Home home_ = home(directory());
+  const Home home_ = home(new_home());
   pg::ClusterOptions cluster_ = home_.cluster();
 };
 
 PrivateShop::PrivateShop(PrivateShopOptions options, int ports)
-    : home_(Beginning::directory()),
+    : home_(new_home()),
       options_(std::move(options)),
       port_(ports),
       internal_port_(ports + 1),
@@ -145,7 +147,7 @@ void PrivateShop::restart() {
 PrivateShop::~PrivateShop() {
   if (up_) end_child(up_, SIGINT, 40'000);
   if (std::getenv("ACME_KEEP")) return;  // for whoever looks for a cause
-  Beginning::clear(home_, app::home(home_).postgres_data());
+  delete_home(home_, app::home(home_).postgres_data());
 }
 
 std::string PrivateShop::output() const { return contents(home_ + "/../up.txt"); }

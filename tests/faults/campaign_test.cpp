@@ -2,8 +2,8 @@
 #include <doctest/doctest.h>
 
 #include <cstdio>
-#include <cstdlib>
 
+#include "tests/everything.hpp"
 #include "tests/faults/campaign.hpp"
 #include "tests/faults/small_disk.hpp"
 
@@ -19,9 +19,6 @@ void does_no_harm(const CampaignOptions& options) {
   CHECK(account.parked == 0);
   std::printf("figure: %s, seed %llu\n", account.text().c_str(), static_cast<unsigned long long>(options.seed));
 }
-
-/// `./acme test --all` runs the long forms.
-bool everything() { return std::getenv("ACME_TEST_ALL") != nullptr; }
 
 }  // namespace
 

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "app/private_shop.hpp"
+#include "tests/everything.hpp"
 
 namespace acme::app {
 namespace {
@@ -111,7 +112,7 @@ TEST_CASE("whenever the customer changes his mind, an order is cancelled and nev
              .clock = R"({"parcel_step_ms": 80, "delayed_payment_ms": 50})"});
   const auto ann = shop.customer();
   std::vector<std::string> orders;
-  for (int i = 0; i < (std::getenv("ACME_TEST_ALL") ? 60 : 20); ++i) {
+  for (int i = 0; i < (everything() ? 60 : 20); ++i) {
     orders.push_back(shop.ordered(ann, "pm_card_visa"));
     // The wish comes by chance; every other customer asks once more when it came to nothing.
     for (int wish = 0; wish < 1 + i % 2; ++wish) {
