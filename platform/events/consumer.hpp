@@ -42,8 +42,7 @@ class Topic {
   Task<Result> park(Envelope event, std::optional<Move> move, std::string error, int attempts);
 
   /// `handle`, with patience: splits a batch that fails, repeats a single event `tries` times, then parks it; one that
-  /// cannot be read at once. What says
-  /// that a dependency is down is thrown on.
+  /// cannot be read at once. What says that a dependency is down is thrown on.
   Task<Result> digest(std::vector<Entry> batch, std::optional<std::int64_t> from, int tries, Duration pause);
 
   /// Handles a parked event again; "" when it worked and is no longer parked, else why not.
