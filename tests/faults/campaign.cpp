@@ -44,6 +44,8 @@ std::string home_of(const std::string& point, std::mt19937_64& random) {
   if (point.starts_with("stripe_webhook.") || point.starts_with("idempotency.")) return "payments";
   if (point.starts_with("ups_push.")) return "shipping";
   if (point.starts_with("periodic.")) return "orders";
+  const std::string hearing[] = {"payments", "shipping", "notifications"};
+  if (point == "consumer.parked") return hearing[random() % 3];
   const std::string all[] = {"payments", "shipping", "notifications", "orders"};
   return all[random() % (point.starts_with("provider.") || point.starts_with("job.") ? 3 : 4)];
 }
@@ -70,7 +72,6 @@ class Run {
     std::vector<std::string> points;
     const auto known = internal_.get("/internal/orders/crash");
     for (std::size_t i = 0; i < known.size("/data"); ++i) points.push_back(known.text("/data/" + std::to_string(i)));
-    std::erase(points, "consumer.parked");  // nothing is parked in a shop whose events can be read
 
     Runtime loop({.loops = 1, .blocking_threads = 1});
     std::atomic<int> orders = 0;
@@ -179,6 +180,7 @@ class Run {
                       R"({"point": ")" + strike.how + R"(", "nth": )" + std::to_string(strike.nth) + "}");
       } catch (const http::NoAnswer&) {  // it was reached at once
       }
+      if (strike.how == "consumer.parked") say_nonsense(strike.nth);
       // Its first turn waits also for a shop that has just lost PostgreSQL.
       for (const auto give_up = Clock::now() + (strike.nth == 1 ? 30s : 5s); Clock::now() < give_up;) {
         if (gone(pid)) return void(++account_.strikes[strike.how]);
@@ -190,6 +192,26 @@ class Run {
     while (!gone(pid)) std::this_thread::sleep_for(2ms);
     ++account_.strikes[strike.victim];
   }
+  /// Events of orders that nobody can read.
+  void say_nonsense(int times) {
+    for (int i = 0; i < times; ++i, ++nonsense_)
+      shop_.sql("orders", "INSERT INTO platform.outbox (topic, key, data) VALUES ('order.created', 'nonsense " +
+                              std::to_string(nonsense_) + "', '{}')");
+  }
+  /// Each of them was put aside once by each who heard it; an operator throws it away.
+  void clear_nonsense() {
+    for (auto* service : {"payments", "shipping", "notifications", "analytics"}) {
+      const auto parked = [&] {
+        return std::stoi(shop_.sql(service, "SELECT count(*)::text FROM platform.parked WHERE key LIKE 'nonsense %'"));
+      };
+      for (const auto give_up = Clock::now() + 60s; parked() < nonsense_ && Clock::now() < give_up;)
+        std::this_thread::sleep_for(50ms);
+      if (const int count = parked(); count != nonsense_)
+        account_.violations.push_back(std::to_string(nonsense_) + " events cannot be read, and " + service +
+                                      " parked " + std::to_string(count));
+      shop_.sql(service, "DELETE FROM platform.parked WHERE key LIKE 'nonsense %'");
+    }
+  }
   bool gone(pid_t pid) const { return kill(pid, 0) != 0; }
 
   /// Once nothing is in flight: every acknowledged order was delivered, or cancelled by who asked for it or by a clock
@@ -199,6 +221,7 @@ class Run {
     for (auto* status : {"pending", "paid", "fulfilling", "shipped", "cancelling"})
       app::until(staff_, std::string{"/v1/orders?limit=1&status="} + status, 300,
                  [](const Reply& waiting) { return waiting.ok() && waiting.size("/data") == 0; });
+    clear_nonsense();
     for (auto& order : orders) {
       const auto seen = staff_.get("/v1/orders/" + order);
       const auto status = seen.text("/status"), reason = seen.text("/reason");
@@ -225,6 +248,7 @@ class Run {
   app::PrivateShop shop_;
   Caller staff_, internal_;
   Counted repeated_;
+  int nonsense_ = 0;  // events said that nobody can read
   Account account_;
 };
 
