@@ -12,39 +12,39 @@ static const pg::Statement<void(std::vector<Uuid>, std::vector<std::string>, std
   ON CONFLICT (id) DO NOTHING
 )sql"};
 
-static const pg::Statement<void(std::vector<OrderId>, std::vector<std::int64_t>, std::vector<std::string>,
-                                std::vector<UserId>, std::vector<bool>, std::vector<std::string>,
-                                std::vector<std::string>, std::vector<std::int64_t>, std::vector<std::int64_t>,
-                                std::vector<std::int64_t>, std::vector<std::int64_t>, std::vector<std::int64_t>,
-                                std::vector<std::string>, std::vector<Time>)>
+// The lines come with whatever is heard first of an order, and never change.
+static const pg::Statement<void(
+    std::vector<OrderId>, std::vector<std::int64_t>, std::vector<std::string>, std::vector<UserId>, std::vector<bool>,
+    std::vector<std::string>, std::vector<std::string>, std::vector<std::int64_t>, std::vector<std::int64_t>,
+    std::vector<std::int64_t>, std::vector<std::int64_t>, std::vector<std::int64_t>, std::vector<std::string>,
+    std::vector<Time>, std::vector<OrderId>, std::vector<std::int64_t>, std::vector<ProductId>,
+    std::vector<std::string>, std::vector<std::string>, std::vector<std::int64_t>, std::vector<std::int64_t>)>
     count_orders_sql{"analytics.count_orders", R"sql(
-  INSERT INTO orders AS old (order_id, sequence, number, customer_id, guest, status, currency, total, tax, shipping,
-                             discount, units, country, placed_at)
-  SELECT order_id, sequence, number, customer_id, guest, status, currency, total, tax, shipping, discount, units,
-         nullif(country, ''), placed_at
-    FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::uuid[], $5::boolean[], $6::text[], $7::text[], $8::bigint[],
-                $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[], $14::timestamptz[])
-         AS told (order_id, sequence, number, customer_id, guest, status, currency, total, tax, shipping, discount,
-                  units, country, placed_at)
-   ORDER BY order_id
-  ON CONFLICT (order_id) DO UPDATE  -- order.cancelled names no country, and may be heard before what does
-     SET sequence = greatest(old.sequence, excluded.sequence), country = coalesce(old.country, excluded.country),
-         customer_id = CASE WHEN old.sequence < excluded.sequence THEN excluded.customer_id ELSE old.customer_id END,
-         guest = CASE WHEN old.sequence < excluded.sequence THEN excluded.guest ELSE old.guest END,
-         status = CASE WHEN old.sequence < excluded.sequence THEN excluded.status ELSE old.status END
-   WHERE old.sequence < excluded.sequence OR old.country IS NULL
-)sql"};
-
-static const pg::Statement<void(std::vector<OrderId>, std::vector<std::int64_t>, std::vector<ProductId>,
-                                std::vector<std::string>, std::vector<std::string>, std::vector<std::int64_t>,
-                                std::vector<std::int64_t>)>
-    count_lines_sql{"analytics.count_lines", R"sql(
+  WITH heard AS (
+    INSERT INTO orders AS old (order_id, sequence, number, customer_id, guest, status, currency, total, tax, shipping,
+                               discount, units, country, placed_at)
+    SELECT order_id, sequence, number, customer_id, guest, status, currency, total, tax, shipping, discount, units,
+           nullif(country, ''), placed_at
+      FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::uuid[], $5::boolean[], $6::text[], $7::text[],
+                  $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[],
+                  $14::timestamptz[])
+           AS told (order_id, sequence, number, customer_id, guest, status, currency, total, tax, shipping, discount,
+                    units, country, placed_at)
+     ORDER BY order_id
+    ON CONFLICT (order_id) DO UPDATE  -- order.cancelled names no country, and may be heard before what does
+       SET sequence = greatest(old.sequence, excluded.sequence), country = coalesce(old.country, excluded.country),
+           customer_id = CASE WHEN old.sequence < excluded.sequence THEN excluded.customer_id ELSE old.customer_id END,
+           guest = CASE WHEN old.sequence < excluded.sequence THEN excluded.guest ELSE old.guest END,
+           status = CASE WHEN old.sequence < excluded.sequence THEN excluded.status ELSE old.status END
+     WHERE old.sequence < excluded.sequence OR old.country IS NULL
+    RETURNING order_id, xmax = 0 AS is_new
+  )
   INSERT INTO order_lines (order_id, line, product_id, sku, title, quantity, revenue)
-  SELECT *
-    FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::bigint[])
+  SELECT told.*
+    FROM unnest($15::uuid[], $16::bigint[], $17::uuid[], $18::text[], $19::text[], $20::bigint[], $21::bigint[])
          AS told (order_id, line, product_id, sku, title, quantity, revenue)
-   ORDER BY order_id, line
-  ON CONFLICT (order_id, line) DO NOTHING
+         JOIN heard ON heard.order_id = told.order_id AND heard.is_new
+   ORDER BY told.order_id, line
 )sql"};
 
 static const pg::Statement<void(std::vector<PaymentId>, std::vector<OrderId>, std::vector<std::int64_t>,
@@ -239,8 +239,7 @@ class PostgresWarehouse : public Warehouse {
       }
     }
     co_await db_.run(count_orders_sql, id, sequence, number, customer, guest, status, currency, total, tax, shipping,
-                     discount, units, country, placed_at);
-    co_await db_.run(count_lines_sql, line_order, line, product, sku, title, quantity, revenue);
+                     discount, units, country, placed_at, line_order, line, product, sku, title, quantity, revenue);
   }
 
   Task<> count_payments(std::vector<PaymentFact> payments) override {
