@@ -60,7 +60,8 @@ Task<jobs::Outcome> examine_shop(Job& job, Night night) {
           {job.new_id<NotificationId>(),
            std::to_string(findings.size()) + (findings.size() == 1 ? " finding" : " findings") + " in the shop's books",
            letter(findings)});
-    co_await job.finish(tx);
+    job.finish(tx);
+    co_return;
   };
   co_await job.database().transaction(record, job.deadline());
   co_return jobs::Done{};

@@ -179,8 +179,7 @@ struct Route {
   Idempotency idempotency = Idempotency::none;
   std::size_t body_bytes = 64 * 1024;
   Duration timeout{10'000};
-  std::string
-      limit_class;  // "" the user's own; "login", "register", "rates", "webhook": classes of the gateway's limiter
+  std::string limit_class;  // of the gateway's limiter: "login", "register", "rates", "webhook"; "" the user's own
   std::string media_type = "application/json";  // of the body; "" takes any
 
   Route& open() { return is_open = true, *this; }
@@ -214,8 +213,9 @@ class Job : public Context {
   virtual const std::string& key() const = 0;
   virtual int attempt() const = 0;  // 1 for the first
   virtual pg::Session& db() = 0;
-  /// Ends the job in the transaction that records its outcome; the runner then does nothing more.
-  virtual Task<> finish(pg::Transaction& tx) = 0;
+  /// Ends the job in the transaction that records its outcome; the runner then does nothing more. Waits for nothing:
+  /// who lost the job to another process learns it at the next awaited statement or at the commit, which fails.
+  virtual void finish(pg::Transaction& tx) = 0;
 };
 
 struct Heard {

@@ -67,12 +67,14 @@ const pg::Statement<Claimed(std::vector<std::string>, std::vector<int>, Time, st
    ORDER BY run_at
 )sql"};
 
-// Only its owner ends a job: 1 when it is gone, 2 when it is to run once more; who lost the lease gets 0. So does who
-// waited for a transaction that asked for it again, which only a new look sees: hence twice.
-#define ACME_FINISH(using) \
-  R"sql(
+// Only its owner ends a job: 1 when it is gone, 2 when it is to run once more.
+const pg::Statement<std::int64_t(std::string, std::string, std::int64_t)> finish_sql{
+    "platform.finish_job", "SELECT platform.finish_job($1, $2, $3)"};
+// The same alone, where who lost the lease gets 0. So does who waited for a transaction that asked for it again, which
+// only a new look sees: hence twice.
+const pg::Statement<std::int64_t(std::string, std::string, std::int64_t)> done_sql{"platform.job_done", R"sql(
   WITH gone AS (
-    DELETE FROM platform.jobs )sql" using R"sql(
+    DELETE FROM platform.jobs USING )sql" ACME_REPEATABLE R"sql(
      WHERE kind = $1 AND key = $2 AND lease = $3 AND NOT again
     RETURNING 1
   ), anew AS (
@@ -82,12 +84,7 @@ const pg::Statement<Claimed(std::vector<std::string>, std::vector<int>, Time, st
     RETURNING 1
   )
   SELECT (SELECT count(*) FROM gone) + 2 * (SELECT count(*) FROM anew)
-)sql"
-const pg::Statement<std::int64_t(std::string, std::string, std::int64_t)> finish_sql{"platform.finish_job",
-                                                                                     ACME_FINISH("")};
-const pg::Statement<std::int64_t(std::string, std::string, std::int64_t)> done_sql{
-    "platform.job_done", ACME_FINISH("USING " ACME_REPEATABLE)};
-#undef ACME_FINISH
+)sql"};
 const pg::Statement<void(std::string, std::string, std::int64_t, Time, int, std::string)> retry_sql{
     "platform.retry_job", R"sql(
   UPDATE platform.jobs
@@ -102,8 +99,8 @@ const pg::Statement<void(std::string, std::string, std::int64_t, std::string)> d
    WHERE kind = $1 AND key = $2 AND lease = $3
 )sql"};
 
-CrashPoint begun{"job.begun"}, ran{"job.ran"}, row_gone{"job.row_gone"}, recorded{"job.recorded"},
-    periodic_begun{"periodic.begun"}, periodic_ended{"periodic.ended"};
+CrashPoint begun{"job.begun"}, ran{"job.ran"}, recorded{"job.recorded"}, periodic_begun{"periodic.begun"},
+    periodic_ended{"periodic.ended"};
 
 metrics::Counter outcomes(const Pieces& pieces, const std::string& kind, const char* outcome) {
   return metrics::counter("acme_jobs_total", "Attempts of jobs by how they ended",
@@ -127,14 +124,12 @@ class Attempt final : public Job {
   const std::string& key() const override { return job_.key; }
   int attempt() const override { return job_.attempts; }
   pg::Session& db() override { return pieces_.database.session(); }
-  Task<> finish(pg::Transaction& tx) override {
-    for (int look = 0; look < 2 && finished_ == 0; ++look)
-      finished_ = (co_await tx.one(finish_sql, job_.kind, job_.key, lease_)).value_or(0);
-    if (finished_ == 0) throw std::runtime_error("the job was taken over by another process");
-    row_gone.reached();
+  void finish(pg::Transaction& tx) override {
+    tx.send(finish_sql, {pg::encode(job_.kind), pg::encode(job_.key), pg::encode(lease_)},
+            [finished = finished_](const pg::Rows& rows) { *finished = rows.integer(0, 0); });
   }
-  /// As done_sql says; believed only when the attempt then ends well.
-  std::int64_t finished() const { return finished_; }
+  /// As finish_sql says, once it is committed.
+  std::int64_t finished() const { return *finished_; }
 
  private:
   Pieces pieces_;
@@ -142,7 +137,7 @@ class Attempt final : public Job {
   const std::int64_t lease_;
   const Deadline deadline_;
   mutable TracedDatabase database_;
-  std::int64_t finished_ = 0;
+  const std::shared_ptr<std::int64_t> finished_ = std::make_shared<std::int64_t>(0);
 };
 
 }  // namespace

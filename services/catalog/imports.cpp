@@ -343,7 +343,7 @@ Task<> commit(Job& job, const Import& import, Batch batch, std::int64_t from) {
 Task<> finish(Job& job, ImportId id, std::string failure) {
   co_await job.database().transaction([&](pg::Transaction& tx) -> Task<> {
     co_await finish_import(tx, id, failure, job.now());
-    co_await job.finish(tx);
+    job.finish(tx);
   });
 }
 

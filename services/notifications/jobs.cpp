@@ -18,7 +18,8 @@ Task<jobs::Outcome> end(Job& job, NotificationId id, State state, std::string re
   co_await job.database().transaction(
       [&](pg::Transaction& tx) -> Task<> {
         mark_ended(tx, id, state, reason, job.now());
-        co_await job.finish(tx);
+        job.finish(tx);
+        co_return;
       },
       job.deadline());
   co_return jobs::Done{};
@@ -73,7 +74,8 @@ Task<jobs::Outcome> send(Job& job, SendWork given) {
   co_await job.database().transaction(
       [&](pg::Transaction& tx) -> Task<> {
         mark_sent(tx, work->id, std::get<Sent>(answer).message_id, job.now());
-        co_await job.finish(tx);
+        job.finish(tx);
+        co_return;
       },
       job.deadline());
   co_return jobs::Done{};

@@ -90,7 +90,7 @@ static Task<Payment> conclude(Job& job, PaymentId id, Change change) {
         ensure(payment.has_value(), "payments are never deleted");
         const auto alarmed = payment->alarm;
         const News news = change(*payment);
-        co_await job.finish(tx);
+        job.finish(tx);
         keep(job, tx, *payment, news);
         if (payment->status == Status::succeeded) jobs::cancel(tx, "read_intent", id.text());  // nothing left to read
         if (payment->alarm != alarmed) alarm(*payment);
@@ -132,7 +132,7 @@ static Task<Outcome> adopt(Job& job, PaymentId id, stripe::Intent intent) {
       [&](pg::Transaction& tx) -> Task<> {
         auto payment = co_await lock(tx, id);
         ensure(payment.has_value(), "payments are never deleted");
-        co_await job.finish(tx);
+        job.finish(tx);
         if (payment->intent_id) co_return;
         const auto sight = stripe::seen(intent);
         payment->intent_id = intent.id;
@@ -293,7 +293,7 @@ Task<Outcome> read_intent(Job& job, PaymentJob work) {
       [&](pg::Transaction& tx) -> Task<> {
         auto now_here = co_await lock(tx, payment->id);
         ensure(now_here.has_value(), "payments are never deleted");
-        co_await job.finish(tx);
+        job.finish(tx);
         const bool overtaken = now_here->version != payment->version;
         const auto alarmed = now_here->alarm;
         const News news = settle(*now_here, stripe::seen(*found), overtaken ? Sight::late : Sight::fresh,
@@ -311,7 +311,7 @@ Task<Outcome> expire_payment(Job& job, PaymentJob work) {
   co_await job.database().transaction(
       [&](pg::Transaction& tx) -> Task<> {
         auto payment = co_await lock(tx, work.payment);
-        co_await job.finish(tx);
+        job.finish(tx);
         if (!payment || ended(payment->status)) co_return;
         const News news = expire(*payment, job.now(), terms_of(job));
         if (news != News::none)
@@ -334,7 +334,7 @@ static Task<Outcome> conclude_refund(Job& job, RefundId id, PaymentId of, Change
         const auto before = refund->status;
         const auto alarmed = payment->alarm;
         const auto* happened = change(*payment, *refund);
-        co_await job.finish(tx);
+        job.finish(tx);
         save(tx, *payment, *refund, happened, job.now());
         if (payment->alarm != alarmed) alarm(*payment);
         if (refund->status == before || refund->status != RefundStatus::failed) co_return;
@@ -428,7 +428,7 @@ Task<Outcome> read_refund(Job& job, StripeRefundJob work) {
   co_await job.database().transaction(
       [&](pg::Transaction& tx) -> Task<> {
         auto payment = co_await lock(tx, *id);
-        co_await job.finish(tx);
+        job.finish(tx);
         if (co_await with_stripe_refund(tx, found->id)) co_return;
         const auto amount = from_stripe(found->amount, found->currency);
         auto made = ask_refund(*payment, job.new_id<RefundId>(), amount.amount, "at_provider", job.now());
@@ -511,7 +511,7 @@ Task<Outcome> read_dispute(Job& job, DisputeJob work) {
   co_await job.database().transaction(
       [&](pg::Transaction& tx) -> Task<> {
         auto payment = co_await lock(tx, *id);
-        co_await job.finish(tx);
+        job.finish(tx);
         if (co_await keep(tx, dispute)) {
           announce(tx, *payment, dispute, job.now());
           log::warning("a charge is disputed",

@@ -24,7 +24,7 @@ Task<std::optional<Shipment>> conclude(Job& job, ShipmentId id, bool done, Chang
         auto changed = co_await store->decide(id, job.now(), change);
         if (!changed.empty() && also) co_await also(*store, changed.front().shipment);
         carry_out(tx, changed, job.now() + Duration{job.get<Settings>().track_first_ms});
-        if (done) co_await job.finish(tx);
+        if (done) job.finish(tx);
         if (changed.empty()) co_return std::nullopt;
         co_return std::move(changed.front().shipment);
       },
