@@ -1,10 +1,23 @@
 // P9: everybody wants the same thing, and there is not enough of it.
+#include <signal.h>
+
 #include "app/bench/crowd.hpp"
 #include "app/bench/orders.hpp"
 
 namespace acme::bench {
 namespace {
 using namespace std::chrono_literals;
+
+/// Holds a process still.
+class Still {
+ public:
+  explicit Still(pid_t process) : process_(process) { kill(process_, SIGSTOP); }
+  ~Still() { kill(process_, SIGCONT); }
+  Still(const Still&) = delete;
+
+ private:
+  const pid_t process_;
+};
 
 struct Sale {
   int placed = 0, wrongly_refused = 0, other = 0;
@@ -65,7 +78,10 @@ void hot_sku(Bench& bench) {
     offered += stock, wrong += sale.wrongly_refused, other += sale.other;
     publics.push_back(sale.rate);
   };
-  const auto through_the_function = [&] { functions.push_back(shop.pgbench(2, bench.measured(), batches) * batch); };
+  const auto through_the_function = [&] {
+    const Still services(shop.shop().pid("serve"));  // they would carry its events away on the same cores
+    functions.push_back(shop.pgbench(2, bench.measured(), batches) * batch);
+  };
   const auto one_by_one = [&] { naives.push_back(shop.pgbench(clients, bench.measured(), naive)); };
   shop.order_or_throw(clients, bench.warm(), 1s, [](Chance&) { return StockedShop::order_for("T0"); });
   const std::vector<std::function<void()>> turns{one_by_one, through_the_shop, through_the_function};
