@@ -160,7 +160,8 @@ Task<std::string> ServiceHost::fault() const {
   if (!state->database) co_return "";
   try {
     co_return co_await pg::schema_fault(state->database->session(), pg::migration_files(state->service.name));
-  } catch (const pg::Unavailable& away) {
+  } catch (const std::exception& away) {  // overloaded, for one
+    if (is_cancellation(std::current_exception())) throw;
     co_return away.what();
   }
 }

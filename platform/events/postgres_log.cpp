@@ -7,6 +7,7 @@
 
 #include "platform/observe/log.hpp"
 #include "platform/postgres/database.hpp"
+#include "platform/runtime/loop.hpp"
 
 namespace acme::events {
 
@@ -222,6 +223,10 @@ Task<> watch(std::shared_ptr<State> state) {
       pause = news ? Duration{20} : std::min(pause * 3 / 2, Duration{500});
     } catch (const pg::Unavailable& away) {
       log::debug("the event log does not answer", {{"reason", away.what()}});
+      pause = Duration{500};
+    } catch (const std::exception& error) {  // nobody else would look
+      if (is_cancellation(std::current_exception())) throw;
+      log::warning("a look at the event log failed", {{"reason", error.what()}});
       pause = Duration{500};
     }
     co_await sleep(pause);

@@ -30,7 +30,7 @@ struct Dead {
 using Outcome = std::variant<Done, Retry, Dead>;
 
 /// Makes a job in the transaction that decides on it. The same (kind, key) exists once: a second enqueue of a waiting
-/// job moves its `run_at` forward if it is earlier, and is otherwise nothing.
+/// job moves its `run_at` forward if it is earlier, and is otherwise nothing; of one that runs, lets it run once more.
 void enqueue(pg::Transaction& tx, std::string kind, std::string key, std::string payload, Time run_at = {});
 template <DescribedStruct T>
 void enqueue(pg::Transaction& tx, std::string kind, std::string key, const T& payload, Time run_at = {}) {

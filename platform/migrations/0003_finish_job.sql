@@ -1,19 +1,17 @@
 -- The end of a job inside its last transaction, in a call whose answer nobody waits for before the COMMIT. 1: it is gone,
--- 2: it was asked for again meanwhile and runs once more. Who lost the lease gets an error instead of a commit. Who
--- waited for a transaction that asked for it again sees that at the second look.
+-- 2: it was asked for again meanwhile and runs once more. Who lost the lease gets an error instead of a commit.
 CREATE FUNCTION platform.finish_job(of_kind text, of_key text, owner bigint) RETURNS bigint LANGUAGE plpgsql AS $$
 BEGIN
-  FOR look IN 1..2 LOOP
-    DELETE FROM platform.jobs WHERE kind = of_kind AND key = of_key AND lease = owner AND NOT again;
-    IF FOUND THEN
-      RETURN 1;
-    END IF;
-    UPDATE platform.jobs SET lease = NULL, again = false, attempts = 0
-     WHERE kind = of_kind AND key = of_key AND lease = owner AND again;
-    IF FOUND THEN
-      RETURN 2;
-    END IF;
-  END LOOP;
+  DELETE FROM platform.jobs WHERE kind = of_kind AND key = of_key AND lease = owner AND NOT again;
+  IF FOUND THEN
+    RETURN 1;
+  END IF;
+  -- It may have waited for a transaction that asked for it again: this statement sees that.
+  UPDATE platform.jobs SET lease = NULL, again = false, attempts = 0
+   WHERE kind = of_kind AND key = of_key AND lease = owner AND again;
+  IF FOUND THEN
+    RETURN 2;
+  END IF;
   RAISE EXCEPTION 'the job was taken over by another process';
 END
 $$;

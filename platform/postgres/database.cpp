@@ -172,9 +172,9 @@ class Pool : public std::enable_shared_from_this<Pool> {
       waiter.connection.reset();
       --open_;
     }
-    backoff_->check();
     ++open_;
-    Place place{this};
+    Place place{this};  // whatever happens: a place that stays free is passed on
+    backoff_->check();
     auto connection = std::make_unique<Connection>(
         runtime_, loop_, options_,
         limits(options_.transaction_timeout, {}) +

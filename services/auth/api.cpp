@@ -175,22 +175,31 @@ Task<Result<Tokens>> log_in(Call& call, Login request) {
     note(call, "login", "too_many");
     co_return refuse(std::move(admitted.error()));
   }
-  auto user = co_await find_user(call.db(), key);
-  const auto hash = user ? user->password_hash.value_or("") : "";
-  if (!co_await security::verify_password(request.password.value, settings.pepper, hash)) {
-    note(call, "login", "invalid_credentials", user ? user->id.text() : "");
-    co_return refuse(Problem{
+  const auto wrong = [&call](const std::string& whose) {
+    note(call, "login", "invalid_credentials", whose);
+    return refuse(Problem{
         .status = 401, .code = "invalid_credentials", .detail = "The e-mail address or the password is not right."});
+  };
+  auto user = co_await find_user(call.db(), key);
+  auto hash = user ? user->password_hash.value_or("") : "";
+  if (!co_await security::verify_password(request.password.value, settings.pepper, hash))
+    co_return wrong(user ? user->id.text() : "");
+  if (security::needs_rehash(hash)) {
+    auto anew = co_await security::hash_password(request.password.value, settings.pepper);
+    if (co_await set_password(call.db(), user->id, hash, anew, call.now())) hash = std::move(anew);
   }
-  if (security::needs_rehash(hash))
-    co_await set_password(call.db(), user->id, hash,
-                          co_await security::hash_password(request.password.value, settings.pepper), call.now());
   co_await forgive(call.db(), attempts.pair, attempts.account, attempts.address);
   const auto guest = guest_of(call);
   auto opened = co_await call.database().transaction(
-      [&](pg::Transaction& tx) { return open_session(call, tx, *user, guest); }, call.deadline());
+      [&](pg::Transaction& tx) -> Task<Result<Opened>> {
+        // To verify takes long enough for the password to be changed meanwhile, which ends all sessions.
+        if (!co_await has_password(tx, user->id, hash)) co_return wrong(user->id.text());
+        co_return co_await open_session(call, tx, *user, guest);
+      },
+      call.deadline());
+  if (!opened) co_return refuse(std::move(opened.error()));
   note(call, "login", "done", user->id.text());
-  co_return co_await tokens(call, *user, opened.session, std::move(opened.refresh_token));
+  co_return co_await tokens(call, *user, opened->session, std::move(opened->refresh_token));
 }
 
 Task<Result<Answer<Tokens>>> become_guest(Call& call, Guest request) {

@@ -55,6 +55,13 @@ Task<bool> set_password(pg::Session& db, UserId id, std::string old_hash, std::s
   co_return co_await db.run(set_password_sql, id, std::move(old_hash), std::move(new_hash), now) == 1;
 }
 
+static const pg::Statement<UserId(UserId, std::string)> has_password_sql{"auth.has_password", R"sql(
+  SELECT id FROM users WHERE id = $1 AND password_hash = $2 FOR SHARE
+)sql"};
+Task<bool> has_password(pg::Transaction& tx, UserId id, std::string hash) {
+  co_return (co_await tx.one(has_password_sql, id, std::move(hash))).has_value();
+}
+
 static const pg::Statement<std::int64_t(UserId)> delete_user_sql{"auth.delete_user", R"sql(
   WITH admins AS (  -- locked: two of the last two cannot go at once
     SELECT id FROM users WHERE roles @> '{admin}' ORDER BY id FOR UPDATE

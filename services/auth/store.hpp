@@ -42,6 +42,8 @@ BOOST_DESCRIBE_STRUCT(Attempt, (), (count, wait_s))
 
 Task<std::optional<User>> find_user(pg::Session& db, UserId id);
 Task<std::optional<User>> find_user(pg::Session& db, std::string email_key);
+/// Is this still its password's hash? It then stays so until the end of the transaction.
+Task<bool> has_password(pg::Transaction& tx, UserId id, std::string hash);
 /// False when the e-mail address is taken.
 Task<bool> insert_user(pg::Session& db, User user, std::optional<std::string> email_key);
 /// The user as it is now; nullopt when there is none, or its version is not `version`.

@@ -43,6 +43,7 @@ Task<std::optional<Gate::Pass>> Gate::enter() {
   auto loop = made;
   if (loop->inside < options_.places) {
     ++loop->inside;
+    loop->free_at = std::chrono::steady_clock::now();
     co_return Pass{std::move(loop)};
   }
   if (static_cast<int>(loop->waiting.size() + loop->refused.size()) >= options_.waiting) {

@@ -33,7 +33,7 @@ class Gate {
   struct Loop {  // touched by that loop alone
     int inside = 0;
     std::list<Waiter*> waiting, refused;  // the newest first
-    Deadline free_at{};                   // when nobody waited, the last time
+    Deadline free_at{};                   // when a place was free, the last time
     void leave();
   };
   static constexpr std::size_t most_loops = 64;

@@ -31,9 +31,9 @@ Task<jobs::Outcome> send_to_operator(Job& job, OperatorMail mail) {
   Message message{mail.id, "operator", to, header_line(mail.subject), mail.text, as_html(mail.text)};
   auto answer = co_await job.get<Channel>().send(std::move(message), job.now(), job.deadline());
   if (auto* refused = std::get_if<Refused>(&answer)) co_return jobs::Dead{refused->reason};
-  if (auto* not_sent = std::get_if<NotSent>(&answer)) co_return jobs::Retry{not_sent->reason, not_sent->after};
+  if (auto* not_sent = std::get_if<NotSent>(&answer)) co_return jobs::Retry{not_sent->reason, not_sent->after, false};
   if (auto* unknown = std::get_if<Unknown>(&answer))
-    co_return jobs::Retry{unknown->reason, Duration{job.get<Settings>().repeat_after_ms}};
+    co_return jobs::Retry{unknown->reason, Duration{job.get<Settings>().repeat_after_ms << (job.attempt() - 1)}};
   co_return jobs::Done{};
 }
 

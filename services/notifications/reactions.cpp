@@ -156,6 +156,6 @@ Task<> on_shipment(Reaction& on, std::vector<events::Event<ShipmentHeard>> shipm
 }
 
 Task<> on_user_merged(Reaction& on, UserMerged user) { return merge(on.tx(), user.guest_id, user.user_id); }
-Task<> on_user_deleted(Reaction& on, UserDeleted user) { return forget(on.tx(), user.user_id); }
+Task<> on_user_deleted(Reaction& on, UserDeleted user) { return forget(on.tx(), user.user_id, on.now()); }
 
 }  // namespace acme::notifications

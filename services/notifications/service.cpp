@@ -47,7 +47,10 @@ Service service(const config::Config& config) {
   notifications.on("user.deleted", on_user_deleted);
 
   notifications.job(send_job, send, {.concurrency = 16});
-  notifications.job(operator_job, send_to_operator, {.concurrency = 1});
+  notifications.job(operator_job, send_to_operator,
+                    {.concurrency = 1, .max_attempts = static_cast<int>(settings.most_sends)});
+  notifications.every("erase", Duration{3'600'000},
+                      [](Job& job) { return erase(job.db(), job.now() - std::chrono::days{2}); });
   return notifications;
 }
 

@@ -13,7 +13,8 @@ static const pg::Statement<OrderId(std::vector<OrderId>, std::vector<std::int64_
            LEFT JOIN merged ON merged.guest_id = heard.customer_id
   ), known AS (
     INSERT INTO orders AS old (order_id, sequence, customer_id, email, locale, snapshot)
-    SELECT order_id, sequence, person, CASE WHEN forgotten.user_id IS NULL THEN email END, locale, snapshot
+    SELECT order_id, sequence, person, CASE WHEN forgotten.user_id IS NULL THEN email END, locale,
+           CASE WHEN forgotten.user_id IS NULL THEN snapshot ELSE snapshot - 'shipping_address' END
       FROM heard LEFT JOIN forgotten ON forgotten.user_id = person
      ORDER BY order_id
     ON CONFLICT (order_id) DO UPDATE
@@ -131,24 +132,38 @@ static const pg::Statement<void(NotificationId, Time)> mark_not_sent_sql{"notifi
 
 Task<> mark_not_sent(pg::Session& db, NotificationId id, Time now) { co_await db.run(mark_not_sent_sql, id, now); }
 
-static const pg::Statement<Record(Scope, std::optional<OrderId>, std::optional<std::string>, std::optional<State>,
-                                  std::optional<Kind>, std::optional<NotificationId>, std::int64_t)>
-    list_sql{"notifications.list", R"sql(
+// A plan for "this one or all" could use no index: one statement for each condition that has one.
+#define ACME_LIST(condition) \
+  R"sql(
   SELECT id, channel, kind, order_id, recipient, subject, state, reason, message_id, resend_of, created_at, sent_at
     FROM notifications
-   WHERE ($1::uuid IS NULL OR customer_id = $1)
+   WHERE )sql" condition R"sql(
+     AND ($1::uuid IS NULL OR customer_id = $1)
      AND ($2::uuid IS NULL OR order_id = $2)
      AND ($3::text IS NULL OR lower(recipient) = lower($3))
      AND ($4::text IS NULL OR state = $4)
      AND ($5::text IS NULL OR kind = $5)
-     AND ($6::uuid IS NULL OR id < $6)
+     AND id < coalesce($6, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
    ORDER BY id DESC
    LIMIT $7
-)sql"};
+)sql"
+using List = pg::Statement<Record(Scope, std::optional<OrderId>, std::optional<std::string>, std::optional<State>,
+                                  std::optional<Kind>, std::optional<NotificationId>, std::int64_t)>;
+static const List list_sql{"notifications.list", ACME_LIST("true")},
+    list_own_sql{"notifications.list_own", ACME_LIST("customer_id = $1")},
+    list_of_order_sql{"notifications.list_of_order", ACME_LIST("order_id = $2")},
+    list_to_sql{"notifications.list_to", ACME_LIST("lower(recipient) = lower($3)")},
+    list_unsent_sql{"notifications.list_unsent", ACME_LIST("state = $4 AND state IN ('skipped', 'dead')")};
 
 Task<std::vector<Record>> list(pg::Session& db, Scope scope, Filter filter, std::optional<NotificationId> before,
                                std::int64_t limit) {
-  return db.all(list_sql, scope, filter.order_id, filter.email, filter.state, filter.kind, before, limit);
+  const bool unsent = filter.state == State::skipped || filter.state == State::dead;
+  const auto& statement = filter.order_id ? list_of_order_sql
+                          : scope         ? list_own_sql
+                          : filter.email  ? list_to_sql
+                          : unsent        ? list_unsent_sql
+                                          : list_sql;
+  return db.all(statement, scope, filter.order_id, filter.email, filter.state, filter.kind, before, limit);
 }
 
 static const pg::Statement<Record(NotificationId, Scope)> find_sql{"notifications.find", R"sql(
@@ -184,16 +199,29 @@ static const pg::Statement<void(UserId, UserId)> merge_sql{"notifications.merge"
 
 Task<> merge(pg::Transaction& tx, UserId guest, UserId user) { co_await tx.run(merge_sql, guest, user); }
 
-static const pg::Statement<void(UserId)> forget_sql{"notifications.forget", R"sql(
+static const pg::Statement<void(UserId, Time)> forget_sql{"notifications.forget", R"sql(
   WITH remembered AS (
-    INSERT INTO forgotten (user_id) VALUES ($1) ON CONFLICT DO NOTHING
+    INSERT INTO forgotten (user_id, at) VALUES ($1, $2) ON CONFLICT DO NOTHING
   ), erased AS (
     UPDATE orders SET email = NULL, snapshot = snapshot - 'shipping_address' WHERE customer_id = $1
   )
   UPDATE notifications SET recipient = NULL WHERE customer_id = $1 AND state NOT IN ('waiting', 'sending')
 )sql"};
 
-Task<> forget(pg::Transaction& tx, UserId user) { co_await tx.run(forget_sql, user); }
+Task<> forget(pg::Transaction& tx, UserId user, Time now) { co_await tx.run(forget_sql, user, now); }
+
+static const pg::Statement<void(Time)> erase_sql{"notifications.erase", R"sql(
+  WITH gone AS MATERIALIZED (
+    SELECT user_id FROM forgotten WHERE at >= $1
+  ), erased AS (
+    UPDATE orders SET email = NULL, snapshot = snapshot - 'shipping_address'
+     WHERE customer_id IN (SELECT user_id FROM gone) AND (email IS NOT NULL OR snapshot ? 'shipping_address')
+  )
+  UPDATE notifications SET recipient = NULL
+   WHERE customer_id IN (SELECT user_id FROM gone) AND recipient IS NOT NULL AND state NOT IN ('waiting', 'sending')
+)sql"};
+
+Task<> erase(pg::Session& db, Time since) { co_await db.run(erase_sql, since); }
 
 static const pg::Statement<AuditRow(OrderId, std::int64_t)> audit_sql{"notifications.audit", R"sql(
   WITH page AS (

@@ -81,7 +81,9 @@ Task<std::optional<Record>> resend(pg::Transaction& tx, NotificationId of, Notif
 /// The guest's orders are the user's.
 Task<> merge(pg::Transaction& tx, UserId guest, UserId user);
 /// Addresses and names of a person who left are erased, in what was sent too.
-Task<> forget(pg::Transaction& tx, UserId user);
+Task<> forget(pg::Transaction& tx, UserId user, Time now);
+/// Erases what of those who left since then was written at the same moment, or for a mail that was just being sent.
+Task<> erase(pg::Session& db, Time since);
 
 struct AuditRow {
   OrderId order_id;

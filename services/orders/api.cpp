@@ -860,12 +860,17 @@ Task<Result<Audit>> audit(Call& call, Query<AuditQuery> query) {
       if (line->line.requires_shipping) audited.lines.push_back({line->line.line, line->line.sku, line->line.quantity});
   }
   if (query->after) co_return audit;
-  for (auto& [status, count] : co_await store::count_orders(call.db())) audit.orders[status] = count;
-  const auto sum = co_await store::sum_stock(call.db());
-  audit.skus = sum.skus;
-  audit.pieces = sum.pieces;
-  audit.stock_faults = co_await store::stock_faults(call.db());
-  audit.discount_faults = co_await store::discount_faults(call.db());
+  // Sums over all that ever was: not on the loop's connection, where others' short reads would wait.
+  co_await call.database().transaction(
+      [&](pg::Transaction& tx) -> Task<> {
+        for (auto& [status, count] : co_await store::count_orders(tx)) audit.orders[status] = count;
+        const auto sum = co_await store::sum_stock(tx);
+        audit.skus = sum.skus;
+        audit.pieces = sum.pieces;
+        audit.stock_faults = co_await store::stock_faults(tx);
+        audit.discount_faults = co_await store::discount_faults(tx);
+      },
+      call.deadline());
   co_return audit;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <ranges>
 
 #include "platform/runtime/crash_point.hpp"
 
@@ -40,8 +41,8 @@ struct Placement::Batch {
   explicit Batch(Queue& q) : queue(q) { queue.running = true; }
   Batch(const Batch&) = delete;
   ~Batch() {
-    for (auto& order : orders) {
-      for (auto& equal : order->equals) finish(equal);
+    for (auto& order : std::views::reverse(orders)) {  // who came first stands at the head again
+      for (auto& equal : std::views::reverse(order->equals)) finish(equal);
       order->equals.clear();
       finish(order);
     }

@@ -12,9 +12,7 @@
 namespace acme::orders {
 
 // What waits, and is done by one process at a time.
-static Task<> announce_stock(Job& job) {
-  co_await store::announce_stock(job.db(), job.get<Settings>().low_stock);
-}
+static Task<> announce_stock(Job& job) { co_await store::announce_stock(job.db(), job.get<Settings>().low_stock); }
 static Task<> forget_old_carts(Job& job) {
   const auto days = job.get<Settings>().cart_days;
   while (co_await store::delete_old_carts(job.db(), job.now() - std::chrono::days{days}) > 0) continue;
@@ -84,7 +82,7 @@ Service service(const Settings& settings, QuoteKey quotes) {
       .within(Duration{60'000})
       .answers<CountReport>();
 
-  orders.get("/internal/orders/audit", audit).internal();
+  orders.get("/internal/orders/audit", audit).internal().within(Duration{30'000});
 
   orders.on("product.updated", on_product_updated);
   orders.on("product.deleted", on_product_deleted);

@@ -265,11 +265,15 @@ Task<Result<Audit>> show_audit(Call& call, Query<AuditQuery> query) {
   Audit out;
   out.data = co_await audit(call.db(), query->after.value_or(OrderId{}), limit);
   if (std::ssize(out.data) == limit) out.next.value = out.data.back().order_id;
-  if (!query->after) {
-    out.takings = co_await takings(call.db());
-    out.open = co_await open_items(call.db());
-    out.reconciliations = co_await compared(call.db(), 7);
-  }
+  if (query->after) co_return out;
+  // Sums over all that ever was: not on the loop's connection, where others' short reads would wait.
+  co_await call.database().transaction(
+      [&](pg::Transaction& tx) -> Task<> {
+        out.takings = co_await takings(tx);
+        out.open = co_await open_items(tx);
+        out.reconciliations = co_await compared(tx, 7);
+      },
+      call.deadline());
   co_return out;
 }
 

@@ -543,7 +543,8 @@ static Task<> reconcile_day(Job& job, std::chrono::sys_days day) {
     if (!page->has_more || page->data.empty()) break;
     after = page->data.back().id;
   }
-  const auto found = co_await drifts(job.db(), from, to);
+  const auto found =
+      co_await job.database().transaction([&](pg::Transaction& tx) { return drifts(tx, from, to); }, job.deadline());
   for (auto& drift : found)
     log::error("our books and Stripe's balance differ",
                {{"day", date(day)}, {"item", drift.item}, {"what", drift.what}});

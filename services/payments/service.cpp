@@ -52,7 +52,7 @@ Service service(Settings settings) {
       .takes("")
       .body_limit(512 * 1024)
       .limited_as("webhook");
-  payments.get("/internal/payments/audit", show_audit).internal();
+  payments.get("/internal/payments/audit", show_audit).internal().within(Duration{30'000});
 
   payments.on("order.created", on_order_created);
   payments.on("order.updated", on_order_changed);

@@ -317,8 +317,9 @@ BOOST_DESCRIBE_STRUCT(Ended, (Payment), (ended_version))
 static const pg::Statement<Ended(PaymentId, std::optional<PaymentId>, std::optional<Time>, int)> ended_sql{
     "payments.ended", "SELECT " PAYMENT R"sql(, ended_version
     FROM payments
-   WHERE id > $1 AND status IN ('succeeded', 'failed') AND ($2::uuid IS NULL OR id = $2)
-     AND ($3::timestamptz IS NULL OR updated_at >= $3)
+   WHERE id > $1 AND id BETWEEN coalesce($2, '00000000-0000-0000-0000-000000000000')
+                         AND coalesce($2, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+     AND status IN ('succeeded', 'failed') AND ($3::timestamptz IS NULL OR updated_at >= $3)
    ORDER BY id LIMIT $4
 )sql"};
 
@@ -472,25 +473,31 @@ Task<> book(pg::Transaction& tx, std::vector<Movement> movements) {
   }
 }
 
-// A charge is booked by its parts. What Stripe's source says is in the currency that was paid.
+// A charge is booked by its parts. What Stripe's source says is in the currency that was paid. An item belongs to the
+// day on which it moved; one that Stripe does not have, to that on which it was booked.
 static const pg::Statement<Drift(Time, Time)> drifts_sql{"payments.drifts", R"sql(
-  WITH booked AS (
-    SELECT CASE kind WHEN 'capture' THEN 'charge' ELSE kind END AS category, reference AS source, payment_id,
-           min(currency) AS currency, sum(amount)::bigint AS amount, min(at) AS at
-      FROM ledger
-     WHERE kind IN ('capture', 'refund', 'refund_failure')
-     GROUP BY 1, 2, 3
-  ), moved AS (
+  WITH moved AS (
     SELECT category, source, coalesce(source_currency, currency) AS currency,
-           abs(coalesce(source_amount, amount)) AS amount, created_at
+           abs(coalesce(source_amount, amount)) AS amount
       FROM balance_transactions
-     WHERE category IN ('charge', 'refund', 'refund_failure')
+     WHERE category IN ('charge', 'refund', 'refund_failure') AND created_at >= $1 AND created_at < $2
+  ), item AS (
+    SELECT category, CASE category WHEN 'charge' THEN 'capture' ELSE category END AS kind, source FROM moved
+     UNION
+    SELECT category, kind, reference
+      FROM (SELECT CASE kind WHEN 'capture' THEN 'charge' ELSE kind END AS category, kind, reference
+              FROM ledger
+             WHERE kind IN ('capture', 'refund', 'refund_failure') AND at >= $1 AND at < $2) AS booked
+     WHERE NOT EXISTS (SELECT FROM balance_transactions AS there
+                        WHERE there.category = booked.category AND there.source = reference)
+  ), booked AS (
+    SELECT category, source, payment_id, min(currency) AS currency, sum(amount)::bigint AS amount
+      FROM item JOIN ledger ON ledger.kind = item.kind AND reference = source
+     GROUP BY 1, 2, 3
   ), compared AS (
-    SELECT coalesce(booked.source, moved.source) AS item, coalesce(booked.category, moved.category) AS category,
-           booked.amount AS booked, moved.amount AS at_stripe, booked.currency AS booked_in, moved.currency AS moved_in,
-           booked.payment_id
-      FROM booked FULL JOIN moved USING (category, source)
-     WHERE coalesce(moved.created_at, booked.at) >= $1 AND coalesce(moved.created_at, booked.at) < $2
+    SELECT source AS item, category, booked.amount AS booked, moved.amount AS at_stripe, booked.currency AS booked_in,
+           moved.currency AS moved_in, booked.payment_id
+      FROM item LEFT JOIN booked USING (category, source) LEFT JOIN moved USING (category, source)
   )
   SELECT item,
          CASE WHEN booked IS NULL THEN 'a ' || category || ' that is not booked'

@@ -99,7 +99,7 @@ Task<jobs::Outcome> ask(Job& job, Shipment shipment) {
         });
         if (!lost) co_return;
         co_await store->label_ended(name, "lost", "the carrier does not know it", job.now());
-        jobs::enqueue(tx, void_straggler_job, name, StragglerWork{name, *shipment.called_at, 0},
+        jobs::enqueue(tx, void_straggler_job, name, StragglerWork{name, *shipment.called_at},
                       job.now() + Duration{settings.straggler_ms});
       },
       job.deadline());
@@ -132,6 +132,11 @@ Task<jobs::Outcome> buy_label(Job& job, ShipmentWork work) {
   co_return co_await ask(job, *begun);
 }
 
+/// The carrier is away: that is no look at what it says, and counts as none.
+static jobs::Retry later(const Job& job, const NotDone& not_done) {
+  return {not_done.reason, std::max(not_done.after, Duration{job.get<Settings>().ask_every_ms}), false};
+}
+
 Task<jobs::Outcome> void_label(Job& job, ShipmentWork work) {
   const auto shipment = co_await open_store(job.db())->find(work.shipment_id, everybody);
   if (!shipment || !shipment->cancel_asked || shipment->label != LabelState::bought) co_return jobs::Done{};
@@ -148,14 +153,14 @@ Task<jobs::Outcome> void_label(Job& job, ShipmentWork work) {
 
   auto& carrier = job.get<Carrier>();
   auto answer = co_await carrier.void_label(*shipment->carrier_shipment, job.deadline());
-  if (auto* not_done = std::get_if<NotDone>(&answer)) co_return jobs::Retry{not_done->reason, not_done->after};
+  if (auto* not_done = std::get_if<NotDone>(&answer)) co_return later(job, *not_done);
   if (std::holds_alternative<Voided>(answer)) {
     co_await voided();
     co_return jobs::Done{};
   }
   // "Too late or unknown": tracking says which.
   auto tracking = co_await carrier.track(*shipment->tracking_number, job.deadline());
-  if (auto* not_done = std::get_if<NotDone>(&tracking)) co_return jobs::Retry{not_done->reason, not_done->after};
+  if (auto* not_done = std::get_if<NotDone>(&tracking)) co_return later(job, *not_done);
   const auto* seen = std::get_if<Tracking>(&tracking);
   const auto newest = seen ? std::ranges::find_if(seen->activities, [](auto& of) { return of.status.has_value(); })
                            : std::vector<Activity>::const_iterator{};
@@ -211,7 +216,7 @@ Task<jobs::Outcome> void_straggler(Job& job, StragglerWork work) {
   const auto& settings = job.get<Settings>();
   auto& carrier = job.get<Carrier>();
   auto found = co_await carrier.find(work.reference, work.called_at, job.deadline());
-  if (auto* not_done = std::get_if<NotDone>(&found)) co_return jobs::Retry{not_done->reason, not_done->after};
+  if (auto* not_done = std::get_if<NotDone>(&found)) co_return later(job, *not_done);
   if (std::holds_alternative<NotFound>(found)) {
     // Three looks, the last a day after the call with the production settings (1 h, 5 h, 25 h).
     if (job.attempt() >= 3) co_return jobs::Done{};
@@ -220,7 +225,7 @@ Task<jobs::Outcome> void_straggler(Job& job, StragglerWork work) {
   const auto* label = std::get_if<Label>(&found);
   auto answer = co_await carrier.void_label(
       label ? label->carrier_shipment : std::get<WithoutLabel>(found).tracking_number, job.deadline());
-  if (auto* not_done = std::get_if<NotDone>(&answer)) co_return jobs::Retry{not_done->reason, not_done->after};
+  if (auto* not_done = std::get_if<NotDone>(&answer)) co_return later(job, *not_done);
   log::warning("a label given up for lost turned up",
                {{"reference", work.reference}, {"voided", std::holds_alternative<Voided>(answer) ? "yes" : "no"}});
   co_await open_store(job.db())->label_ended(work.reference, "void", "turned up after it was given up", job.now());

@@ -20,9 +20,8 @@ BOOST_DESCRIBE_STRUCT(ShipmentWork, (), (shipment_id))
 struct StragglerWork {
   std::string reference;
   Time called_at{};
-  std::int64_t looks = 0;
 };
-BOOST_DESCRIBE_STRUCT(StragglerWork, (), (reference, called_at, looks))
+BOOST_DESCRIBE_STRUCT(StragglerWork, (), (reference, called_at))
 
 /// Writes the intent, calls, writes the outcome; after a lost answer it asks by reference until it knows. Never buys a
 /// second label while the first may exist.

@@ -131,7 +131,9 @@ static const pg::Statement<LabelImage(std::string)> label_sql{"shipping.label", 
 static const pg::Statement<Row(ShipmentId, std::optional<ShipmentId>, std::optional<Time>, std::int64_t)> said_sql{
     "shipping.said", "SELECT " ACME_SHIPMENT R"sql(
     FROM shipments
-   WHERE id > $1 AND sequence > 0 AND ($2::uuid IS NULL OR id = $2) AND ($3::timestamptz IS NULL OR updated_at >= $3)
+   WHERE id > $1 AND id BETWEEN coalesce($2, '00000000-0000-0000-0000-000000000000')
+                         AND coalesce($2, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+     AND sequence > 0 AND ($3::timestamptz IS NULL OR updated_at >= $3)
    ORDER BY id
    LIMIT $4
 )sql"};

@@ -80,6 +80,28 @@ TEST_CASE("a guest who logs in twice at once is taken over once") {
   CHECK(shop.events() == "user.registered user.merged");
 }
 
+TEST_CASE("a login that is under way while the password changes opens nothing that lives on") {
+  Crowd shop;
+  auto owner = std::make_shared<http::Principal>(shop.holder(shop.register_as(ann)).value());
+  std::jthread change([&] {
+    http::Request request;
+    request.method = "POST";
+    request.target = "/v1/auth/password/change";
+    request.headers = {{"Content-Type", "application/json"}};
+    request.body = R"({"current_password":"tin roof on a boat","new_password":"slate roof on a barn"})";
+    request.client_address = "203.0.113.7";
+    request.deadline = in(Duration{60'000});
+    request.principal = owner;
+    CHECK(acme::testing::runtime().wait(0, shop.router.handle(std::move(request))).status == 204);
+  });
+  // They begin before it and end after it: each verification waits for its turn.
+  const auto answers =
+      shop.rush(40, "/v1/auth/login", R"({"email":"ann@example.com","password":"tin roof on a boat"})");
+  change.join();
+  CHECK(shop.sql("SELECT count(*)::text FROM sessions") == "1");
+  MESSAGE("of 40 logins while the password changed ", statuses(answers)[200], " were let in, and put out");
+}
+
 TEST_CASE("20 guesses at once from one address count as 20") {
   Crowd shop;
   shop.register_as(ann);

@@ -79,6 +79,13 @@ TEST_CASE("who waited for as long as may be gets no place any more, and is refus
   CHECK(door.seen == "ann cyd -bob");  // sooner, for eve is one too many
 }
 
+TEST_CASE("the first burst after a quiet time is a burst, and no queue that stands") {
+  Door door{{.places = 1, .burst = Minutes{1}, .standing = Duration{0}, .pause = Minutes{1}}};
+  for (auto* name : {"ann", "bob"}) door.comes(name);
+  door.leave("ann");
+  CHECK(door.seen == "ann bob");
+}
+
 TEST_CASE("who is cancelled while waiting leaves no place taken") {
   Door door{{.places = 1, .burst = Minutes{1}, .standing = Minutes{1}, .pause = Minutes{1}}};
   door.comes("ann");

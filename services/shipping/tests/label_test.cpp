@@ -135,6 +135,28 @@ TEST_CASE("a label given up for lost is replaced, and voided when it turns up") 
                        testing::id<OrderId>(1)) == "void bought");
 }
 
+TEST_CASE("looks for a lost label that UPS did not answer are none: it is voided when it turns up hours later") {
+  Dock dock;
+  dock.paid_order(9);
+  dock.work();
+  dock.paid_order(1);
+  constexpr int visible_ms = 4 * 3'600'000;
+  dock.outside.set_faults({.lost_answer_rate = 1, .visibility_ms = visible_ms}, "ups");
+  dock.work();
+  dock.outside.set_faults({.visibility_ms = visible_ms}, "ups");
+  for (int minutes : {1, 2, 4}) dock.work(std::chrono::minutes{minutes});
+  dock.work(Duration{1});
+  CHECK(dock.labels_alive() == 3);
+  dock.outside.set_faults({.error_rate = 1, .visibility_ms = visible_ms, .seed = 3}, "ups");
+  dock.work(std::chrono::hours{1});
+  for (int i = 0; i < 3; ++i) dock.work(std::chrono::minutes{1});
+  dock.outside.set_faults({.visibility_ms = visible_ms}, "ups");
+  dock.work(std::chrono::minutes{1});
+  CHECK(dock.labels_alive() == 3);
+  dock.work(std::chrono::hours{5});
+  CHECK(dock.labels_alive() == 2);
+}
+
 TEST_CASE("a process that dies around the call leaves exactly one label") {
   Dock dock;
   SUBCASE("after the intent, before the call") {
