@@ -56,6 +56,8 @@ struct ProcessSettings {
 
 /// File, environment and flags; the home gives the defaults of what lies in it.
 config::Config load_config(const ServeOptions& options);
+/// The same, read as every service reads it; throws what is wrong with it.
+config::Config checked_config(const ServeOptions& options);
 ProcessSettings process_settings(const config::Config& config, const ServeOptions& options);
 /// How far a consumer is behind what was said.
 struct EventLag {

@@ -55,14 +55,20 @@ int retry_jobs(const JobsOptions& options) {
   });
 }
 
+config::Config checked_config(const ServeOptions& options) {
+  auto config = load_config(options);
+  process_settings(config, options);
+  for (auto& name : service_names)
+    if (name != "gateway") make_service(name, config);
+  security::TokenVerifier verifier({});
+  const gateway::Edge edge(config, {}, verifier);
+  config.refuse_unknown_sections();
+  return config;
+}
+
 int show_config(const ServeOptions& options) {
   try {
-    const auto config = load_config(options);
-    process_settings(config, options);
-    for (auto& name : service_names)
-      if (name != "gateway") make_service(name, config);
-    security::TokenVerifier verifier({});
-    const gateway::Edge edge(config, {}, verifier);
+    const auto config = checked_config(options);
     for (auto& setting : config.settings())
       std::printf("%-40s %-32s # %s\n", setting.key.c_str(), setting.value.c_str(), setting.origin.c_str());
     return 0;

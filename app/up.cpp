@@ -14,6 +14,7 @@
 
 #include "app/commands.hpp"
 #include "app/databases.hpp"
+#include "app/services.hpp"
 #include "app/shop.hpp"
 #include "app/supervisor.hpp"
 #include "platform/config/config.hpp"
@@ -100,6 +101,7 @@ class Up {
       stop("The data of an earlier shop lies in " + home_.postgres_data() + ", but its secrets in " + home_.secrets() +
            " are gone. Put them back, or delete the data too: ./acme up --fresh");
     make_secrets();
+    checked_config({.home = options_.home, .settings = settings()});
     keep_urls(home_, {url(), internal_url(), sandbox_url()});
 
     const bool first = !pg::Cluster{home_.cluster()}.exists();
@@ -107,8 +109,7 @@ class Up {
     pg::Cluster cluster{home_.cluster()};
     cluster.create();
     link_data();
-    supervisor_.add(
-        {.name = "PostgreSQL", .start = [cluster]() mutable { return cluster.start(); }, .stop_signal = SIGINT});
+    if (!start_postgres(cluster)) return;
     prepare_databases(home_);
     const bool new_administrator = ensure_administrator(home_);
 
@@ -168,6 +169,29 @@ class Up {
                                  {"localhost", "127.0.0.1", "::1"});
   }
 
+  /// False when it is time to stop.
+  bool start_postgres(pg::Cluster cluster) {
+    using Clock = std::chrono::steady_clock;
+    for (const auto give_up = Clock::now() + std::chrono::seconds(30); const pid_t other = cluster.holder();) {
+      if (Clock::now() > give_up)
+        stop("PostgreSQL already runs in " + home_.postgres_data() + " as process " + std::to_string(other) +
+             ": end it with kill -INT, or ./acme up in that run.");
+      if (!supervisor_.watch(20)) return false;
+    }
+    supervisor_.add(
+        {.name = "PostgreSQL", .start = [cluster]() mutable { return cluster.launch(); }, .stop_signal = SIGINT});
+    const pid_t launched = supervisor_.pid("PostgreSQL");
+    for (auto patience = Clock::now() + std::chrono::seconds(5); !cluster.ready();) {
+      if (!supervisor_.watch(10)) return false;
+      if (Clock::now() < patience) continue;
+      // The children of a killed server keep a new one away, but not for long.
+      if (supervisor_.pid("PostgreSQL") != launched) stop("PostgreSQL does not start:\n" + cluster.last_words());
+      say("PostgreSQL recovers from how it ended; its log is " + home_.cluster().log + ".");
+      patience += std::chrono::minutes(1);
+    }
+    return true;
+  }
+
   /// `.acme/postgres` leads to the data wherever it lies.
   void link_data() {
     const fs::path link = home_.directory + "/postgres";
@@ -185,31 +209,35 @@ class Up {
   std::vector<std::string> serve_command(const std::vector<std::string>& services) const {
     std::vector<std::string> command{program_, "serve", "--home", home_.directory};
     command.insert(command.end(), services.begin(), services.end());
+    for (auto& setting : settings()) command.insert(command.end(), {"--set", setting});
+    return command;
+  }
+  /// What this run decides, and then what was given: the last one counts.
+  std::vector<std::string> settings() const {
     const auto provider = [&](int offset) {
       return "http://127.0.0.1:" + std::to_string(options_.sandbox_port + offset);
     };
-    for (auto& setting : {
-             "server.address=" + options_.listen,
-             "server.port=" + std::to_string(options_.port),
-             "server.internal_port=" + std::to_string(options_.internal_port),
-             "server.certificate=" + home_.directory + "/certificate.pem",
-             "server.key=" + home_.secrets() + "/certificate_key.pem",
-             "log.file=" + home_.log(),
-             "auth.issuer=" + url(),
-             "payments.public_url=" + url(),
-             "orders.return_origins=" + url(),
-             "payments.stripe_url=" + provider(1),
-             "shipping.ups_url=" + provider(2),
-             // The sandbox's parcels travel in seconds, and it forgives questions.
-             std::string{"shipping.track_first_ms=1000"},
-             std::string{"shipping.track_longest_ms=5000"},
-             std::string{"shipping.ask_every_ms=1000"},
-             "notifications.ses_url=" + provider(3),
-             "notifications.shop_url=" + url(),
-         })
-      command.insert(command.end(), {"--set", setting});
-    for (auto& setting : options_.settings) command.insert(command.end(), {"--set", setting});
-    return command;
+    std::vector<std::string> all{
+        "server.address=" + options_.listen,
+        "server.port=" + std::to_string(options_.port),
+        "server.internal_port=" + std::to_string(options_.internal_port),
+        "server.certificate=" + home_.directory + "/certificate.pem",
+        "server.key=" + home_.secrets() + "/certificate_key.pem",
+        "log.file=" + home_.log(),
+        "auth.issuer=" + url(),
+        "payments.public_url=" + url(),
+        "orders.return_origins=" + url(),
+        "payments.stripe_url=" + provider(1),
+        "shipping.ups_url=" + provider(2),
+        // The sandbox's parcels travel in seconds, and it forgives questions.
+        "shipping.track_first_ms=1000",
+        "shipping.track_longest_ms=5000",
+        "shipping.ask_every_ms=1000",
+        "notifications.ses_url=" + provider(3),
+        "notifications.shop_url=" + url(),
+    };
+    all.insert(all.end(), options_.settings.begin(), options_.settings.end());
+    return all;
   }
   std::string url() const {
     return "https://localhost" + (options_.port == 443 ? "" : ":" + std::to_string(options_.port));

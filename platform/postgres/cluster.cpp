@@ -94,6 +94,10 @@ void Cluster::create() {
       {"log_min_duration_statement", "'500ms'"},
       {"log_line_prefix", "'%m [%p] %q%u@%d '"},
       {"log_checkpoints", "off"},
+      // Addresses, hashes and whole rows would stand in parameters and details.
+      {"log_parameter_max_length", "0"},
+      {"log_parameter_max_length_on_error", "0"},
+      {"log_error_verbosity", "terse"},
       {"jit", "off"},  // our statements are short: compiling them costs more than it saves
       {"timezone", "'UTC'"},
       {"log_timezone", "'UTC'"},
@@ -107,49 +111,62 @@ void Cluster::create() {
   const std::string text{std::istreambuf_iterator<char>(existing), {}};
   if (text.find(include) == std::string::npos)
     std::ofstream(options_.data + "/postgresql.conf", std::ios::app)
-        << "\n" << (options_.durable ? "" : "fsync = off\n") << include << "\n";
+        << "\n"
+        << (options_.durable ? "" : "fsync = off\n") << include << "\n";
   conf.close(), hba.close(), ident.close();
   if (!conf || !hba || !ident)
     throw std::runtime_error("Cannot write the configuration in " + options_.data + ": is the disk full?");
 }
 
-/// The process that holds the cluster, 0 if none lives.
-static pid_t holder(const std::string& data) {
+/// The living process whose number stands in the data's pid file, 0 if there is none.
+static pid_t named_in(const std::string& data) {
   std::ifstream file(data + "/postmaster.pid");
   pid_t pid = 0;
   file >> pid;
   return pid > 0 && kill(pid, 0) == 0 ? pid : 0;
 }
 
+pid_t Cluster::holder() const {
+  const pid_t pid = named_in(options_.data);
+  std::error_code unknown;
+  const auto place = fs::read_symlink("/proc/" + std::to_string(pid) + "/cwd", unknown);
+  return place == fs::weakly_canonical(options_.data) ? pid : 0;
+}
+
+pid_t Cluster::launch() {
+  // After a hard restart the number may be another program's, which PostgreSQL would take for a server. Two servers on
+  // the same data it keeps apart by their shared memory as well.
+  if (named_in(options_.data) && !holder()) fs::remove(options_.data + "/postmaster.pid");
+  if (!options_.log.empty() && !fs::exists(options_.log)) {
+    std::ofstream(options_.log, std::ios::app);
+    fs::permissions(options_.log, fs::perms::owner_read | fs::perms::owner_write | fs::perms::group_read);
+  }
+  return start_child({.command = {programs() + "/postgres", "-D", options_.data},
+                      .user = owner(),
+                      .output = options_.log,
+                      .directory = "/",
+                      .signal_with_parent = SIGINT});  // fast shutdown
+}
+
+bool Cluster::ready() const {
+  return PQping(("host=" + options_.sockets + " user=acme dbname=postgres").c_str()) == PQPING_OK;
+}
+
 pid_t Cluster::start() {
   using namespace std::chrono_literals;
   const auto give_up = std::chrono::steady_clock::now() + 30s;
-  while (holder(options_.data)) {
+  while (const pid_t other = holder()) {
     if (std::chrono::steady_clock::now() > give_up)
-      throw std::runtime_error("PostgreSQL already runs in " + options_.data + " as process " +
-                               std::to_string(holder(options_.data)) +
+      throw std::runtime_error("PostgreSQL already runs in " + options_.data + " as process " + std::to_string(other) +
                                ": end it with kill -INT, or ./acme up in that run.");
     std::this_thread::sleep_for(20ms);
   }
-  if (root() && !options_.log.empty()) {
-    std::ofstream(options_.log, std::ios::app);
-  }
-  const pid_t pid = start_child({.command = {programs() + "/postgres", "-D", options_.data},
-                                 .user = owner(),
-                                 .output = options_.log,
-                                 .directory = "/",
-                                 .signal_with_parent = SIGINT});  // fast shutdown
-  const std::string target = "host=" + options_.sockets + " user=acme dbname=postgres";
-  while (PQping(target.c_str()) != PQPING_OK) {
-    if (wait_child(pid, 10) != -1)
-      throw std::runtime_error("PostgreSQL did not start in " + options_.data + ":\n" + last_lines(options_.log));
-    if (std::chrono::steady_clock::now() > give_up) {
-      end_child(pid, SIGINT, 5000);
-      throw std::runtime_error("PostgreSQL took more than 30 s to start in " + options_.data + ":\n" +
-                               last_lines(options_.log));
-    }
-  }
+  const pid_t pid = launch();
+  while (!ready())
+    if (wait_child(pid, 10) != -1) throw std::runtime_error("PostgreSQL did not start:\n" + last_words());
   return pid;
 }
+
+std::string Cluster::last_words() const { return last_lines(options_.log); }
 
 }  // namespace acme::pg

@@ -29,9 +29,16 @@ class Cluster {
   bool exists() const;
   /// initdb, unless it exists; rewrites our part of the configuration in any case.
   void create();
-  /// Starts the server and returns once it takes connections. A server of an earlier, killed run that still ends is
-  /// waited for; one that stays is an error with its process id. Throws with the log's last lines.
+  /// The server that runs on this data, 0 if none does.
+  pid_t holder() const;
+  /// Starts the server as our child, and does not wait for it.
+  pid_t launch();
+  /// Does it take connections? After a crash it recovers first, which takes as long as it takes.
+  bool ready() const;
+  /// Launches it and returns once it is ready; throws with the log's last lines when it ends before. A server of an
+  /// earlier, killed run that still ends is waited for; one that stays is an error with its process id.
   pid_t start();
+  std::string last_words() const;  // of its log
   const ClusterOptions& options() const { return options_; }
 
  private:

@@ -1,6 +1,10 @@
 // PostgreSQL dies, or falls silent, in the middle of the traffic.
 #include <doctest/doctest.h>
 
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
 #include "platform/testing/fault_proxy.hpp"
 #include "platform/testing/fresh.hpp"
 
@@ -11,6 +15,10 @@ const pg::Statement<void(std::string)> write_sql{"test.write", R"sql(
   INSERT INTO platform.inbox (topic, id) VALUES ($1, gen_random_uuid())
 )sql"};
 const pg::Statement<std::int64_t()> written_sql{"test.written", "SELECT count(*) FROM platform.inbox"};
+const pg::Statement<bool(std::string)> slow_sql{"test.slow", "SELECT pg_sleep(0.6) IS NOT NULL AND $1 <> ''"};
+const pg::Statement<void(std::string)> once_sql{"test.once", R"sql(
+  INSERT INTO platform.inbox (topic, id) VALUES ($1, '00000000-0000-0000-0000-000000000000')
+)sql"};
 using testing::on_loop;
 }  // namespace
 
@@ -77,6 +85,38 @@ TEST_CASE("PostgreSQL is killed in the middle of the traffic: callers hear so, a
   });
   CHECK(other == 0);
   CHECK(unknown > 0);
+}
+
+TEST_CASE("a pid file that names another program, as after a hard restart, does not keep PostgreSQL from starting") {
+  testing::OwnCluster cluster;
+  const auto options = cluster.database("nobody");
+  cluster.kill();
+  const auto data = std::filesystem::path(cluster.sockets()).parent_path() / "pg";
+  std::ofstream(data / "postmaster.pid") << getpid() << "\n" << data.string() << "\n";
+  cluster.start();
+  const auto db = pg::open(testing::runtime(), options);
+  on_loop([&]() -> Task<> { CHECK((co_await db->session().one(written_sql)).value() == 0); });
+}
+
+TEST_CASE("neither parameters nor rows stand in PostgreSQL's log, however slow or wrong the statement is") {
+  testing::OwnCluster cluster;
+  const auto db = pg::open(testing::runtime(), cluster.database("nobody"));
+  on_loop([&]() -> Task<> {
+    co_await db->session().one(slow_sql, "slow@example.com");
+    co_await db->session().run(once_sql, "twice@example.com");
+    bool refused = false;
+    try {
+      co_await db->session().run(once_sql, "twice@example.com");
+    } catch (const std::exception&) {
+      refused = true;
+    }
+    CHECK(refused);
+  });
+  std::stringstream log;
+  log << std::ifstream(std::filesystem::path(cluster.sockets()).parent_path() / "postgres.log").rdbuf();
+  CHECK(log.str().contains("pg_sleep(0.6)"));
+  CHECK(log.str().contains("duplicate key"));
+  CHECK(!log.str().contains("@example.com"));
 }
 
 TEST_CASE("PostgreSQL falls silent: callers wait no longer than the statement may take, and go on when it is back") {
