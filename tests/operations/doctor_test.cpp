@@ -152,6 +152,13 @@ TEST_CASE("refunds, cancellations, parts and what is young are no findings; what
     Kinds found;
   } table[] = {
       {"healthy", [](Records&) {}, {}},
+      {"a voucher, which no parcel carries",
+       [&](Records& all) {
+         all.order->lines.clear();
+         all.shipments = {AuditedShipment{{}, "shp_1", "waiting", {}, {}, 0, placed, {}}};
+         std::erase_if(all.messages, [](auto& message) { return message.kind == "shipped"; });
+       },
+       {}},
       {"a piece came back and is refunded",
        [](Records& all) {
          all.order->refunds_due = {{"ret_1", 400}};
