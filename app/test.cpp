@@ -96,9 +96,8 @@ class Tests {
       fs::remove_all(directory_);
     else
       std::printf("The outputs are in %s.\n", directory_.c_str());
-    std::printf("%d passed, %d failed", total_.passed, total_.failed);
-    if (total_.skipped) std::printf(", %d skipped", total_.skipped);
-    std::printf("\n");
+    if (total_.skipped) std::printf("%d skipped: ./acme test --all runs them.\n", total_.skipped);
+    std::printf("%d passed, %d failed\n", total_.passed, total_.failed);
     return total_.failed ? 1 : 0;
   }
 

@@ -42,6 +42,19 @@ TEST_CASE("every promise is shown by tests that are there") {
   }
 }
 
+TEST_CASE("the guide says what to do about every problem of the HTTP layer") {
+  const auto guide = contents("docs/guide/problems.md");
+  int codes = 0;
+  for (auto& file : std::filesystem::directory_iterator(root + "platform/http"))
+    if (file.path().extension() == ".cpp")
+      for (auto& match : matches(contents("platform/http/" + file.path().filename().string()),
+                                 std::regex("[{(][45][0-9][0-9], \"([a-z_]+)\""))) {
+        ++codes;
+        CHECK_MESSAGE(guide.contains("`" + match[1].str() + "`"), match[1].str());
+      }
+  CHECK(codes > 8);
+}
+
 TEST_CASE("the runbook says what to do about everything that the doctor finds") {
   const auto runbook = contents("docs/runbook.md");
   std::set<std::string> kinds;

@@ -94,19 +94,20 @@ void journey(PrivateShop& shop) {
 
 }  // namespace
 
-TEST_CASE("a purchase goes from the merchant's file to the report, in one process") {
-  PrivateShop shop;
-  journey(shop);
-}
-
-TEST_CASE("the same in eight processes, with events repeated and reordered and a world that fails now and then") {
+/// Events are repeated and reordered, and the world fails now and then.
+static void rough_journey(bool split) {
   PrivateShop shop(
-      {.split = true,
+      {.split = split,
        .settings = {"events.disorder=true", "notifications.repeat_after_ms=1000"},
        .faults = R"({"error_rate": 0.05, "lost_answer_rate": 0.05, "duplicate_rate": 0.05, "reorder_rate": 0.05,
                            "drop_rate": 0.05, "latency_ms": 5, "seed": 7})"});
   journey(shop);
 }
+
+TEST_CASE("a purchase goes from the merchant's file to the report, in one process, however rough the world is") {
+  rough_journey(false);
+}
+TEST_CASE("the same in eight processes") { rough_journey(true); }
 
 TEST_CASE("doctor and demo find the shop of a home by themselves, wherever it listens") {
   CHECK(running_urls(home("/nowhere")).shop == "https://localhost:8443");
