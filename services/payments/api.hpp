@@ -22,7 +22,7 @@ struct CardView {
 };
 BOOST_DESCRIBE_STRUCT(CardView, (), (brand, last4))
 
-/// A buyer's own payment. client_secret and next_action are there while it is the buyer's turn.
+/// An order's payment. client_secret and next_action are there for its buyer alone, while it is his turn.
 struct PaymentView {
   PaymentId id;
   ShownStatus status = ShownStatus::pending;

@@ -47,11 +47,12 @@ static const pg::Statement<Payment(PaymentId)> find_sql{"payments.find",
 
 Task<std::optional<Payment>> find(pg::Session& db, PaymentId id) { return db.one(find_sql, id); }
 
-static const pg::Statement<Payment(OrderId, UserId)> find_by_order_sql{
-    "payments.find_by_order", "SELECT " PAYMENT " FROM payments WHERE order_id = $1 AND customer_id = $2"};
+static const pg::Statement<Payment(OrderId, Scope)> find_by_order_sql{
+    "payments.find_by_order",
+    "SELECT " PAYMENT " FROM payments WHERE order_id = $1 AND ($2::uuid IS NULL OR customer_id = $2)"};
 
-Task<std::optional<Payment>> find(pg::Session& db, OrderId order, UserId customer) {
-  return db.one(find_by_order_sql, order, customer);
+Task<std::optional<Payment>> find(pg::Session& db, OrderId order, Scope scope) {
+  return db.one(find_by_order_sql, order, scope);
 }
 
 static const pg::Statement<Payment(PaymentId)> lock_sql{"payments.lock",

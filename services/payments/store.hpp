@@ -1,4 +1,5 @@
 #pragma once
+#include "commerce/scope.hpp"
 #include "platform/events/events.hpp"
 #include "platform/postgres/postgres.hpp"
 #include "services/payments/domain.hpp"
@@ -19,8 +20,7 @@ BOOST_DESCRIBE_STRUCT(KnownOrder, (), (id, customer_id, status, sequence))
 Task<std::vector<KnownOrder>> note_orders(pg::Transaction& tx, const std::vector<KnownOrder>& heard);
 
 Task<std::optional<Payment>> find(pg::Session& db, PaymentId id);
-/// Of that customer alone.
-Task<std::optional<Payment>> find(pg::Session& db, OrderId order, UserId customer);
+Task<std::optional<Payment>> find(pg::Session& db, OrderId order, Scope scope);
 /// Whosever it is: for reactions, and to tell "not yet" from "not yours".
 Task<std::optional<PaymentId>> of_order(pg::Session& db, OrderId order);
 /// The row stays locked until the transaction ends.

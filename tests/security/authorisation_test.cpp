@@ -97,7 +97,7 @@ const std::vector<Row> matrix{
     {"GET /v1/inventory/{sku}/holds",                    staff,    "inventory:write"},
     {"GET /v1/inventory.csv",                            staff,    "inventory:write"},
     {"POST /v1/inventory.csv",                           staff,    "inventory:write"},
-    {"GET /v1/orders/{order}/payment",                   owner},
+    {"GET /v1/orders/{order}/payment",                   owner,    "payments:read"},
     {"POST /v1/orders/{order}/payment",                  owner,    "", card},
     {"GET /v1/payments/{payment}",                       staff,    "payments:read"},
     {"GET /v1/disputes",                                 staff,    "payments:read"},

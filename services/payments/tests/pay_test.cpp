@@ -189,9 +189,23 @@ TEST_CASE("a payment is its buyer's alone; staff sees it with the right to") {
   CHECK(at(staff.body, "/order_id") == shop.order.text());
   CHECK(at(staff.body, "/stripe_payment_intent") == shop.intent());
   CHECK(at(staff.body, "/method/exp_year").size() == 4);
-  CHECK(shop.show().status == 404);  // the buyer's view stays the buyer's
+  const auto by_order = shop.show();
+  CHECK(by_order.status == 200);
+  CHECK(at(by_order.body, "/id") == payment);  // which refunds and retries ask for
+  CHECK(shop.pay("pm_card_visa").status == 404);
   shop.room.as.subject = "";
   CHECK(shop.show().status == 401);
+}
+
+TEST_CASE("staff finds an order's payment without what pays it") {
+  Shop shop;
+  CHECK(shop.placed(1999));
+  shop.settle();
+  CHECK_FALSE(at(shop.show().body, "/client_secret").empty());
+  shop.room.sign_in(Shop::ben.text(), {"finance"}, {"payments:read"});
+  const auto staff = shop.show();
+  CHECK(at(staff.body, "/status") == "requires_payment_method");
+  CHECK(at(staff.body, "/client_secret") == "");
 }
 
 TEST_CASE("a payment that is not heard of yet is a 202 for a young order, a 404 for an old one") {
