@@ -47,15 +47,23 @@ Task<> on_order_created(Reaction& on, OrderCreated order) {
     keep(on, on.tx(), payment, news);
 }
 
-/// One refund for each reference, however often it is said.
+/// One refund for each reference, however often it is said: what is due, or what is left of the payment when a part of
+/// it went back before.
 static Task<> refund_due(Reaction& on, Payment& payment, const std::vector<RefundDue>& due) {
   if (due.empty()) co_return;
   std::set<std::string> known;
   for (auto& refund : co_await refunds_of(on.tx(), payment.id)) known.insert(refund.reference.value_or(""));
   for (auto& each : due) {
-    if (!known.insert(each.reference).second) continue;
-    auto refund = ask_refund(payment, on.new_id<RefundId>(), each.amount, each.reason, on.now());
+    const auto left = payment.left();
+    if (left == 0 || !known.insert(each.reference).second) continue;
+    auto refund = ask_refund(payment, on.new_id<RefundId>(), std::min(each.amount, left), each.reason, on.now());
     if (refund) {
+      if (left < each.amount)
+        log::warning("less is left of a payment than is due", {{"payment", payment.id.text()},
+                                                               {"order", payment.order_id.text()},
+                                                               {"reference", each.reference},
+                                                               {"due", each.amount},
+                                                               {"left", left}});
       refund->reference = each.reference;
       order_refund(on.tx(), payment, *refund, on.now());
       continue;

@@ -191,6 +191,22 @@ TEST_CASE("refunds, cancellations, parts and what is young are no findings; what
          all.order->payment_status = "refunded";
        },
        {}},
+      {"support gave a part back before, and the piece got the rest",
+       [](Records& all) {
+         all.order->refunds_due = {{"ret_1", 400}};
+         all.payments[0].refunds = {{"ret_1", 300}};
+         all.payments[0].refunding = all.payments[0].refunded = all.report->refunded = 1000;
+         all.order->payment_status = "refunded";
+       },
+       {}},
+      {"its refund is of more than is due",
+       [](Records& all) {
+         all.order->refunds_due = {{"ret_1", 400}};
+         all.payments[0].refunds = {{"ret_1", 1000}};
+         all.payments[0].refunding = all.payments[0].refunded = all.report->refunded = 1000;
+         all.order->payment_status = "refunded";
+       },
+       {"refund_differs"}},
       {"its refund is of another amount, and made twice",
        [](Records& all) {
          all.order->refunds_due = {{"ret_1", 400}};

@@ -201,7 +201,7 @@ TEST_CASE("what becomes of a return is told, each step once, with the pieces it 
   const auto text = [&](std::size_t n) { return at(post.outside.journal("ses").at(n).request.text, "/text"); };
   CHECK(text(1).contains("The seal is broken."));
   CHECK(text(3).contains("1 x Mug"));
-  CHECK(text(3).contains("We refund €11.90"));
+  CHECK(text(3).contains("We refund €11.90, or what is left of your payment"));
   CHECK_FALSE(text(5).contains("We refund"));
 }
 

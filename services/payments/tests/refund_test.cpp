@@ -30,6 +30,13 @@ struct Paid : Shop {
     return room.post("/v1/payments/" + payment() + "/refunds/" + refund_id + "/retry", "",
                      {{"Idempotency-Key", "retry" + std::to_string(++asked)}});
   }
+  /// Orders says what it owes for what came back.
+  bool owes(std::int64_t sequence, std::string due) {
+    return room.hear("order.updated",
+                     R"({"order_id":")" + order.text() + R"(","customer_id":")" + ann.text() +
+                         R"(","status":"delivered","refunds_due":[)" + due + "]}",
+                     order.text(), sequence);
+  }
   std::string staff_sees(std::string_view pointer) {
     sign_in_finance();
     return at(room.get("/v1/payments/" + payment()).body, pointer);
@@ -190,22 +197,36 @@ TEST_CASE("a cancelled order gets back all that was captured, once, whatever is 
 
 TEST_CASE("each return is refunded once, by its reference") {
   Paid shop;
-  const auto hears = [&](std::int64_t sequence, std::string due) {
-    return shop.room.hear("order.updated",
-                          R"({"order_id":")" + shop.order.text() + R"(","customer_id":")" + Shop::ann.text() +
-                              R"(","status":"delivered","refunds_due":[)" + due + "]}",
-                          shop.order.text(), sequence);
-  };
   const std::string one = R"({"reference":"ret_1","amount":700,"reason":"returned"})",
                     two = R"({"reference":"ret_2","amount":300,"reason":"returned"})";
-  CHECK(hears(5, one));
-  CHECK(hears(7, one + "," + two));
-  CHECK(hears(6, one));
+  CHECK(shop.owes(5, one));
+  CHECK(shop.owes(7, one + "," + two));
+  CHECK(shop.owes(6, one));
   shop.settle();
   CHECK(shop.told() == "partially_refunded 700 of 1999, 700 in all; partially_refunded 300 of 1999, 1000 in all; ");
-  CHECK(hears(8, one + "," + two + R"(,{"reference":"ret_3","amount":5000,"reason":"returned"})"));
-  CHECK(shop.field("alarm").starts_with("cannot refund ret_3: Only 999 EUR"));
-  CHECK(shop.statuses() == "succeeded succeeded");
+}
+
+TEST_CASE("a return gets what is left of its payment when staff gave back a part before, and nothing after all of it") {
+  for (std::string given : {"500", "1999"}) {
+    CAPTURE(given);
+    Paid shop;
+    CHECK(shop.refund(given).status == 202);
+    shop.settle();
+    for (int sequence : {5, 6})
+      CHECK(shop.owes(sequence, R"({"reference":"ret_1","amount":1700,"reason":"returned"})"));
+    shop.settle();
+    CHECK(shop.room.sql("SELECT coalesce(max(amount), 0) FROM refunds WHERE reference = 'ret_1'") ==
+          (given == "500" ? "1499" : "0"));
+    CHECK(shop.refunds_at_stripe() == "1999/1999");
+    CHECK(shop.field("alarm") == "");
+  }
+}
+
+TEST_CASE("a return's refund that cannot be made is an alarm") {
+  Paid shop;
+  CHECK(shop.owes(5, R"({"reference":"ret_1","amount":0,"reason":"returned"})"));
+  CHECK(shop.field("alarm").starts_with("cannot refund ret_1: "));
+  CHECK(shop.statuses() == "");
 }
 
 TEST_CASE("money that comes after the payment had failed goes back by itself") {
