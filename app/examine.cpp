@@ -113,7 +113,7 @@ void Examination::money(const About& about) {
   for (auto& each : records.payments)
     if (each.alarm)
       find("payment_alarm", "a payment that needs a person", object + ": " + *each.alarm, each.updated_at,
-           "Compare it with Stripe's dashboard.");
+           "Compare it with Stripe's dashboard, then POST /v1/payments/" + each.payment_id + "/alarm/close.");
   if (paid && captured != order.total && settled(paying))
     find("amount_differs", "captured money is not the order's total",
          object + ": captured " + text(captured) + " of " + text(order.total), paying,

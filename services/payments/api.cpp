@@ -212,32 +212,54 @@ Task<Result<http::Response>> retry_failed_refund(Call& call, PaymentId id, Refun
   });
 }
 
-Task<Result<StaffView>> show_to_staff(Call& call, PaymentId id) {
-  const auto payment = co_await find(call.db(), id);
-  if (!payment) co_return refuse(not_found("payment", id.text()));
-  StaffView out{id,
-                payment->order_id,
-                payment->customer_id,
-                shown(*payment),
-                payment->total(),
-                refused(*payment),
+static Task<StaffView> staff_view(pg::Session& db, Payment payment) {
+  StaffView out{payment.id,
+                payment.order_id,
+                payment.customer_id,
+                shown(payment),
+                payment.total(),
+                refused(payment),
                 {},
-                payment->attempt,
-                payment->intent_id,
-                payment->charge_id,
-                payment->alarm,
-                payment->pay_by,
-                payment->captured_at,
-                payment->created_at,
-                {payment->refunded, payment->currency},
+                payment.attempt,
+                payment.intent_id,
+                payment.charge_id,
+                payment.alarm,
+                payment.pay_by,
+                payment.captured_at,
+                payment.created_at,
+                {payment.refunded, payment.currency},
                 {},
                 {}};
-  for (auto& dispute : co_await disputes_of(call.db(), id)) out.disputes.push_back(view(dispute));
-  for (auto& refund : co_await refunds_of(call.db(), id)) out.refunds.push_back(view(refund));
-  if (payment->brand)
-    out.method = Card{*payment->brand, payment->last4.value_or(""), payment->exp_month.value_or(0),
-                      payment->exp_year.value_or(0)};
+  for (auto& dispute : co_await disputes_of(db, payment.id)) out.disputes.push_back(view(dispute));
+  for (auto& refund : co_await refunds_of(db, payment.id)) out.refunds.push_back(view(refund));
+  if (payment.brand)
+    out.method =
+        Card{*payment.brand, payment.last4.value_or(""), payment.exp_month.value_or(0), payment.exp_year.value_or(0)};
   co_return out;
+}
+
+Task<Result<StaffView>> show_to_staff(Call& call, PaymentId id) {
+  auto payment = co_await find(call.db(), id);
+  if (!payment) co_return refuse(not_found("payment", id.text()));
+  co_return co_await staff_view(call.db(), std::move(*payment));
+}
+
+Task<Result<http::Response>> close_alarm(Call& call, PaymentId id) {
+  return call.once([&call, id](pg::Transaction& tx) -> Task<Result<StaffView>> {
+    auto payment = co_await lock(tx, id);
+    if (!payment) co_return refuse(not_found("payment", id.text()));
+    const auto& by = call.caller().subject;
+    const bool failures = co_await close_failures(tx, id, by);
+    if (failures || payment->alarm) {
+      log::warning("a payment's alarm is closed", {{"payment", id.text()},
+                                                   {"order", payment->order_id.text()},
+                                                   {"alarm", payment->alarm.value_or("a refund failed")},
+                                                   {"by", by}});
+      payment->alarm.reset();
+      save(tx, *payment, News::changed, call.now());
+    }
+    co_return co_await staff_view(tx, std::move(*payment));
+  });
 }
 
 static CrashPoint webhook_verified{"stripe_webhook.verified"}, webhook_stored{"stripe_webhook.stored"};

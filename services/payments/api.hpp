@@ -157,6 +157,8 @@ Task<Result<Disputes>> list_disputes(Call& call, Query<DisputesQuery> query);
 Task<Result<Reconciliations>> list_reconciliations(Call& call, Query<ReconciliationsQuery> query);
 Task<Result<http::Response>> refund_payment(Call& call, PaymentId id, AskRefund request);
 Task<Result<http::Response>> retry_failed_refund(Call& call, PaymentId id, RefundId refund);
+/// What staff has seen to: the payment's alarm, and its failed refunds, which stay failed.
+Task<Result<http::Response>> close_alarm(Call& call, PaymentId id);
 Task<Result<NoContent>> stripe_webhook(Call& call, RawBody body);
 Task<Result<Audit>> show_audit(Call& call, Query<AuditQuery> query);
 

@@ -44,6 +44,10 @@ Service service(Settings settings) {
       .needs("refunds:write")
       .requires_key()
       .answers<RefundView>();
+  payments.post("/v1/payments/{payment}/alarm/close", close_alarm)
+      .needs("refunds:write")
+      .requires_key()
+      .answers<StaffView>();
   payments.get("/v1/disputes", list_disputes).needs("payments:read");
   payments.get("/v1/reconciliations", list_reconciliations).needs("payments:read");
   payments.post("/v1/webhooks/stripe", stripe_webhook)

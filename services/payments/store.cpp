@@ -258,7 +258,7 @@ static const pg::Statement<void(RefundId, RefundStatus, int, int, Time, MaybeTex
     save_refund_sql{"payments.save_refund", R"sql(
   UPDATE refunds
      SET status = $2, attempt = $3, replays = $4, key_since = $5, stripe_refund = $6, failure = $7, settled_at = $8,
-         swept_at = $9
+         swept_at = $9, closed_by = CASE WHEN $2 = 'failed' THEN closed_by END
    WHERE id = $1
 )sql"};
 
@@ -309,6 +309,14 @@ void save(pg::Transaction& tx, Payment& payment, const Refund& refund, const Ref
   // Of a stray capture nobody was told either.
   if (happened->says.empty() || payment.status != Status::succeeded) return;
   announce(tx, payment, refund.id, taken_back ? -refund.amount : refund.amount, refund.reference, now);
+}
+
+static const pg::Statement<void(PaymentId, std::string)> close_failures_sql{"payments.close_failures", R"sql(
+  UPDATE refunds SET closed_by = $2 WHERE payment_id = $1 AND status = 'failed' AND closed_by IS NULL
+)sql"};
+
+Task<bool> close_failures(pg::Transaction& tx, PaymentId payment, std::string by) {
+  co_return co_await tx.run(close_failures_sql, payment, std::move(by)) > 0;
 }
 
 struct Ended : Payment {
@@ -601,7 +609,8 @@ static const pg::Statement<AuditRow(OrderId, int)> audit_sql{"payments.audit", R
          payments.intent_id, payments.charge_id, payments.captured_at,
          coalesce(orders.status, '') AS order_status,
          coalesce(payments.alarm, (SELECT 'a refund failed: ' || failure FROM refunds
-                                    WHERE payment_id = payments.id AND status = 'failed' LIMIT 1)) AS alarm,
+                                    WHERE payment_id = payments.id AND status = 'failed' AND closed_by IS NULL
+                                    LIMIT 1)) AS alarm,
          coalesce((SELECT jsonb_agg(jsonb_build_object('reference', reference, 'amount', amount) ORDER BY reference)
                      FROM refunds WHERE payment_id = payments.id AND reference IS NOT NULL), '[]') AS refunds,
          payments.updated_at
@@ -632,7 +641,7 @@ static const pg::Statement<OpenItems()> open_items_sql{"payments.open_items", R"
   SELECT (SELECT count(*) FROM payments WHERE status NOT IN ('succeeded', 'failed')) AS open,
          (SELECT count(*) FROM refunds WHERE status IN ('requested', 'pending')) AS open_refunds,
          (SELECT count(*) FROM payments WHERE alarm IS NOT NULL)
-           + (SELECT count(*) FROM refunds WHERE status = 'failed') AS alarms,
+           + (SELECT count(*) FROM refunds WHERE status = 'failed' AND closed_by IS NULL) AS alarms,
          (SELECT count(*) FROM jobs WHERE state = 'dead') AS dead_jobs,
          (SELECT count(*) FROM jobs WHERE state = 'waiting') AS waiting_jobs
 )sql"};

@@ -46,6 +46,8 @@ Task<std::vector<Refund>> refunds_of(pg::Session& db, PaymentId payment);
 void insert(pg::Transaction& tx, const Payment& payment, const Refund& refund);
 /// The row as `happened` left it, with the ledger's rows. Its payment is locked, and saved with the event.
 void save(pg::Transaction& tx, Payment& payment, const Refund& refund, const RefundTransition* happened, Time now);
+/// Its failed refunds are no alarm any more, unless they are tried again. False when there was none.
+Task<bool> close_failures(pg::Transaction& tx, PaymentId payment, std::string by);
 Task<> count_replay(pg::Session& db, RefundId id, Time key_since);
 /// Open refunds that nobody has looked at since `before`; they count as looked at.
 Task<std::vector<Refund>> stale_refunds(pg::Session& db, Time before, Time now, int limit);

@@ -104,6 +104,7 @@ const std::vector<Row> matrix{
     {"GET /v1/reconciliations",                          staff,    "payments:read"},
     {"POST /v1/payments/{payment}/refunds",              staff,    "refunds:write"},
     {"POST /v1/payments/{payment}/refunds/{refund}/retry", staff,  "refunds:write"},
+    {"POST /v1/payments/{payment}/alarm/close",          staff,    "refunds:write"},
     {"POST /v1/webhooks/stripe",                         provider, "", "{}"},
     {"GET /v1/orders/{order}/shipments",                 owner,    "shipments:read"},
     {"GET /v1/shipments/{shipment}",                     owner,    "shipments:read"},

@@ -37,6 +37,15 @@ struct Paid : Shop {
                          R"(","status":"delivered","refunds_due":[)" + due + "]}",
                      order.text(), sequence);
   }
+  http::Response close_alarm() {
+    sign_in_finance();
+    return room.post("/v1/payments/" + payment() + "/alarm/close", "",
+                     {{"Idempotency-Key", "close" + std::to_string(++asked)}});
+  }
+  std::string alarms() {
+    const auto audit = room.get("/internal/payments/audit").body;
+    return at(audit, "/open/alarms") + " " + at(audit, "/data/0/alarm");
+  }
   std::string staff_sees(std::string_view pointer) {
     sign_in_finance();
     return at(room.get("/v1/payments/" + payment()).body, pointer);
@@ -310,6 +319,32 @@ TEST_CASE("a refund that the bank sends back fails, is taken back, shown as an a
   CHECK(shop.statuses() == "succeeded");
   CHECK(shop.balance("refunds") == "1999");
   CHECK(shop.balance("stripe") == "0");
+}
+
+TEST_CASE("staff closes what it has seen to; what goes wrong again is an alarm again") {
+  Paid shop{"pm_card_refundFail"};
+  const auto refund_fails = [&] {
+    shop.room.run_jobs();
+    shop.world.advance(std::chrono::minutes{1});
+    shop.settle();
+    CHECK(shop.statuses() == "failed");
+  };
+  CHECK(shop.refund().status == 202);
+  refund_fails();
+  shop.room.sql("UPDATE payments SET alarm = 'captured after the payment had failed'");
+  CHECK(shop.alarms() == "2 captured after the payment had failed");
+  for (int times = 0; times < 2; ++times) {
+    const auto closed = shop.close_alarm();
+    CHECK(closed.status == 200);
+    CHECK(at(closed.body, "/alarm") == "");
+    CHECK(at(closed.body, "/refunds/0/status") == "failed");
+    CHECK(shop.alarms() == "0 ");
+  }
+  CHECK(shop.room.sql("SELECT closed_by FROM refunds") == testing::id<UserId>(9).text());
+
+  CHECK(shop.retry(shop.staff_sees("/refunds/0/id")).status == 202);
+  refund_fails();
+  CHECK(shop.alarms() == "1 a refund failed: expired_or_canceled_card");
 }
 
 TEST_CASE("a refund that Stripe refuses fails with Stripe's reason, and what was set aside is free again") {
