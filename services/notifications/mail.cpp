@@ -99,7 +99,7 @@ Mail Mailer::write(Kind kind, const std::string& locale, const Snapshot& order, 
   }
   if (detail.amount) {
     values["AMOUNT"] = format_money(*detail.amount, detail.currency.value_or(order.currency), locale);
-    values.ShowSection("HAS_AMOUNT");
+    values.ShowSection(*detail.amount ? "HAS_AMOUNT" : "IS_FREE");
   }
   if (detail.last4)
     values.SetValueAndShowSection("CARD", detail.brand.value_or("") + " •••• " + *detail.last4, "HAS_CARD");

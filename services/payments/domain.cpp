@@ -109,7 +109,9 @@ News intent_made(Payment& payment, std::string intent_id, Time now, const Terms&
 Result<void> try_with(Payment& payment, std::string method, std::optional<std::string> return_url, Time now) {
   if (payment.status == Status::succeeded) return refuse(conflict("payment_closed", "The order is paid already."));
   if (ended(payment.status) || payment.status == Status::cancelling || (payment.pay_by && *payment.pay_by <= now))
-    return refuse(conflict("payment_closed", "The time to pay this order is over. Please order again."));
+    return refuse(conflict("payment_closed", payment.reason == "cancelled"
+                                                 ? "The order is cancelled."
+                                                 : "The time to pay this order is over. Please order again."));
   const bool first = payment.status == Status::pending && !payment.payment_method;
   if (!first && !buyers_turn(payment.status))
     return refuse(conflict("payment_running", "A payment of this order is on its way. Wait for its outcome."));
@@ -266,10 +268,11 @@ Result<Refund> ask_refund(Payment& payment, RefundId id, std::optional<std::int6
                           Time now) {
   if (!payment.captured_at || payment.amount == 0)
     return refuse(conflict("payment_not_captured", "Nothing was captured with this payment: there is nothing to refund."));
+  if (amount && *amount < 1) return refuse(invalid("/amount/amount", "must be more than nothing"));
   if (payment.left() < amount.value_or(1))
-    return refuse(conflict("refund_exceeds_captured",
-                           "Only " + std::to_string(payment.left()) + " " + payment.currency +
-                               " (in minor units) of this payment are left to refund."));
+    return refuse(
+        conflict("refund_exceeds_captured", "Only " + decimal(payment.left(), decimals(payment.currency).value_or(2)) +
+                                                " " + payment.currency + " of this payment are left to refund."));
   Refund refund;
   refund.id = id;
   refund.payment_id = payment.id;
@@ -277,8 +280,7 @@ Result<Refund> ask_refund(Payment& payment, RefundId id, std::optional<std::int6
   refund.currency = payment.currency;
   refund.reason = std::move(reason);
   refund.key_since = refund.created_at = now;
-  if (refund.amount < 1 || !to_stripe(refund.money()))
-    return refuse(invalid("/amount", "cannot be refunded in " + payment.currency));
+  if (!to_stripe(refund.money())) return refuse(invalid("/amount", "cannot be refunded in " + payment.currency));
   payment.refunding += refund.amount;
   return refund;
 }

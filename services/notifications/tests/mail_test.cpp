@@ -90,6 +90,26 @@ TEST_CASE("money is written exactly and as the locale writes it") {
   for (auto& row : table) CHECK(format_money(row.amount, row.currency, row.locale) == row.text);
 }
 
+TEST_CASE("what was not paid is not spoken of as paid") {
+  Detail free;
+  free.amount = 0;
+  for (auto [locale, said] :
+       {std::pair{"en", "nothing to pay for order A-1"}, {"de", "Bestellung A-1 ist nichts zu bezahlen"}}) {
+    const auto mail = mailer().write(Kind::payment_received, locale, order(), free);
+    for (auto* part : {&mail.subject, &mail.text, &mail.html}) {
+      CHECK(part->contains(said));
+      CHECK_FALSE(part->contains("0.00"));
+      CHECK_FALSE(part->contains("0,00"));
+    }
+  }
+  for (auto [locale, said] :
+       {std::pair{"en", "If it was paid, the money goes back"}, {"de", "Falls sie bezahlt war, geht das Geld"}}) {
+    const auto mail = mailer().write(Kind::order_cancelled, locale, order(), {});
+    CHECK(mail.text.contains(said));
+    CHECK(mail.html.contains(said));
+  }
+}
+
 TEST_CASE("dates are written in the locale's words") {
   const Time day{std::chrono::sys_days{std::chrono::year{2026} / 11 / 23} + std::chrono::hours{23}};
   CHECK(format_date(day, "en") == "November 23, 2026");

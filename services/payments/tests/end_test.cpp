@@ -87,7 +87,10 @@ TEST_CASE("an unpaid order that is cancelled has its PaymentIntent cancelled fir
     CHECK(shop.hears("order.updated", "cancelling", 2));
     CHECK(shop.status() == "cancelling");
     CHECK(at(shop.show().body, "/status") == "pending");
+    const auto says = [&] { return at(shop.pay("pm_card_visa").body, "/detail"); };
+    CHECK(says() == "The order is cancelled.");
     shop.settle();
+    CHECK(says() == "The order is cancelled.");
     CHECK(shop.news().ends_with("payment.failed failed cancelled"));
     CHECK(at(shop.at_stripe("GET", "/v1/payment_intents/" + shop.intent()).body, "/status") == "canceled");
   }
