@@ -164,12 +164,15 @@ static DisputeView view(const Dispute& dispute) {
           dispute.opened_at, dispute.updated_at};
 }
 
-Task<Result<Disputes>> list_disputes(Call& call, Query<DisputesQuery> query) {
+Task<Result<Page<DisputeView>>> list_disputes(Call& call, Query<DisputesQuery> query) {
   const auto limit = static_cast<int>(query->limit);
-  Disputes out;
-  for (auto& dispute : co_await disputes(call.db(), query->after ? query->after->value : "", limit))
+  Page<DisputeView> out;
+  for (auto& dispute : co_await disputes(call.db(), query->cursor ? query->cursor->value : "", limit + 1))
     out.data.push_back(view(dispute));
-  if (std::ssize(out.data) == limit) out.next.value = out.data.back().id;
+  if (std::ssize(out.data) > limit) {
+    out.data.pop_back();
+    out.next_cursor.value = out.data.back().id;
+  }
   co_return out;
 }
 

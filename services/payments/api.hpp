@@ -69,15 +69,10 @@ struct DisputeView {
 };
 BOOST_DESCRIBE_STRUCT(DisputeView, (), (id, payment_id, amount, status, reason, respond_by, opened_at, updated_at))
 struct DisputesQuery {
-  std::optional<Text<255>> after;
+  std::optional<Text<255>> cursor;
   Between<1, 100> limit{20};
 };
-BOOST_DESCRIBE_STRUCT(DisputesQuery, (), (after, limit))
-struct Disputes {
-  std::vector<DisputeView> data;
-  json::Nullable<std::string> next;
-};
-BOOST_DESCRIBE_STRUCT(Disputes, (), (data, next))
+BOOST_DESCRIBE_STRUCT(DisputesQuery, (), (cursor, limit))
 
 struct ReconciliationView {
   std::string day;
@@ -153,7 +148,7 @@ class BuyersTurn {
 Task<Result<http::Response>> show_payment(Call& call, OrderId order);
 Task<Result<http::Response>> pay_order(Call& call, OrderId order, PayOrder request);
 Task<Result<StaffView>> show_to_staff(Call& call, PaymentId id);
-Task<Result<Disputes>> list_disputes(Call& call, Query<DisputesQuery> query);
+Task<Result<Page<DisputeView>>> list_disputes(Call& call, Query<DisputesQuery> query);
 Task<Result<Reconciliations>> list_reconciliations(Call& call, Query<ReconciliationsQuery> query);
 Task<Result<http::Response>> refund_payment(Call& call, PaymentId id, AskRefund request);
 Task<Result<http::Response>> retry_failed_refund(Call& call, PaymentId id, RefundId refund);

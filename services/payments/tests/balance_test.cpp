@@ -165,6 +165,22 @@ TEST_CASE("a dispute is recorded, shown, told and booked: what the bank took, it
   CHECK(shop.drifts() == "");
 }
 
+TEST_CASE("disputes are listed newest first, page by page, like every other list") {
+  Books shop{"pm_card_createDispute"};
+  const auto first = shop.room.sql("SELECT id FROM disputes");
+  shop.room.sql(
+      "INSERT INTO disputes SELECT name, payment_id, amount, currency, status, reason, respond_by, "
+      "opened_at + n * interval '1 day', updated_at "
+      "FROM disputes, (VALUES ('later', 1), ('latest', 2)) AS more (name, n)");
+  shop.sign_in_finance();
+  const auto newest = shop.room.get("/v1/disputes?limit=2").body;
+  CHECK(at(newest, "/data/0/id") == "latest");
+  CHECK(at(newest, "/data/1/id") == "later");
+  const auto rest = shop.room.get("/v1/disputes?limit=1&cursor=" + at(newest, "/next_cursor")).body;
+  CHECK(at(rest, "/data/0/id") == first);
+  CHECK(at(rest, "/next_cursor") == "");  // exactly full, and the last
+}
+
 TEST_CASE("an inquiry moves no money; a lost dispute keeps it") {
   {
     Books shop{"pm_card_createDisputeInquiry"};
