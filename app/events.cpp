@@ -139,13 +139,18 @@ void ensure_nothing_is_done_twice(Runtime& runtime, const Place& place, const Ev
                              "done a second time all the same: --act-again.");
 }
 
-void list_parked(Runtime& runtime, const Place& place, const EventsOptions& options) {
+/// With `heading` above them. False when there are none.
+bool list_parked(Runtime& runtime, const Place& place, const EventsOptions& options, const char* heading = "") {
+  bool any = false;
   each_service(options.service, [&](const std::string& name) {
     for (auto& event : ask(runtime, place.settings.database(name), parked_sql, given(options.topic), given(options.key),
-                           since(options)))
+                           since(options))) {
+      if (!std::exchange(any, true)) std::printf("%s", heading);
       std::printf("%-14s %-20s %-34s %s  %d attempts: %s\n", name.c_str(), event.topic.c_str(), event.key.c_str(),
                   rfc3339(event.parked_at).c_str(), event.attempts, event.error.c_str());
+    }
   });
+  return any;
 }
 
 }  // namespace
@@ -199,8 +204,7 @@ int redrive_events(const EventsOptions& options) {
       const int worked = runtime.wait(0, host.redrive(which, who(options), options.rate));
       if (worked) std::printf("%s: %d events handled.\n", name.c_str(), worked);
     });
-    std::printf("Still parked:\n");
-    list_parked(runtime, place, options);
+    if (!list_parked(runtime, place, options, "Still parked:\n")) std::printf("None is parked any more.\n");
   });
 }
 

@@ -1,7 +1,9 @@
 // Events again: whoever heard them does nothing, whoever is new comes to the same state.
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <thread>
 
 #include "app/home.hpp"
@@ -18,6 +20,22 @@ const char* catalogue =
     "Handle,Title,Vendor,Type,Published,Variant SKU,Variant Grams,Variant Inventory Qty,Variant Price,Status\n"
     "mug,Mug,Maker,Mugs,TRUE,MUG,100,1000,9.90,active\n"
     "lamp,Lamp,Maker,Lamps,TRUE,LAMP,900,1000,49.00,active\n";
+
+/// What `work` writes to the terminal.
+std::string printed(const std::function<void()>& work) {
+  const std::unique_ptr<FILE, int (*)(FILE*)> file{std::tmpfile(), std::fclose};
+  std::fflush(stdout);
+  const int terminal = dup(STDOUT_FILENO);
+  dup2(fileno(file.get()), STDOUT_FILENO);
+  work();
+  std::fflush(stdout);
+  dup2(terminal, STDOUT_FILENO);
+  close(terminal);
+  std::string text(static_cast<std::size_t>(std::ftell(file.get())), ' ');
+  std::rewind(file.get());
+  REQUIRE(std::fread(text.data(), 1, text.size(), file.get()) == text.size());
+  return text;
+}
 
 struct Retold : PrivateShop {
   Retold() : PrivateShop({.settings = {"shipping.track_first_ms=50", "shipping.track_longest_ms=200"}}) {
@@ -335,6 +353,15 @@ TEST_CASE(
   CHECK(redrive({.service = "notifications", .rate = 20}) == 0);
   CHECK(std::chrono::steady_clock::now() - begin >= 4 * 50ms);
   CHECK(left() == "");
+
+  // What it says of the rest.
+  CHECK(printed([&] { redrive({}); }) == "None is parked any more.\n");
+  shop.sql("orders",
+           "INSERT INTO platform.parked (topic, id, key, sequence, time, traceparent, data, error, attempts) "
+           "VALUES ('user.merged', gen_random_uuid(), 'k', 1, now(), '', '{}', 'cannot be read', 5)");
+  const auto shown = printed([&] { redrive({}); });
+  CHECK(shown.contains("Still parked:\norders "));
+  CHECK_FALSE(shown.contains("None is parked"));
 }
 
 }  // namespace acme::app
