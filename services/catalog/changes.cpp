@@ -11,7 +11,9 @@ void announce_products(pg::Transaction& tx, const std::vector<Product>& products
                          {}};
     for (auto& variant : product.variants) {
       auto& told = event.variants.emplace_back();
-      told = {variant.id, variant.sku, variant_title(variant), {}, variant.weight_grams, variant.requires_shipping};
+      told = {
+          variant.id,        variant.sku, variant_title(variant), {}, variant.weight_grams, variant.requires_shipping,
+          tax_class(variant)};
       for (auto& price : variant.prices)
         told.prices.push_back({price.currency, price.amount, price.compare_at, price.sale});
     }

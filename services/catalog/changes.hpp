@@ -36,6 +36,7 @@ struct ProductUpdated {
     std::vector<Price> prices;
     std::int64_t weight_grams = 0;
     bool requires_shipping = true;
+    std::string tax_class;
   };
   ProductId product_id;
   std::string handle, title, vendor;
@@ -44,7 +45,8 @@ struct ProductUpdated {
   std::vector<Variant> variants;
 };
 BOOST_DESCRIBE_STRUCT(ProductUpdated::Price, (), (currency, amount, compare_at, sale))
-BOOST_DESCRIBE_STRUCT(ProductUpdated::Variant, (), (variant_id, sku, title, prices, weight_grams, requires_shipping))
+BOOST_DESCRIBE_STRUCT(ProductUpdated::Variant, (),
+                      (variant_id, sku, title, prices, weight_grams, requires_shipping, tax_class))
 BOOST_DESCRIBE_STRUCT(ProductUpdated, (), (product_id, handle, title, vendor, status, tax_class, variants))
 
 struct ProductDeleted {

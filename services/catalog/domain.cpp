@@ -296,16 +296,17 @@ std::optional<std::int64_t> lowest_before_reduction(const std::vector<PriceSpan>
   return lowest;
 }
 
+std::string tax_class(const Variant& variant) {
+  if (!variant.taxable) return "exempt";
+  const auto code = joined(variant.tax_code, '_');
+  for (auto known : {"reduced", "zero", "exempt"})
+    if (code == known) return known;
+  // Avalara's first letters: PB printed books, PF food and beverages.
+  return code.starts_with("pb") || code.starts_with("pf") ? "reduced" : "standard";
+}
 std::string tax_class(const Product& product) {
-  for (auto& variant : product.variants) {
-    if (!variant.taxable) continue;
-    const auto code = joined(variant.tax_code, '_');
-    for (auto known : {"reduced", "zero", "exempt"})
-      if (code == known) return known;
-    // Avalara's first letters: PB printed books, PF food and beverages.
-    if (code.starts_with("pb") || code.starts_with("pf")) return "reduced";
-    return "standard";
-  }
+  const auto taxed = std::ranges::find_if(product.variants, &Variant::taxable);
+  if (taxed != product.variants.end()) return tax_class(*taxed);
   return product.variants.empty() ? "standard" : "exempt";
 }
 

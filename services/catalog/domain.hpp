@@ -113,6 +113,8 @@ struct PriceSpan {
 std::optional<std::int64_t> lowest_before_reduction(const std::vector<PriceSpan>& history, Time now);
 /// standard, reduced, zero or exempt: from the tax code (one of these words, or one of Avalara's) and whether it is
 /// taxed.
+std::string tax_class(const Variant& variant);
+/// That of the first variant that is taxed: for who does not read it of each variant.
 std::string tax_class(const Product& product);
 
 /// The words of a search text, lower case where they are ASCII (PostgreSQL does the rest): at most 8.

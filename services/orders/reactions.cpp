@@ -21,7 +21,7 @@ Task<> on_product_updated(Reaction& on, ProductUpdated event) {
     sold.title = event.title;
     if (variant.title && !variant.title->empty() && *variant.title != "Default Title" && *variant.title != event.title)
       sold.title += " – " + *variant.title;
-    sold.tax_class = event.tax_class.value_or("standard");
+    sold.tax_class = variant.tax_class.value_or(event.tax_class.value_or("standard"));
     sold.weight_grams = variant.weight_grams.value_or(0);
     sold.requires_shipping = variant.requires_shipping.value_or(true);
     for (auto& price : variant.prices) {

@@ -22,12 +22,13 @@ struct ProductVariant {
   std::vector<ProductPrice> prices;
   std::optional<std::int64_t> weight_grams;
   std::optional<bool> requires_shipping;
+  std::optional<std::string> tax_class;
 };
-BOOST_DESCRIBE_STRUCT(ProductVariant, (), (sku, title, prices, weight_grams, requires_shipping))
+BOOST_DESCRIBE_STRUCT(ProductVariant, (), (sku, title, prices, weight_grams, requires_shipping, tax_class))
 struct ProductUpdated {
   ProductId product_id;
   std::string title, status;
-  std::optional<std::string> tax_class;
+  std::optional<std::string> tax_class;  // of the variants that do not say theirs
   std::vector<ProductVariant> variants;
 };
 BOOST_DESCRIBE_STRUCT(ProductUpdated, (), (product_id, title, status, tax_class, variants))

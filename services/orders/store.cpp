@@ -16,13 +16,14 @@ using MaybeText = std::optional<std::string>;
 
 // Offers.
 
-// A product's row is its tombstone, too: what is older than its sequence changes nothing. A version is drawn only when
-// a fact changed, so that news about something else refuses no order.
+// A product's row is its tombstone, too: what is older than its sequence changes nothing; what is told again with the
+// same one is the same state, told perhaps by a newer program that says more. A version is drawn only when a fact
+// changed, so that news about something else refuses no order.
 static const pg::Statement<void(ProductId, std::int64_t, Texts, Texts, Texts, Numbers, Truths, Jsons, Jsons)> offer_sql{
     "orders.offer", R"sql(
   WITH heard AS (
     INSERT INTO products (id, sequence) VALUES ($1, $2)
-    ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence WHERE products.sequence < excluded.sequence
+    ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence WHERE products.sequence <= excluded.sequence
     RETURNING id
   ), gone AS (
     DELETE FROM offers USING heard WHERE offers.product_id = heard.id AND NOT (offers.sku = ANY ($3))

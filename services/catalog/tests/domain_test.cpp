@@ -135,6 +135,15 @@ TEST_CASE("the tax class comes from the code, or from not being taxed") {
   }
 }
 
+TEST_CASE("each variant has its own tax class; the product's is that of the first one that is taxed") {
+  Product product = mug();
+  product.variants[0].taxable = false;
+  product.variants[1].tax_code = "reduced";
+  CHECK(tax_class(product.variants[0]) == "exempt");
+  CHECK(tax_class(product.variants[1]) == "reduced");
+  CHECK(tax_class(product) == "reduced");
+}
+
 TEST_CASE("every fault of a product is named at once, where it stands") {
   Product product = mug();
   product.title = "";

@@ -47,6 +47,8 @@ TEST_CASE("a product that staff adds is there for everybody, whole and clean") {
   CHECK(events[0].sequence == 1);
   CHECK(at(events[0].data, "/variants/0/prices/0/amount") == "1990");
   CHECK(at(events[0].data, "/tax_class") == "standard");
+  CHECK(at(events[0].data, "/variants/0/tax_class") == "standard");
+  CHECK(at(events[0].data, "/variants/1/tax_class") == "exempt");
 }
 
 TEST_CASE("customers see active products only; drafts are staff's") {

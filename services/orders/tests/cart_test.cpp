@@ -173,6 +173,33 @@ TEST_CASE("stock that goes while something lies in a cart is said there before i
   CHECK(at(refused.body, "/items/0/available") == "1");
 }
 
+TEST_CASE("each variant is taxed by its own class, an event without it by its product's until it is told again") {
+  Shop shop;
+  shop.counts("BOOK", 9);
+  shop.counts("PLAN", 9);
+  const auto told = [&](std::int64_t version, const std::string& book, const std::string& plan) {
+    const auto id = testing::id<ProductId>(1).text();
+    REQUIRE(shop.hear("product.updated",
+                      R"({"product_id": ")" + id +
+                          R"(", "title": "Atlas", "status": "active", "tax_class": "standard", "variants": [
+                          {"sku": "BOOK", "prices": [{"currency": "EUR", "amount": 1190}])" +
+                          book + R"(}, {"sku": "PLAN", "prices": [{"currency": "EUR", "amount": 1190}])" + plan + "}]}",
+                      id, version));
+  };
+  const auto taxes = [&] {
+    const auto lines = shop.order(Shop::wish(R"("items": [{"sku": "BOOK", "quantity": 1},
+                                                         {"sku": "PLAN", "quantity": 1}])"));
+    return at(lines.body, "/lines/0/tax/amount") + " " + at(lines.body, "/lines/1/tax/amount");
+  };
+  const std::string reduced = R"(, "tax_class": "reduced")", exempt = R"(, "tax_class": "exempt")";
+  told(2, "", "");
+  CHECK(taxes() == "190 190");
+  told(1, reduced, exempt);
+  CHECK(taxes() == "190 190");
+  told(2, reduced, exempt);
+  CHECK(taxes() == "78 0");
+}
+
 TEST_CASE("each market has its tax, inside the prices or on top of them, on the cart and on the order") {
   Shop shop;
   shop.sells("MUG", 1190, 99, 1);
