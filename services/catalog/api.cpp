@@ -3,6 +3,7 @@
 #include <charconv>
 #include <set>
 
+#include "platform/runtime/runtime.hpp"
 #include "platform/security/crypto.hpp"
 #include "services/catalog/changes.hpp"
 #include "services/catalog/html.hpp"
@@ -289,8 +290,20 @@ Problem stale(std::int64_t version) {
           "The product was changed meanwhile: it is at version " + std::to_string(version) + ". Read it again."};
 }
 
+// Off the loop: a text that is made to be tangled takes long.
 template <typename Request>
-void apply(Product& product, const Request& request, Faults& faults) {
+Task<> clean_description(Request& request, Faults& faults) {
+  if (!request.description_html) co_return;
+  auto& text = request.description_html->value;
+  auto clean = co_await blocking([&text] { return sanitise(text); });
+  if (clean)
+    text = std::move(*clean);
+  else
+    faults.push_back({"/description_html", "is too tangled to be read"});
+}
+
+template <typename Request>
+void apply(Product& product, const Request& request) {
   const auto take = [](const auto& from, std::string& to) {
     if (from) to = from->value;
   };
@@ -299,12 +312,7 @@ void apply(Product& product, const Request& request, Faults& faults) {
   take(request.type, product.type);
   take(request.seo_title, product.seo_title);
   take(request.seo_description, product.seo_description);
-  if (request.description_html) {
-    if (auto clean = sanitise(request.description_html->value))
-      product.description_html = std::move(*clean);
-    else
-      faults.push_back({"/description_html", "is too tangled to be read"});
-  }
+  take(request.description_html, product.description_html);
   if (request.tags) product.tags.assign(request.tags->begin(), request.tags->end());
   if (request.status) product.status = *request.status;
   if (request.options) product.options.assign(request.options->begin(), request.options->end());
@@ -406,9 +414,10 @@ Task<Result<http::Response>> create_product(Call& call, CreateProduct request) {
     response = co_await call.once([&](pg::Transaction& tx) -> Task<Result<http::Response>> {
       Product product;
       Faults faults;
+      co_await clean_description(request, faults);
       product.id = call.new_id<ProductId>();
       product.title = request.title;
-      apply(product, request, faults);
+      apply(product, request);
       if (product.handle.empty()) product.handle = slug(product.title);
       if (product.handle.empty()) product.handle = product.id.text().substr(4);
       product.variants.clear();
@@ -449,8 +458,9 @@ Task<Result<ProductView>> change_product(Call& call, ProductId id, ChangeProduct
           if (*expected && **expected != before.version) co_return refuse(stale(before.version));
           Product product = before;
           Faults faults;
+          co_await clean_description(request, faults);
           if (request.title) product.title = request.title->value;
-          apply(product, request, faults);
+          apply(product, request);
           if (request.variants) apply(call, product, request.variants->value, faults);
           normalise(product);
           if (auto good = co_await check(tx, product, std::move(faults)); !good)

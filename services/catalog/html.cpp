@@ -1,6 +1,7 @@
 #include "services/catalog/html.hpp"
 
 #include <gumbo.h>
+#include <time.h>
 
 #include <algorithm>
 #include <array>
@@ -12,6 +13,7 @@ namespace acme::catalog {
 namespace {
 
 constexpr std::size_t max_html = 256 * 1024, max_memory = 32 * 1024 * 1024, max_depth = 64;
+constexpr std::int64_t max_cpu_us = 300'000;  // the largest of real texts, 256 KiB of table cells, takes 70 ms
 
 constexpr std::array allowed = {
     GUMBO_TAG_P,      GUMBO_TAG_BR,    GUMBO_TAG_B,     GUMBO_TAG_STRONG, GUMBO_TAG_I,          GUMBO_TAG_EM,
@@ -30,16 +32,27 @@ constexpr std::array empty = {GUMBO_TAG_BR, GUMBO_TAG_HR, GUMBO_TAG_IMG};
 
 bool among(const auto& list, GumboTag tag) { return std::ranges::find(list, tag) != list.end(); }
 
-// Everything gumbo allocates for one text, freed at once: no recursion over a deep tree, and a bound that a tangle of
-// formatting elements (n open ones × m paragraphs) cannot pass.
+/// Of this thread.
+std::int64_t cpu_us() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return now.tv_sec * 1'000'000 + now.tv_nsec / 1'000;
+}
+
+// Everything gumbo allocates for one text, freed at once: no recursion over a deep tree, and bounds that no tangle can
+// pass. Gumbo's work grows with the square of the depth, of a tag's attributes and of the open formatting elements, its
+// memory with formatting elements × paragraphs. It has no limit of its own, and all it does it allocates for.
 struct Arena {
   std::vector<std::unique_ptr<char[]>> blocks;
-  std::size_t used = 0, left = 0;
+  std::size_t used = 0, left = 0, pieces = 0;
+  std::int64_t begun_us = cpu_us();
   char* next = nullptr;
 
   void* take(std::size_t size) {
     size = (size + 15) & ~std::size_t{15};
-    if ((used += size) > max_memory) throw std::bad_alloc{};  // through gumbo's frames, which own nothing else
+    used += size;
+    // Thrown through gumbo's frames, which own nothing else.
+    if (used > max_memory || (++pieces % 64 == 0 && cpu_us() - begun_us > max_cpu_us)) throw std::bad_alloc{};
     if (size > left) {
       left = std::max<std::size_t>(size, 64 * 1024);
       next = blocks.emplace_back(new char[left]).get();

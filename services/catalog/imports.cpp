@@ -3,6 +3,7 @@
 #include <set>
 
 #include "platform/observe/log.hpp"
+#include "platform/runtime/runtime.hpp"
 #include "services/catalog/changes.hpp"
 #include "services/catalog/imports_store.hpp"
 #include "services/catalog/service.hpp"
@@ -258,11 +259,18 @@ Task<> apply(Job& job, pg::Transaction& tx, const Import& import, const Batch& b
     auto& entry = entries.emplace_back();
     if (known != existing.end()) entry.before = std::move(known->second);
     entry.id = entry.before ? entry.before->id : job.new_id<ProductId>();
-    entry.reading =
-        shopify::read(import.sheet, group.rows, entry.before, !fresh.contains(group.handle), import.currency);
+  }
+  // Off the loop: descriptions that are made to be tangled take long.
+  co_await blocking([&] {
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      auto& group = batch.groups[i];
+      entries[i].reading =
+          shopify::read(import.sheet, group.rows, entries[i].before, !fresh.contains(group.handle), import.currency);
+    }
+  });
+  for (auto& entry : entries)
     if (entry.reading.product)
       for (auto& variant : entry.reading.product->variants) skus.push_back(variant.sku);
-  }
   std::map<std::string, ProductId> owner_of;
   if (!skus.empty())
     for (auto& owner : co_await owners(tx, std::move(skus))) owner_of.emplace(std::move(owner.sku), owner.product_id);
