@@ -47,18 +47,84 @@ Header header_of(const std::string& beginning) {
   return header;
 }
 
+std::string fault_of(const csv::Record& record, const shopify::Sheet& sheet) {
+  if (!record.fault.empty()) return record.fault;
+  if (record.cells.size() > sheet.width())
+    return "the row has " + std::to_string(record.cells.size()) + " cells, the header " + std::to_string(sheet.width());
+  for (auto& cell : record.cells)
+    if (!http::valid_utf8(cell) || cell.find('\0') != std::string::npos)
+      return "the row is not UTF-8 text; save the file as CSV UTF-8";
+  if (sheet.handle(record.cells).size() > 255) return "the Handle has more than 255 bytes";  // an index holds 2 kB
+  return "";
+}
+
+/// Handles that have gone by, in 16 MiB however many: of a million new ones, fewer than one is taken for known.
+class GoneBy {
+ public:
+  /// Adds it; whether it was there.
+  bool add(std::string_view handle) {
+    const std::uint64_t hash = std::hash<std::string_view>{}(handle);
+    bool known = true;
+    for (std::uint64_t i = 0; i < 4; ++i) {
+      auto bit = bits_[(hash + i * (hash >> 32 | 1)) % bits_.size()];
+      known = known && bit;
+      bit = true;
+    }
+    return known;
+  }
+
+ private:
+  std::vector<bool> bits_ = std::vector<bool>(std::size_t{1} << 27);
+};
+
+/// Finds the products whose rows do not stand together. A row that cannot be read parts them, too: it may be one of
+/// them.
+class Apart {
+ public:
+  explicit Apart(Header header)
+      : sheet_(std::move(*header.sheet)), reader_(header.separator, header.offset, header.line) {}
+  /// Their handles, as far as the file has come.
+  std::vector<std::string> feed(std::string_view bytes) {
+    std::vector<std::string> apart;
+    if (bytes.empty()) reader_.finish();
+    reader_.feed(bytes);
+    while (const auto record = reader_.next()) {
+      auto handle = fault_of(*record, sheet_).empty() ? sheet_.handle(record->cells) : "";
+      if (!handle.empty() && handle != last_ && gone_by_.add(handle)) apart.push_back(handle);
+      last_ = std::move(handle);
+    }
+    return apart;
+  }
+
+ private:
+  shopify::Sheet sheet_;
+  csv::Reader reader_;
+  GoneBy gone_by_;
+  std::string last_;
+};
+
 Task<Result<std::int64_t>> receive(Call& call, ImportId id) {
   const std::int64_t limit = call.get<Settings>().import_limit_mb.value * 1024 * 1024;
   std::int64_t size = 0;
   std::string piece;
+  std::optional<Apart> apart;
   for (bool end = false; !end;) {
     auto bytes = co_await call.request().stream->next();
     end = bytes.empty();
     piece += bytes;
     if (!end && piece.size() < piece_bytes) continue;
     // The header is judged before the rest is uploaded; one that fills a whole piece is none.
-    if (size == 0)
-      if (auto header = header_of(piece); !header.fault.empty()) co_return refuse(invalid("", std::move(header.fault)));
+    std::size_t head = 0;
+    if (size == 0) {
+      auto header = header_of(piece);
+      if (!header.fault.empty()) co_return refuse(invalid("", std::move(header.fault)));
+      head = static_cast<std::size_t>(header.offset);
+      apart.emplace(std::move(header));
+    }
+    std::vector<std::string> handles;
+    if (piece.size() > head) handles = apart->feed(std::string_view{piece}.substr(head));
+    if (end) std::ranges::move(apart->feed(""), std::back_inserter(handles));
+    if (!handles.empty()) co_await note_apart(call.db(), id, std::move(handles));
     if (!piece.empty()) {
       const auto start = size;
       size += std::ssize(piece);
@@ -116,16 +182,6 @@ struct Batch {
   std::int64_t rows = 0;
   std::int64_t position = 0, line = 1;  // where the next batch begins
 };
-
-std::string fault_of(const csv::Record& record, const shopify::Sheet& sheet) {
-  if (!record.fault.empty()) return record.fault;
-  if (record.cells.size() > sheet.width())
-    return "the row has " + std::to_string(record.cells.size()) + " cells, the header " + std::to_string(sheet.width());
-  for (auto& cell : record.cells)
-    if (!http::valid_utf8(cell) || cell.find('\0') != std::string::npos)
-      return "the row is not UTF-8 text; save the file as CSV UTF-8";
-  return "";
-}
 
 /// Reads the spooled file from where the import stands.
 class Source {
@@ -237,10 +293,11 @@ Task<> apply(Job& job, pg::Transaction& tx, const Import& import, const Batch& b
 
   std::vector<std::string> handles;
   for (auto& group : batch.groups) handles.push_back(group.handle);
-  std::set<std::string> fresh;
+  std::map<std::string, shopify::Part> fresh;
   std::map<std::string, Product> existing;
   if (!handles.empty()) {
-    for (auto& handle : co_await meet(tx, import.id, handles)) fresh.insert(std::move(handle));
+    for (auto& met : co_await meet(tx, import.id, handles))
+      fresh.emplace(std::move(met.handle), met.apart ? shopify::Part::first : shopify::Part::all);
     for (auto& product : co_await lock_handles(tx, std::move(handles))) {
       auto handle = product.handle;
       existing.emplace(std::move(handle), std::move(product));
@@ -264,8 +321,9 @@ Task<> apply(Job& job, pg::Transaction& tx, const Import& import, const Batch& b
   co_await blocking([&] {
     for (std::size_t i = 0; i < entries.size(); ++i) {
       auto& group = batch.groups[i];
-      entries[i].reading =
-          shopify::read(import.sheet, group.rows, entries[i].before, !fresh.contains(group.handle), import.currency);
+      const auto known = fresh.find(group.handle);
+      const auto part = known == fresh.end() ? shopify::Part::further : known->second;
+      entries[i].reading = shopify::read(import.sheet, group.rows, entries[i].before, part, import.currency);
     }
   });
   for (auto& entry : entries)

@@ -97,14 +97,22 @@ Task<std::optional<Piece>> piece_at(pg::Session& db, ImportId id, std::int64_t p
   return db.one(piece_sql, id, position);
 }
 
-static const pg::Statement<std::string(ImportId, std::vector<std::string>)> meet_sql{"catalog.import.meet", R"sql(
-  INSERT INTO import_products (import_id, handle)
-  SELECT $1, handle FROM unnest($2) AS given (handle)
+static const pg::Statement<void(ImportId, std::vector<std::string>)> note_apart_sql{"catalog.import.note_apart", R"sql(
+  INSERT INTO import_products (import_id, handle, met, apart)
+  SELECT $1, handle, false, true FROM unnest($2) AS given (handle)
       ON CONFLICT DO NOTHING
-  RETURNING handle
+)sql"};
+static const pg::Statement<Met(ImportId, std::vector<std::string>)> meet_sql{"catalog.import.meet", R"sql(
+  INSERT INTO import_products AS known (import_id, handle)
+  SELECT $1, handle FROM unnest($2) AS given (handle)
+      ON CONFLICT (import_id, handle) DO UPDATE SET met = true WHERE NOT known.met
+  RETURNING handle, apart
 )sql"};
 
-Task<std::vector<std::string>> meet(pg::Transaction& tx, ImportId id, std::vector<std::string> handles) {
+Task<> note_apart(pg::Session& db, ImportId id, std::vector<std::string> handles) {
+  co_await db.run(note_apart_sql, id, std::move(handles));
+}
+Task<std::vector<Met>> meet(pg::Transaction& tx, ImportId id, std::vector<std::string> handles) {
   return tx.all(meet_sql, id, std::move(handles));
 }
 

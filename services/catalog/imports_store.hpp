@@ -35,8 +35,15 @@ Task<std::optional<Progress>> progress(pg::Session& db, ImportId id);
 Task<std::optional<Progress>> lock_progress(pg::Transaction& tx, ImportId id);
 /// The piece of the file that holds this byte.
 Task<std::optional<Piece>> piece_at(pg::Session& db, ImportId id, std::int64_t position);
-/// Notes these handles; gives those that the import had not met before.
-Task<std::vector<std::string>> meet(pg::Transaction& tx, ImportId id, std::vector<std::string> handles);
+/// Notes products whose rows do not stand together.
+Task<> note_apart(pg::Session& db, ImportId id, std::vector<std::string> handles);
+struct Met {
+  std::string handle;
+  bool apart = false;  // not all of its rows stand here
+};
+BOOST_DESCRIBE_STRUCT(Met, (), (handle, apart))
+/// Notes these handles as met; gives those that the import had not met before.
+Task<std::vector<Met>> meet(pg::Transaction& tx, ImportId id, std::vector<std::string> handles);
 Task<> advance(pg::Transaction& tx, ImportId id, Step step);
 /// Ends the import and forgets its file; `failure` "" is success.
 Task<> finish_import(pg::Transaction& tx, ImportId id, std::string failure, Time now);

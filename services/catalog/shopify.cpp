@@ -294,7 +294,7 @@ struct Reader {
         }
       }
     }
-    if (adds && existing)
+    if (adds)
       for (auto& variant : existing->variants)
         if (!taken.contains(variant.id)) kept.push_back(variant);
     // In the order that they had: what was not in the file does not move.
@@ -397,19 +397,19 @@ std::string Sheet::handle(const std::vector<std::string>& cells) const {
   return out.empty() ? slug(cell(cells, Column::title)) : out;
 }
 
-Reading read(const Sheet& sheet, const std::vector<Row>& rows, const std::optional<Product>& existing, bool adds,
+Reading read(const Sheet& sheet, const std::vector<Row>& rows, const std::optional<Product>& existing, Part part,
              const std::string& currency) {
   Reading out;
   const Reader reader{sheet, rows, existing, currency, out};
   Product product = existing.value_or(Product{});
   product.handle = sheet.handle(rows.front().cells);
   try {
-    // Rows that come apart from their first ones say nothing about the product itself.
-    if (!adds) {
+    if (part != Part::further) {
       reader.read_texts(rows.front(), product);
       reader.read_option_names(rows.front(), product);
     }
     if (product.title.empty()) throw BadRow{"Title is missing"};
+    const bool adds = part != Part::all && existing;
     reader.read_variants(product, adds);
     reader.read_images(product, adds);
     if (product.variants.empty()) throw BadRow{"the product has no variant that can be sold"};

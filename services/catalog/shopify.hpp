@@ -65,10 +65,13 @@ struct Reading {
   std::map<std::string, std::int64_t> lines;  // of the variants that stand in the file, by SKU
 };
 
+/// Which of a product's rows are read together: all, or the first or further ones of rows that stand apart.
+enum class Part { all, first, further };
+
 /// Columns that the file does not have keep what `existing` says; a blank cell empties the field, but for SKU, price
-/// and title. The rows are the whole product: variants that they do not name are gone, unless `adds`. A row that is
-/// refused leaves its variant as it is.
-Reading read(const Sheet& sheet, const std::vector<Row>& rows, const std::optional<Product>& existing, bool adds,
+/// and title. All rows are the whole product: variants and images that they do not name are gone; a part only adds and
+/// changes, and further ones say nothing about the product itself. A row that is refused leaves its variant as it is.
+Reading read(const Sheet& sheet, const std::vector<Row>& rows, const std::optional<Product>& existing, Part part,
              const std::string& currency);
 /// Takes one variant back: out of a new product, as it was in an existing one; the product goes when it was the last.
 void refuse_variant(Reading& reading, const std::optional<Product>& existing, const std::string& sku,

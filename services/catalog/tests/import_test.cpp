@@ -1,6 +1,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "services/catalog/domain.hpp"
 #include "services/catalog/tests/shop.hpp"
 
 namespace acme::catalog {
@@ -151,6 +152,29 @@ TEST_CASE("rows of one product that stand apart add to it") {
   CHECK(at(shop.get("/v1/products/mug").body, "/variants/1/sku") == "MUG-L");
 }
 
+TEST_CASE("where rows of one product stand apart, the same file again changes nothing, and nothing is taken away") {
+  Shop shop;
+  const std::string columns = "Handle,Title,Option1 Name,Option1 Value,Variant SKU,Variant Price,Image Src\n";
+  const std::string small = "mug,Mug,Size,S,MUG-S,10,/s.jpg\n", lamp = "lamp,Lamp,Title,Default Title,LAMP,1,\n",
+                    large = "mug,,,L,MUG-L,12,/l.jpg\n";
+  shop.import(columns + small + lamp + large);
+  shop.import(columns + small + large, "?currency=USD");
+  const auto before = shop.get("/v1/products/mug").body, events = shop.events();
+  REQUIRE(at(before, "/variants/1/prices/1/currency") == "USD");
+  const auto again = shop.import(columns + small + lamp + large);
+  CHECK(at(again, "/unchanged") == "3");
+  CHECK(shop.get("/v1/products/mug").body == before);
+  CHECK(shop.events() == events);
+
+  // A row that cannot be read may be one of the product's.
+  const auto broken = shop.import(columns + "mug,Mug,Size,M,MUG-M,11,\nmug,\"\"L,,,MUG-L,12,\n" + small);
+  CHECK(at(broken, "/refused_total") == "1");
+  CHECK(at(shop.get("/v1/products/mug").body, "/variants/1/sku") == "MUG-L");
+
+  shop.import(columns + small + lamp);
+  CHECK(at(shop.get("/v1/products/mug").body, "/variants/1/sku").empty());
+}
+
 TEST_CASE("a SKU of another product is refused, unless that one gives it up") {
   Shop shop;
   shop.import(head + "mug,Mug,Size,S,A,10,\nmug,,,L,B,12,\n");
@@ -169,6 +193,15 @@ TEST_CASE("a product that the database refuses costs itself alone") {
       head + "a,A,Title,Default Title,A,1,\ncursed,C,Title,Default Title,C,1,\nb,B,Title,Default Title,B,1,\n");
   CHECK(at(report, "/created") == "2");
   CHECK(refusals(report) == "3 cursed: the product cannot be stored\n");
+}
+
+TEST_CASE("a handle that is too long costs its row alone") {
+  Shop shop;
+  std::string handle;
+  for (int i = 0; handle.size() < 20'000; ++i) handle += fingerprint(std::to_string(i));
+  const auto report = shop.import(head + handle + ",Mug,,,A,1,\nlamp,Lamp,Title,Default Title,LAMP,1,\n");
+  CHECK(refusals(report) == "2 : the Handle has more than 255 bytes\n");
+  CHECK(at(report, "/created") == "1");
 }
 
 TEST_CASE("what is no product file is refused at once") {

@@ -30,7 +30,7 @@ struct File {
       const auto handle = sheet.handle(rows[0].cells);
       const auto known = shop.find(handle);
       auto reading = shopify::read(sheet, rows, known == shop.end() ? std::nullopt : std::optional{known->second},
-                                   false, currency);
+                                   shopify::Part::all, currency);
       refusals.insert(refusals.end(), reading.refusals.begin(), reading.refusals.end());
       quantities.insert(quantities.end(), reading.quantities.begin(), reading.quantities.end());
       if (reading.product) {
