@@ -253,9 +253,15 @@ Task<Result<Answer<CartView>>> open_cart(Call& call, NewCart request) {
   }
   auto view = co_await show_cart(call, id);
   if (!view) co_return refuse(view.error());
-  if (request.currency && view->currency != currency)
-    co_return refuse(
-        conflict("cart_currency", "Your open cart is in " + view->currency + ": order or empty it first."));
+  if (request.currency && view->currency != currency) {
+    if (!view->lines.empty())
+      co_return refuse(
+          conflict("cart_currency", "Your open cart is in " + view->currency + ": order or empty it first."));
+    view = co_await change_cart(call, id, [&](auto version) {
+      return store::put_currency(call.db(), id, caller_id(call), version, currency, call.now());
+    });
+    if (!view) co_return refuse(view.error());
+  }
   co_return Answer<CartView>{std::move(*view), 200};
 }
 

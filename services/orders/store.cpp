@@ -240,6 +240,20 @@ Task<std::optional<Cart>> delete_item(pg::Session& db, CartId id, UserId owner, 
   return changed(db.all(delete_item_sql, id, owner, version, std::move(sku), now));
 }
 
+static const pg::Statement<CartRow(CartId, UserId, MaybeNumber, std::string, Time)> put_currency_sql{
+    "orders.put_currency", R"sql(
+  WITH cart AS (
+    UPDATE carts SET currency = $4, version = version + 1, updated_at = $5
+     WHERE id = $1 AND owner = $2)sql" AS_SEEN R"sql(
+       AND NOT EXISTS (SELECT FROM cart_items WHERE cart_id = $1)
+    RETURNING *
+  ))sql" CART_ROWS("cart_items")};
+
+Task<std::optional<Cart>> put_currency(pg::Session& db, CartId id, UserId owner, MaybeNumber version,
+                                       std::string currency, Time now) {
+  return changed(db.all(put_currency_sql, id, owner, version, std::move(currency), now));
+}
+
 static const pg::Statement<CartRow(CartId, UserId, MaybeNumber, std::string, MaybeText, MaybeText, Time)>
     put_destination_sql{"orders.put_destination", R"sql(
   WITH cart AS (

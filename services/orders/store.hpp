@@ -53,6 +53,9 @@ Task<std::optional<Cart>> put_item(pg::Session& db, CartId id, UserId owner, std
                                    const std::map<std::string, std::int64_t>& prices, Time now);
 Task<std::optional<Cart>> delete_item(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
                                       std::string sku, Time now);
+/// nullopt, too, while it has lines.
+Task<std::optional<Cart>> put_currency(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
+                                       std::string currency, Time now);
 Task<std::optional<Cart>> put_destination(pg::Session& db, CartId id, UserId owner, std::optional<std::int64_t> version,
                                           CartDestination destination, Time now);
 /// nullopt: none any more.

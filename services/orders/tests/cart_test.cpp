@@ -17,6 +17,29 @@ TEST_CASE("a caller has one open cart: the second POST finds it") {
   CHECK(shop.post("/v1/carts", "{}").status == 201);
 }
 
+TEST_CASE("a cart without lines takes the currency that is asked for; one with lines keeps its own") {
+  Shop shop;
+  shop.sells("MUG", 1190, 5, 1);
+  const auto opens = [&](const std::string& currency) {
+    return shop.post("/v1/carts", R"({"currency": ")" + currency + "\"}");
+  };
+  const auto path = "/v1/carts/" + shop.cart();
+  for (int turn = 0; turn < 2; ++turn) {
+    const auto yen = opens("JPY");
+    CHECK(yen.status == 200);
+    CHECK("/v1/carts/" + at(yen.body, "/id") == path);
+    CHECK(at(yen.body, "/currency") == "JPY");
+    CHECK(shop.get(path).headers.get("ETag") == yen.headers.get("ETag"));
+    CHECK(at(shop.put(path + "/items/MUG", R"({"quantity": 1})").body, "/lines/0/unit_price/amount") == "150");
+    const auto refused = opens("EUR");
+    CHECK(refused.status == 409);
+    CHECK(at(refused.body, "/type") == "urn:acme:problem:cart_currency");
+    CHECK(at(shop.get(path).body, "/currency") == "JPY");
+    shop.del(path + "/items/MUG");
+    CHECK(at(opens("EUR").body, "/currency") == "EUR");
+  }
+}
+
 TEST_CASE("a cart is priced on every answer, with tax and parcel, estimated until the destination is known") {
   Shop shop;
   shop.sells("MUG", 1190, 5, 1);
