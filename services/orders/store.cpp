@@ -348,17 +348,25 @@ Task<std::int64_t> delete_old_carts(pg::Session& db, Time before) { return db.ru
 static const pg::Statement<void(UserId, UserId)> lock_carts_sql{"orders.lock_carts", R"sql(
   SELECT FROM carts WHERE owner IN ($1, $2) ORDER BY id FOR UPDATE
 )sql"};
-// The user has a cart: the guest's lines are added to it, the guest's cart is gone.
+// The user has a cart: the guest's lines are added to it, up to a hundred SKUs; the guest's cart is gone. What the
+// guest was shown in another currency is no price here.
 static const pg::Statement<void(UserId, UserId, Time)> merge_carts_sql{"orders.merge_carts", R"sql(
   WITH target AS (
     UPDATE carts SET version = version + 1, updated_at = $3
      WHERE owner = $2 AND EXISTS (SELECT FROM carts WHERE owner = $1)
-    RETURNING id
+    RETURNING id, currency
+  ), own AS (
+    SELECT item.sku FROM target JOIN cart_items AS item ON item.cart_id = target.id
   ), item AS (
     INSERT INTO cart_items AS had (cart_id, sku, quantity, added_at, shown_price)
-    SELECT target.id, item.sku, item.quantity, item.added_at, item.shown_price
-      FROM target, carts AS source JOIN cart_items AS item ON item.cart_id = source.id
+    SELECT target.id, item.sku, item.quantity, item.added_at,
+           CASE WHEN source.currency = target.currency THEN item.shown_price END
+      FROM target, carts AS source JOIN cart_items AS item ON item.cart_id = source.id LEFT JOIN own USING (sku)
      WHERE source.owner = $1
+     ORDER BY own.sku IS NULL, item.added_at, item.sku
+     LIMIT (SELECT greatest(100 - count(*), 0) FROM own
+             WHERE NOT EXISTS (SELECT FROM carts AS source JOIN cart_items AS item ON item.cart_id = source.id
+                                WHERE source.owner = $1 AND item.sku = own.sku))
     ON CONFLICT (cart_id, sku) DO UPDATE SET quantity = least(had.quantity + excluded.quantity, 999)
   ), code AS (
     INSERT INTO cart_discounts (cart_id, code, added_at)

@@ -397,7 +397,7 @@ TEST_CASE("a guest's cart becomes the cart of a user who had none; nobody has mo
   CHECK(at(shop.get(path).body, "/lines/0/quantity") == "999");
 }
 
-TEST_CASE("a merge takes every line along: 65 lines stay 65, and 65 others make 130") {
+TEST_CASE("a merge takes every line along: 65 lines stay 65, and 65 others fill it to a hundred") {
   Shop shop;
   shop.sells("MUG", 1190, 9, 1);
   const auto fill = [&](const std::string& prefix) {
@@ -417,8 +417,46 @@ TEST_CASE("a merge takes every line along: 65 lines stay 65, and 65 others make 
   merge(guest);
   CHECK(shop.sql("SELECT count(*) FROM cart_items JOIN carts ON id = cart_id WHERE owner = $1", ann.uuid()) == "65");
   merge(second);
-  CHECK(shop.sql("SELECT count(*) FROM cart_items JOIN carts ON id = cart_id WHERE owner = $1", ann.uuid()) == "130");
+  CHECK(shop.sql("SELECT count(*) FROM cart_items JOIN carts ON id = cart_id WHERE owner = $1", ann.uuid()) == "100");
   CHECK(shop.sql("SELECT count(*) FROM carts") == "1");
+}
+
+TEST_CASE("a merged cart keeps the user's lines, and of the guest's the first ones, until it has a hundred SKUs") {
+  Shop shop;
+  const auto guest = testing::id<UserId>(77);
+  const auto fills = [&](const UserId& owner, int from, int to) {  // the later the number, the earlier it was added
+    shop.sql(R"(INSERT INTO cart_items (cart_id, sku, quantity, added_at)
+                SELECT id, 'S' || n, 1, now() - n * interval '1 minute' FROM carts, generate_series($2::int, $3::int) AS n
+                 WHERE owner = $1)",
+             owner, from, to);
+  };
+  shop.cart();
+  fills(ann, 1, 60);
+  shop.sign_in(guest.text(), {"guest"});
+  shop.cart();
+  fills(guest, 51, 150);
+  CHECK(shop.hear("user.merged", R"({"user_id": ")" + ann.text() + R"(", "guest_id": ")" + guest.text() + R"("})", "",
+                  1));
+  CHECK(shop.sql("SELECT count(*) FROM carts") == "1");
+  CHECK(shop.sql("SELECT count(*) FROM cart_items") == "100");
+  CHECK(shop.sql("SELECT count(*) FROM cart_items WHERE quantity = 2") == "10");  // S51 to S60, both had them
+  CHECK(shop.sql("SELECT min(substr(sku, 2)::int) FROM cart_items WHERE substr(sku, 2)::int > 60") == "111");
+}
+
+TEST_CASE("what a guest was shown in another currency is no change of price in the user's cart") {
+  Shop shop;
+  shop.sells("MUG", 1190, 9, 1);
+  const auto guest = testing::id<UserId>(77);
+  const auto path = "/v1/carts/" + shop.cart();
+  shop.sign_in(guest.text(), {"guest"});
+  const auto theirs = "/v1/carts/" + at(shop.post("/v1/carts", R"({"currency": "JPY"})").body, "/id");
+  shop.put(theirs + "/items/MUG", R"({"quantity": 1})");
+  CHECK(shop.hear("user.merged", R"({"user_id": ")" + ann.text() + R"(", "guest_id": ")" + guest.text() + R"("})", "",
+                  1));
+  shop.sign_in(ann.text());
+  const auto merged = shop.get(path);
+  CHECK(at(merged.body, "/lines/0/unit_price/amount") == "1190");
+  CHECK(at(merged.body, "/lines/0/price_changed") == "");
 }
 
 TEST_CASE("how long a cart is kept is the shop's to say") {
