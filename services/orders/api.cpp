@@ -79,6 +79,8 @@ static std::string in_words(Refusal reason) {
       return "needs a larger subtotal";
     case Refusal::not_combinable:
       return "cannot be combined with another code of its kind";
+    case Refusal::nothing_to_lower:
+      return "lowers nothing of what this costs";
   }
   return "";
 }

@@ -214,7 +214,11 @@ Quote quote(const Tables& tables, const std::string& currency, const std::vector
         totals.shipping -= amount;
         break;
     }
-    out.discounts.push_back({discount.code, discount.kind, amount});
+    // While something stands in the way, nobody knows what it will lower: that is said first.
+    if (amount == 0 && out.hindrances.empty())
+      out.refused.push_back({discount.code, Refusal::nothing_to_lower});
+    else
+      out.discounts.push_back({discount.code, discount.kind, amount});
   }
   for (std::size_t i = 0; i < out.lines.size(); ++i) {
     auto& line = out.lines[i];

@@ -111,7 +111,7 @@ struct Discount {
 };
 /// Why a code lowers nothing.
 BOOST_DEFINE_ENUM_CLASS(Refusal, unknown, not_yet_valid, expired, used_up, used_by_customer, other_currency,
-                        below_minimum, not_combinable)
+                        below_minimum, not_combinable, nothing_to_lower)
 std::optional<Refusal> refusal(const Discount& discount, const std::string& currency, std::int64_t subtotal, Time now);
 /// What a code came to: for free shipping, what the parcel would have cost.
 struct AppliedDiscount {

@@ -123,6 +123,43 @@ TEST_CASE("a code that does not apply says why, on the cart and at the order") {
   CHECK(shop.order(Shop::wish(R"("cart_id": ")" + path.substr(10) + '"')).status == 409);
 }
 
+TEST_CASE("a code that lowers nothing now is refused, and its use is not spent") {
+  Till shop;
+  shop.offers("COURSE", 2000, 3, 1, R"("tax_class": "standard", "status": "active")", false);
+  shop.counts("COURSE", 9, 3);
+  shop.offers_code("PARCEL", R"("kind": "free_shipping", "usage_limit": 1)");
+  shop.offers_code("ALL", R"("kind": "percent", "percent": "100")");
+  shop.offers_code("FIVE", R"("kind": "fixed", "amounts": [{"amount": 500, "currency": "EUR"}])");
+  const auto path = "/v1/carts/" + shop.cart();
+  const auto refuses = [&](const std::string& code, const std::string& sku, const std::string& codes) {
+    const auto in_cart = shop.put(path + "/discounts/" + code, "");
+    const auto at_order = shop.order(Shop::wish(Shop::items(sku, 1), R"(, "discount_codes": [)" + codes + "]"));
+    for (auto* refused : {&in_cart, &at_order}) {
+      CHECK(refused->status == 409);
+      CHECK(at(refused->body, "/discounts/0/code") == code);
+      CHECK(at(refused->body, "/discounts/0/reason") == "nothing_to_lower");
+    }
+    CHECK(shop.used(code) == "0");
+  };
+  shop.put(path + "/items/COURSE", R"({"quantity": 1})");
+  refuses("PARCEL", "COURSE", R"("PARCEL")");
+  REQUIRE(shop.put(path + "/discounts/ALL", "").status == 200);
+  refuses("FIVE", "COURSE", R"("ALL", "FIVE")");
+
+  // One that lowered something, until the parcel became free: the cart says so, and taken away it can be ordered.
+  shop.del(path + "/items/COURSE");
+  shop.del(path + "/discounts/ALL");
+  shop.put(path + "/items/MUG", R"({"quantity": 1})");
+  REQUIRE(shop.put(path + "/discounts/PARCEL", "").status == 200);
+  const auto seen = shop.put(path + "/items/MUG", R"({"quantity": 5})");
+  CHECK(at(seen.body, "/discounts") == "[]");
+  CHECK(at(seen.body, "/problems/0/reason") == "nothing_to_lower");
+  const auto wish = Shop::wish(R"("cart_id": ")" + path.substr(10) + '"');
+  CHECK(shop.order(wish).status == 409);
+  shop.del(path + "/discounts/PARCEL");
+  CHECK(shop.order(wish).status == 201);
+}
+
 TEST_CASE("validity begins at its moment and ends before its end") {
   Till shop;
   const auto from = shop.world.now() + std::chrono::hours{1};
