@@ -107,17 +107,19 @@ Task<Result<CartView>> delete_discount(Call& call, CartId id, std::string code);
 // Discount codes, for staff.
 
 using Limit = Between<0, 1'000'000'000>;
-/// What a code is besides its name; in PATCH, what is left out stays as it is.
+/// What a code is besides its name. As RFC 7396 says: what is left out stays as it is, what is null is taken away.
 struct ChangeDiscount {
-  std::optional<Text<8, 1>> percent;                           // of a percent code: "12.5"
-  std::optional<List<Money, 150>> amounts;                     // of a fixed code, one a currency
-  std::optional<List<Money, 150>> minimum_subtotals;           // one a currency; none: any subtotal
-  std::optional<Time> valid_from, valid_until;                 // from, and until before
-  std::optional<Limit> usage_limit, usage_limit_per_customer;  // absent: none
+  std::optional<Text<8, 1>> percent;                  // of a percent code: "12.5"
+  std::optional<List<Money, 150>> amounts;            // of a fixed code, one a currency
+  std::optional<List<Money, 150>> minimum_subtotals;  // one a currency; none: any subtotal
+  std::optional<Time> valid_from, valid_until;        // from, and until before
+  std::optional<Limit> usage_limit, usage_limit_per_customer;
+  std::vector<std::string> taken_away;  // the members that are null
 };
 BOOST_DESCRIBE_STRUCT(ChangeDiscount, (),
                       (percent, amounts, minimum_subtotals, valid_from, valid_until, usage_limit,
                        usage_limit_per_customer))
+void read(json::Node in, ChangeDiscount& out);
 void check(const ChangeDiscount& request, const json::Node& in);
 struct NewDiscount {
   Text<40, 1> code;

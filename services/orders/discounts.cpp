@@ -46,6 +46,11 @@ static std::optional<Fault> misfit(DiscountKind kind, bool percent, bool amounts
   return {};
 }
 
+void read(json::Node in, ChangeDiscount& out) {
+  json::read<ChangeDiscount>(in, out);
+  for (auto& member : in.names())
+    if (in.member(member).missing()) out.taken_away.push_back(member);
+}
 void check(const ChangeDiscount& request, const json::Node& in) {
   check_rules(request, in);
   if (request.amounts && request.amounts->value.empty()) in.member("amounts").fault("must name an amount");
@@ -77,6 +82,25 @@ static void apply(Discount& discount, const Request& request) {
   if (request.valid_until) discount.valid_until = request.valid_until;
   if (request.usage_limit) discount.usage_limit = request.usage_limit->value;
   if (request.usage_limit_per_customer) discount.limit_per_customer = request.usage_limit_per_customer->value;
+}
+
+/// A code is nothing without its percentage or its amounts: they cannot be taken away.
+static std::optional<Fault> take_away(Discount& discount, const std::vector<std::string>& members) {
+  for (auto& member : members) {
+    if (member == "minimum_subtotals")
+      discount.minimums.clear();
+    else if (member == "valid_from")
+      discount.valid_from.reset();
+    else if (member == "valid_until")
+      discount.valid_until.reset();
+    else if (member == "usage_limit")
+      discount.usage_limit.reset();
+    else if (member == "usage_limit_per_customer")
+      discount.limit_per_customer.reset();
+    else
+      return Fault{"/" + member, "cannot be taken away"};
+  }
+  return {};
 }
 
 static DiscountView view_of(const store::StoredDiscount& stored) {
@@ -163,6 +187,7 @@ Task<Result<DiscountView>> change_discount(Call& call, std::string code, ChangeD
     if (auto wrong = misfit(discount.kind, request.percent.has_value(), request.amounts.has_value()))
       co_return refuse(invalid(wrong->pointer, wrong->detail));
     apply(discount, request);
+    if (auto wrong = take_away(discount, request.taken_away)) co_return refuse(invalid(wrong->pointer, wrong->detail));
     if (discount.valid_from && discount.valid_until && *discount.valid_from >= *discount.valid_until)
       co_return refuse(invalid("/valid_until", "must come after valid_from"));
     found->updated_at = call.now();

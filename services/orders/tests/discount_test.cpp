@@ -288,6 +288,33 @@ TEST_CASE("staff make, read, change and delete codes; what makes no sense is ref
   CHECK(at(shop.makes("a b", ten_percent).body, "/errors/0/pointer") == "/code");
 }
 
+TEST_CASE("null takes a limit, a minimum, a beginning or an end away, and nothing else") {
+  Till shop;
+  const auto hour = rfc3339(shop.world.now() + std::chrono::hours{1});
+  shop.offers_code("SPRING", ten_percent + (R"(, "usage_limit": 3, "usage_limit_per_customer": 1, "valid_from": ")" +
+                                            rfc3339(shop.world.now()) + R"(", "valid_until": ")" + hour +
+                                            R"(", "minimum_subtotals": [{"amount": 1000, "currency": "EUR"}])"));
+  shop.sign_in(bob.text(), {"finance"}, {"discounts:write"});
+  const auto change = [&](const std::string& body) {
+    return shop.request("PATCH", "/v1/discounts/SPRING", body, {{"If-Match", "*"}});
+  };
+  for (auto member : {"percent", "amounts"}) {
+    const auto refused = change(R"({"usage_limit": null, ")" + std::string{member} + R"(": null})");
+    CHECK(refused.status == 400);
+    CHECK(at(refused.body, "/errors/0/pointer") == '/' + std::string{member});
+  }
+  CHECK(at(shop.get("/v1/discounts/SPRING").body, "/usage_limit") == "3");
+  for (auto member : {"usage_limit", "usage_limit_per_customer", "valid_from", "valid_until"}) {
+    CAPTURE(member);
+    const auto pointer = '/' + std::string{member};
+    CHECK(at(change("{}").body, pointer) != "");
+    CHECK(at(change("{\"" + std::string{member} + R"(": null})").body, pointer) == "");
+    CHECK(at(shop.get("/v1/discounts/SPRING").body, pointer) == "");
+  }
+  CHECK(at(change(R"({"minimum_subtotals": null})").body, "/minimum_subtotals") == "[]");
+  CHECK(change(R"({"nothing": null})").status == 400);
+}
+
 TEST_CASE("a code for everything makes a present of it") {
   Till shop;
   shop.offers_code("ALL", R"("kind": "percent", "percent": "100")");
