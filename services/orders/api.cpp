@@ -241,7 +241,7 @@ static Task<Result<CartView>> change_cart(Call& call, CartId id, Change change, 
 }
 
 Task<Result<Answer<CartView>>> open_cart(Call& call, NewCart request) {
-  const auto currency = request.currency ? request.currency->code : call.get<Settings>().currency;
+  const auto currency = request.currency ? request.currency->code : call.get<Settings>().currency.code;
   const auto [id, made] =
       co_await store::open_cart(call.db(), call.new_id<CartId>(), caller_id(call), currency, call.now());
   if (made) {
@@ -507,7 +507,7 @@ static Task<Result<Basket>> basket_of(Call& call, const PlaceOrder& request) {
     const auto offers = co_await call.get<Offers>().find(call.db(), skus);
     for (std::size_t i = 0; i < skus.size(); ++i)
       basket.wanted.push_back({skus[i], request.items->value[i].quantity, offers[i]});
-    basket.currency = request.currency ? request.currency->code : call.get<Settings>().currency;
+    basket.currency = request.currency ? request.currency->code : call.get<Settings>().currency.code;
   }
   if (request.expected_total && request.expected_total->currency != basket.currency)
     co_return refuse(invalid("/expected_total/currency", "must be the order's currency, " + basket.currency));

@@ -1,5 +1,6 @@
 #include "services/orders/service.hpp"
 
+#include "commerce/countries.hpp"
 #include "services/orders/api.hpp"
 #include "services/orders/events.hpp"
 #include "services/orders/followers.hpp"
@@ -10,6 +11,19 @@
 #include "services/orders/store.hpp"
 
 namespace acme::orders {
+
+void check(const Settings& settings, const json::Node& in) {
+  const auto country = [](const std::string& code, const json::Node& at) {
+    if (!is_country(code)) at.fault("must be a country's ISO 3166-1 alpha-2 code, like DE");
+  };
+  country(settings.country, in.member("country"));
+  for (std::size_t i = 0; i < settings.taxes.size(); ++i)
+    country(settings.taxes[i].country, in.member("taxes").at(i).member("country"));
+  for (std::size_t i = 0; i < settings.shipping.size(); ++i)
+    for (std::size_t j = 0; j < settings.shipping[i].countries.size(); ++j)
+      if (auto& code = settings.shipping[i].countries[j]; code != "*")
+        country(code, in.member("shipping").at(i).member("countries").at(j));
+}
 
 // What waits, and is done by one process at a time.
 static Task<> announce_stock(Job& job) { co_await store::announce_stock(job.db(), job.get<Settings>().low_stock); }

@@ -1,13 +1,13 @@
 #pragma once
-#include "platform/json/json.hpp"
+#include "commerce/money.hpp"
 #include "services/orders/domain.hpp"
 
 namespace acme::orders {
 
 /// Section [orders] of the configuration. The tables are an example of a shop in Germany: put your own.
 struct Settings {
-  std::string currency = "EUR";  // of a cart or an order that names none
-  std::string country = "DE";    // what a cart's prices are estimated for until its destination is known
+  Currency currency{"EUR"};    // of a cart or an order that names none
+  std::string country = "DE";  // what a cart's prices are estimated for until its destination is known
   std::string locale = "en";
   std::vector<TaxRule> taxes = {
       {"DE", {}, true, {{"standard", "19"}, {"reduced", "7"}}},
@@ -37,5 +37,6 @@ struct Settings {
 BOOST_DESCRIBE_STRUCT(Settings, (),
                       (currency, country, locale, taxes, shipping, return_origins, offers_cached, cart_days,
                        return_days, low_stock, live_poll_ms, live_followers))
+void check(const Settings& settings, const json::Node& in);
 
 }  // namespace acme::orders

@@ -112,6 +112,25 @@ TEST_CASE("the taxes and parcels of a shop's own are those: nothing of the examp
   CHECK(settings.shipping[0].free_from.empty());
 }
 
+TEST_CASE("a currency or a country that there is none of is refused at the start, with its key") {
+  struct {
+    const char *setting, *sentence;
+  } table[] = {
+      {"orders.currency=EURO", "--set: orders.currency must be a currency that we take, in capitals (ISO 4217)"},
+      {"orders.currency=eur", "--set: orders.currency must be a currency that we take, in capitals (ISO 4217)"},
+      {"orders.country=Germany", "--set: orders.country must be a country's ISO 3166-1 alpha-2 code, like DE"},
+      {R"(orders.taxes=[{"country": "UK", "included": true, "rates": {}}])",
+       "--set: orders.taxes.0.country must be a country's ISO 3166-1 alpha-2 code, like DE"},
+      {R"(orders.shipping=[{"countries": ["*", "EU"], "prices": {"EUR": 300}}])",
+       "--set: orders.shipping.0.countries.1 must be a country's ISO 3166-1 alpha-2 code, like DE"},
+  };
+  for (auto& row : table) {
+    CAPTURE(std::string{row.setting});
+    CHECK_THROWS_WITH_AS((void)config::Config::load("", {row.setting}, {}).section<Settings>("orders"), row.sentence,
+                         std::runtime_error);
+  }
+}
+
 TEST_CASE("rates and prices that make no sense are refused at the start, with a sentence") {
   CHECK_THROWS_AS((Tables{{{"DE", {}, true, {{"standard", "nineteen"}}}}, {}}), std::runtime_error);
   CHECK_THROWS_AS((Tables{{{"DE", {}, true, {{"standard", "101"}}}}, {}}), std::runtime_error);
