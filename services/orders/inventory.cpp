@@ -109,7 +109,9 @@ Task<Result<Page<Movement>>> list_movements(Call& call, std::string sku, Query<P
   std::optional<store::JournalPosition> from;
   if (query->cursor) {
     auto& [before, on_hand, held] = from.emplace();
-    if (!read_cursor(*query->cursor, {&before, &on_hand, &held})) co_return refuse(bad_cursor());
+    constexpr std::int64_t most = 1'000'000'000'000'000;  // what a page subtracts from it stays within 64 bits
+    if (!read_cursor(*query->cursor, {&before, &on_hand, &held}) || on_hand > most || held > most)
+      co_return refuse(bad_cursor());
   }
   Page<Movement> page{co_await store::movements(call.db(), sku, from, query->limit + 1), {}};
   if (page.data.empty() && !from && !co_await store::find_stock(call.db(), sku))
