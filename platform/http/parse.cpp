@@ -139,6 +139,10 @@ bool same(std::string_view a, std::string_view b) {
   return true;
 }
 
+bool is_event_stream(const Response& response) {
+  return response.stream && response.headers.get("Content-Type").value_or("").starts_with("text/event-stream");
+}
+
 Result<std::size_t> HeadScanner::scan(std::string_view buffer, const HeadLimits& limits) {
   // Line by line, so that what no reader agrees on is refused before more of it is awaited.
   while (true) {

@@ -68,5 +68,7 @@ class ChunkReader {
 bool is_token(std::string_view text);  // RFC 9110 §5.6.2
 /// Compares without case.
 bool same(std::string_view a, std::string_view b);
+/// Server-sent events: a body that goes on for as long as somebody listens.
+bool is_event_stream(const Response& response);
 
 }  // namespace acme::http

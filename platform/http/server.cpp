@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/ssl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -35,6 +36,8 @@ namespace {
 
 // How often deadlines are looked at: one timer a loop instead of one a wait.
 constexpr Duration tick{50};
+// How often it is looked whether those who listen to events are still there.
+constexpr Duration presence{1'000};
 // How long a connection without a request is kept once the server drains.
 constexpr Duration drain_idle{500};
 // A piece of a large body, so that the write deadline is about progress.
@@ -148,7 +151,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   /// From the loop's tick.
   void check(Deadline now) {
     if (now < deadline_) return;
-    if (phase_ == Phase::handling) {
+    if (phase_ == Phase::streaming) {
+      deadline_ = in(presence);
+      if (peer_left()) signal.emit(asio::cancellation_type::terminal);
+    } else if (phase_ == Phase::handling) {
       if (std::exchange(late_, true)) return;
       signal.emit(asio::cancellation_type::terminal);
     } else {
@@ -179,6 +185,18 @@ class Connection : public std::enable_shared_from_this<Connection> {
     Request made;
     identify(made);
     return made.request_id;
+  }
+
+  /// The peer closed its side, whatever it sent before.
+  bool peer_left() {
+    pollfd ready{wire_.socket().native_handle(), POLLRDHUP, 0};
+    return ::poll(&ready, 1, 0) > 0;
+  }
+
+  /// The handler has the word, for as long as it takes; who listens to events may leave meanwhile.
+  void streaming() {
+    phase_ = Phase::streaming;
+    deadline_ = is_event_stream_ ? in(presence) : Deadline::max();
   }
 
   void wait_until(Duration timeout) {
@@ -511,7 +529,7 @@ class ChunkedWriter : public BodyWriter {
   Task<> write(std::string piece) override {
     if (piece.empty()) co_return;
     auto& c = connection_;
-    const auto phase = std::exchange(c.phase_, Connection::Phase::writing);
+    c.phase_ = Connection::Phase::writing;
     bool sent = false;
     if (chunked_) {
       char size[24];
@@ -521,8 +539,7 @@ class ChunkedWriter : public BodyWriter {
     } else {
       sent = co_await c.write_all(piece, {});
     }
-    c.phase_ = phase;
-    c.deadline_ = Deadline::max();
+    c.streaming();
     if (!sent) throw PeerGone{};
   }
 
@@ -539,9 +556,8 @@ Task<bool> Connection::send(const Response& response, bool is_head, bool keep) {
   const bool sent = co_await write_all(head, is_head || streams ? std::string_view{} : std::string_view{response.body});
   if (!sent || !streams) co_return sent;
 
-  is_event_stream_ = response.headers.get("Content-Type").value_or("").starts_with("text/event-stream");
-  phase_ = Phase::streaming;
-  deadline_ = Deadline::max();
+  is_event_stream_ = is_event_stream(response);
+  streaming();
   ChunkedWriter writer{*this, chunked};
   std::exception_ptr failure;
   try {

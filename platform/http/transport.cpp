@@ -23,7 +23,7 @@ namespace acme::http {
 
 namespace {
 
-/// Calls in flight, the answer's stream included.
+/// Calls in flight, the answer's body included.
 class Slots {
  public:
   explicit Slots(int most) : most_(most) {}
@@ -44,9 +44,9 @@ class Slots {
   std::atomic<int> taken_ = 0;
 };
 
-/// A stream keeps its slot until it ends.
+/// A stream keeps its slot until it ends, but for events: those who listen are bounded by their service.
 void hold(Response& response, std::shared_ptr<Slots::Slot> slot) {
-  if (!response.stream) return;
+  if (!response.stream || is_event_stream(response)) return;
   // A coroutine has no captures: the state travels in its parameters.
   struct Held {
     std::function<Task<>(BodyWriter&)> stream;

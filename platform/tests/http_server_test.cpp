@@ -386,6 +386,30 @@ TEST_CASE("events reach the client as they happen") {
   }
 }
 
+TEST_CASE("a stream of events that is silent ends when its listener has left") {
+  std::latch gone{1};
+  Listening shop{[&](Request) -> Task<Response> {
+    Response response;
+    response.headers.set("Content-Type", "text/event-stream");
+    response.stream = [&gone](BodyWriter& out) -> Task<> {
+      struct Gone {
+        std::latch& latch;
+        ~Gone() { latch.count_down(); }
+      } on_exit{gone};
+      co_await out.write("data: hello\n\n");
+      co_await sleep(Duration{3'600'000});
+    };
+    co_return response;
+  }};
+  {
+    auto client = shop.client();
+    client.send(get("/"));
+    client.read_until("hello\n\n\r\n");
+    client.send("what nobody reads");
+  }
+  gone.wait();
+}
+
 TEST_CASE("connections past the bound are closed at once, in all and from one address") {
   auto options = with([](ServerOptions& o) { o.max_connections_per_address = 2; });
   Listening shop{echo, options};

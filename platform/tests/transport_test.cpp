@@ -42,6 +42,9 @@ struct Behind {
       response.stream = [](BodyWriter& out) -> Task<> {
         for (int i = 0; i < 100; ++i) co_await out.write(std::string(10'000, static_cast<char>('a' + i % 26)));
       };
+    } else if (path == "/events") {
+      response.headers = {{"Content-Type", "text/event-stream"}};
+      response.stream = [](BodyWriter& out) { return out.write("data: hello\n\n"); };
     } else if (path == "/upload") {
       std::size_t total = 0;
       while (true) {
@@ -175,6 +178,12 @@ TEST_CASE("a call means the same in one process and between two") {
       CHECK(seam.call("GET", "/echo").status == 503);
       seam.all_of(first);
       CHECK(seam.call("GET", "/echo").status == 201);
+    }
+    SUBCASE("those who listen to events leave the service's places to those who call") {
+      std::vector<Response> listening;
+      for (int i = 0; i < 20; ++i) listening.push_back(seam.call("GET", "/events"));
+      CHECK(seam.call("GET", "/echo").status == 201);
+      for (auto& stream : listening) CHECK(seam.all_of(stream) == "data: hello\n\n");
     }
     SUBCASE("a body streams in, and may be refused before its end") {
       CHECK(seam.call("POST", "/upload", "", Duration{10'000}, std::make_shared<Pieces>(100)).body == "1000000");

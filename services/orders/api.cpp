@@ -822,8 +822,9 @@ Task<Result<http::Response>> follow_order(Call& call, OrderId id) {
   const auto& settings = call.get<Settings>();
   const auto whose = scope(call, "orders:read");
   if (!co_await store::order_version(call.db(), id, whose)) co_return refuse(not_found("order", id.text()));
-  auto changed = call.get<Followers>().follow(id, settings.live_followers);
-  if (!changed) co_return refuse(overloaded("Too many follow their orders right now.", 5));
+  auto changed =
+      call.get<Followers>().follow(id, call.caller().subject, settings.live_followers, settings.live_followers_each);
+  if (!changed) co_return refuse(std::move(changed.error()));
   // As long as the token holds, ten minutes at most: a browser comes back by itself, with the last id.
   const auto token = std::chrono::floor<Duration>(call.caller().expires - call.now());
   Following following{&call.database(),
@@ -832,7 +833,7 @@ Task<Result<http::Response>> follow_order(Call& call, OrderId id) {
                       0,
                       in(std::clamp(token, Duration{0}, Duration{600'000})),
                       Duration{settings.live_poll_ms},
-                      std::move(changed)};
+                      std::move(*changed)};
   if (const auto last = call.request().headers.get("Last-Event-ID"))
     std::from_chars(last->data(), last->data() + last->size(), following.seen);
   http::Response response;

@@ -29,14 +29,15 @@ struct Settings {
       "https://localhost:8443"};  // where a buyer may be sent back to after paying
   int offers_cached = 100'000;
   int cart_days = 30;
-  Between<0, 10> low_stock{5};  // a stock of so many is low, where its SKU has no number of its own
-  int return_days = 30;         // after delivery, for customers; staff may open a return later
-  int live_poll_ms = 2'000;     // how soon a follower of an order hears of a change that another process made
-  int live_followers = 1'000;   // in this process, past it 503
+  Between<0, 10> low_stock{5};   // a stock of so many is low, where its SKU has no number of its own
+  int return_days = 30;          // after delivery, for customers; staff may open a return later
+  int live_poll_ms = 2'000;      // how soon a follower of an order hears of a change that another process made
+  int live_followers = 1'000;    // in this process, past it 503
+  int live_followers_each = 10;  // of one customer, past it 429
 };
 BOOST_DESCRIBE_STRUCT(Settings, (),
                       (currency, country, locale, taxes, shipping, return_origins, offers_cached, cart_days,
-                       return_days, low_stock, live_poll_ms, live_followers))
+                       return_days, low_stock, live_poll_ms, live_followers, live_followers_each))
 void check(const Settings& settings, const json::Node& in);
 
 }  // namespace acme::orders

@@ -513,4 +513,33 @@ TEST_CASE("whoever follows an order hears of each change while it happens, not a
   CHECK(browser.text.find(R"("status":"paid")") != std::string::npos);
 }
 
+TEST_CASE("one customer follows a few orders at once, and takes no place from the others") {
+  Settings settings;
+  settings.live_followers = 12;
+  Crowd shop{settings};
+  shop.sells("MUG", 1190, 50, 1);
+  const auto own = shop.ordered();
+  shop.sign_in(bob.text());
+  const auto others = shop.ordered();
+  const auto follow = [&](const std::string& id, UserId who) {
+    auto request = shop.asks("/v1/orders/" + id + "/events", "", "", who);
+    request.method = "GET";
+    return testing::runtime().wait(1, shop.router.handle(std::move(request)));
+  };
+  std::vector<http::Response> following;
+  for (int i = 0; i < 10; ++i) {
+    following.push_back(follow(own, ann));
+    CHECK(following.back().status == 200);
+  }
+  const auto refused = follow(own, ann);
+  CHECK(refused.status == 429);
+  CHECK(refused.headers.has("Retry-After"));
+  CHECK(at(refused.body, "/type") == "urn:acme:problem:rate_limited");
+  for (int i = 0; i < 2; ++i) following.push_back(follow(others, bob));
+  CHECK(following.back().status == 200);
+  CHECK(follow(others, bob).status == 503);
+  following.erase(following.begin());  // one browser goes away
+  CHECK(follow(own, ann).status == 200);
+}
+
 }  // namespace acme::orders
