@@ -3,6 +3,8 @@
 #include <boost/json/basic_parser_impl.hpp>
 #include <limits>
 #include <memory_resource>
+#include <numeric>
+#include <set>
 #include <span>
 
 namespace acme::json {
@@ -19,7 +21,9 @@ struct Value {
   std::string_view text = {};  // of a string, or a number as it was written
   std::span<const Value> items = {};
   std::span<const std::string_view> names = {};
+  std::span<const std::uint32_t> sorted = {};  // where the names stand, in their order; of objects with many
 };
+constexpr std::size_t many = 16;  // past it a look at each name costs more than order does
 
 constexpr std::size_t most_faults = 100;
 
@@ -41,16 +45,13 @@ bool contains(std::span<const std::string_view> names, std::string_view name) {
   return std::ranges::find(names, name) != names.end();
 }
 
-bool has_duplicates(std::span<const std::string_view> names) {
-  if (names.size() <= 16) {
-    for (std::size_t i = 1; i < names.size(); ++i)
-      for (std::size_t j = 0; j < i; ++j)
-        if (names[i] == names[j]) return true;
-    return false;
-  }
-  std::vector<std::string_view> sorted(names.begin(), names.end());
-  std::ranges::sort(sorted);
-  return std::ranges::adjacent_find(sorted) != sorted.end();
+bool has_duplicates(const Value& object) {
+  const auto names = object.names;
+  if (!object.sorted.empty())
+    return std::ranges::adjacent_find(object.sorted, {}, [&](auto at) { return names[at]; }) != object.sorted.end();
+  for (std::size_t i = 1; i < names.size(); ++i)
+    if (contains(names.first(i), names[i])) return true;
+  return false;
 }
 
 /// Boost.JSON's parser calls this; boost::json::value would forget duplicates and how numbers were written.
@@ -64,6 +65,7 @@ struct Handler {
   std::pmr::monotonic_buffer_resource& arena;
   std::vector<Value> values;
   std::vector<std::string_view> names;
+  std::vector<std::uint32_t> order;
   std::string part;
   bool duplicates = false, nul = false;
 
@@ -98,7 +100,13 @@ struct Handler {
     Value value{.kind = Kind::object};
     value.items = take(values, count);
     value.names = take(names, count);
-    duplicates = duplicates || has_duplicates(value.names);
+    if (count > many) {
+      order.resize(count);
+      std::iota(order.begin(), order.end(), 0U);
+      std::ranges::sort(order, {}, [&](auto at) { return std::pair{value.names[at], at}; });
+      value.sorted = take(order, count);
+    }
+    duplicates = duplicates || has_duplicates(value);
     return values.push_back(value), true;
   }
   bool on_string_part(std::string_view text, std::size_t, error_code&) { return part += text, true; }
@@ -158,12 +166,14 @@ struct Node::Shared {
   void fault(std::string pointer, std::string detail) {
     if (faults.size() < most_faults) faults.push_back({std::move(pointer), std::move(detail)});
   }
-  void find_duplicates(const Value& value, const std::string& pointer) {
-    for (std::size_t i = 0; i < value.items.size(); ++i) {
-      const auto child =
-          pointer + "/" + (value.kind == Kind::object ? escaped_pointer(value.names[i]) : std::to_string(i));
-      if (value.kind == Kind::object && contains(value.names.first(i), value.names[i])) fault(child, "stands twice");
-      find_duplicates(value.items[i], child);
+  void find_duplicates(const Value& value, std::string& pointer) {
+    std::set<std::string_view> seen;
+    const auto parent = pointer.size();
+    for (std::size_t i = 0; i < value.items.size() && faults.size() < most_faults; ++i) {
+      pointer += "/" + (value.kind == Kind::object ? escaped_pointer(value.names[i]) : std::to_string(i));
+      if (value.kind == Kind::object && !seen.insert(value.names[i]).second) fault(pointer, "stands twice");
+      find_duplicates(value.items[i], pointer);
+      pointer.resize(parent);
     }
   }
 };
@@ -172,7 +182,7 @@ Document::Document(std::string_view text, Reading reading) : shared_(std::make_u
   shared_->reading = reading;
   boost::json::parse_options options;
   options.max_depth = static_cast<std::size_t>(reading.max_depth);
-  boost::json::basic_parser<Handler> parser{options, Handler{shared_->arena, {}, {}, {}}};
+  boost::json::basic_parser<Handler> parser{options, Handler{shared_->arena, {}, {}, {}, {}}};
   boost::system::error_code error;
   const auto read = parser.write_some(false, text.data(), text.size(), error);
   if (!error && read < text.size()) error = boost::json::error::extra_data;
@@ -185,7 +195,8 @@ Document::Document(std::string_view text, Reading reading) : shared_(std::make_u
     shared_->fault("", "must not contain U+0000");
   } else {
     shared_->root = handler.values.at(0);
-    if (handler.duplicates) shared_->find_duplicates(shared_->root, "");
+    std::string pointer;
+    if (handler.duplicates) shared_->find_duplicates(shared_->root, pointer);
   }
 }
 Document::~Document() = default;
@@ -201,9 +212,14 @@ static const Value* present(const Value& value) { return value.kind == Kind::nul
 
 Node Node::member(std::string_view name) const {
   const Value* found = nullptr;
-  if (auto* value = as_value(value_); value && value->kind == Kind::object)
+  const auto* value = as_value(value_);
+  if (value && !value->sorted.empty()) {
+    const auto same = std::ranges::equal_range(value->sorted, name, {}, [&](auto at) { return value->names[at]; });
+    if (!same.empty()) found = present(value->items[same.back()]);
+  } else if (value && value->kind == Kind::object) {
     for (std::size_t i = 0; i < value->names.size(); ++i)
       if (value->names[i] == name) found = present(value->items[i]);
+  }
   return {found, pointer_ + "/" + escaped_pointer(name), shared_};
 }
 Node Node::at(std::size_t index) const {

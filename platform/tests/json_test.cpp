@@ -217,6 +217,20 @@ TEST_CASE("a member that stands twice is refused, however deep and however many 
   CHECK(faults<AnyValue>(many + "\"k57\":2}}") == "/value/k57 stands twice\n");
 }
 
+TEST_CASE("however many members there are, each is looked at once") {
+  // Each with each would be 10^11 comparisons here.
+  std::string many = "{\"value\":{";
+  for (int i = 0; i < 400'000; ++i) many += "\"k" + std::to_string(i) + "\":1,";
+  many += "\"k7\":";
+  CHECK(faults<AnyValue>(many + "2}}") == "/value/k7 stands twice\n");
+  CHECK(parse<std::map<std::string, json::Raw>>(many.substr(9, many.size() - 15) + "}")->size() == 400'000);
+  for (int i = 0; i < 200; ++i) many += "[{\"a\":1,\"a\":2}],\"k7\":";
+  const auto read = parse<AnyValue>(many + "2}}");
+  REQUIRE_FALSE(read.has_value());
+  CHECK(read.error().faults.size() == 100);
+  CHECK(read.error().faults[1].pointer == "/value/k7/0/a");
+}
+
 TEST_CASE("a request full of faults gets an answer of bounded size") {
   std::string text = "{\"text\":\"a\"";
   for (int i = 0; i < 5000; ++i) text += ",\"k" + std::to_string(i) + "\":1";
