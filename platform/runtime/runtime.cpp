@@ -5,7 +5,9 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/deferred.hpp>
 #include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/experimental/parallel_group.hpp>
 #include <boost/asio/post.hpp>
 #include <condition_variable>
 #include <deque>
@@ -17,6 +19,7 @@
 
 #include "platform/observe/log.hpp"
 #include "platform/observe/metrics.hpp"
+#include "platform/runtime/either.hpp"
 #include "platform/runtime/loop.hpp"
 
 namespace acme {
@@ -225,6 +228,15 @@ Task<> with_deadline_void(Task<> task, Deadline deadline) {
   if (!failure) co_return;
   if (inner->late) throw DeadlinePassed("the deadline passed");
   std::rethrow_exception(failure);
+}
+
+Task<> either(Task<> one, Task<> other) {
+  auto executor = co_await asio::this_coro::executor;
+  const auto [order, first, second] =
+      co_await asio::experimental::make_parallel_group(asio::co_spawn(executor, std::move(one), asio::deferred),
+                                                       asio::co_spawn(executor, std::move(other), asio::deferred))
+          .async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
+  if (auto failure = order[0] == 0 ? first : second) std::rethrow_exception(failure);
 }
 
 struct TaskGroup::State {

@@ -232,6 +232,8 @@ void TokenVerifier::revoke(std::string_view session_id) {
   if (state_->revoked.emplace(session_id).second) state_->revoked_at.emplace_back(state_->world.now(), session_id);
 }
 
+bool TokenVerifier::has_ended(std::string_view session_id) const { return state_->is_revoked(session_id); }
+
 PrincipalPointer TokenVerifier::known(std::string_view token) const {
   auto principal = state_->cache.find(token);
   if (!principal || principal->expires <= state_->world.now() || state_->is_revoked(principal->session)) return nullptr;

@@ -35,6 +35,8 @@ class TokenVerifier {
   Task<> follow(std::shared_ptr<http::Transport> auth);
   bool ready() const;
   void revoke(std::string_view session_id);
+  /// Revoked, as far as the feed was read.
+  bool has_ended(std::string_view session_id) const;
   void use(KeySet keys);
 
  private:

@@ -6,6 +6,8 @@
 #include <latch>
 #include <thread>
 
+#include "platform/runtime/either.hpp"
+
 namespace acme {
 
 namespace {
@@ -74,6 +76,26 @@ TEST_CASE("a deadline within a deadline: the shorter one counts, from outside an
   CHECK_THROWS_AS(
       runtime.wait(0, with_deadline(with_deadline(wait_for_ever(alive), in(Duration{20})), in(Duration{3'600'000}))),
       DeadlinePassed);
+  CHECK(alive == 0);
+}
+
+TEST_CASE("of two tasks the first to end ends the other, and its exception is the answer") {
+  Runtime runtime{{.loops = 1}};
+  std::atomic<int> alive = 0;
+  auto fails = []() -> Task<> {
+    co_await sleep(Duration{1});
+    throw std::runtime_error("broken");
+  };
+  runtime.wait(0, either(wait_for_ever(alive), sleep(Duration{1})));
+  CHECK(alive == 0);
+  runtime.wait(0, either(sleep(Duration{1}), wait_for_ever(alive)));
+  CHECK(alive == 0);
+  CHECK_THROWS_WITH(runtime.wait(0, either(wait_for_ever(alive), fails())), "broken");
+  CHECK_THROWS_WITH(runtime.wait(0, either(fails(), wait_for_ever(alive))), "broken");
+  CHECK(alive == 0);
+  // Who waits for them may be cancelled, too.
+  CHECK_THROWS_AS(runtime.wait(0, with_deadline(either(wait_for_ever(alive), wait_for_ever(alive)), in(Duration{20}))),
+                  DeadlinePassed);
   CHECK(alive == 0);
 }
 

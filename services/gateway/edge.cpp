@@ -8,6 +8,8 @@
 #include "platform/http/router.hpp"
 #include "platform/observe/log.hpp"
 #include "platform/observe/metrics.hpp"
+#include "platform/runtime/either.hpp"
+#include "platform/runtime/runtime.hpp"
 #include "services/gateway/domain.hpp"
 #include "services/gateway/gate.hpp"
 #include "services/gateway/limits.hpp"
@@ -150,6 +152,23 @@ Verdict Edge::State::judge(const Route* route, const http::Request& request, Lim
   return table.count(limit, household(request.client_address));
 }
 
+namespace {
+
+Task<> session_end(const security::TokenVerifier& verifier, std::string session) {
+  while (!verifier.has_ended(session)) co_await sleep(Duration{500});
+}
+
+/// Whoever listens to events may do so for as long as the session lasts.
+void end_with_session(http::Response& response, std::shared_ptr<const http::Principal> listener,
+                      const security::TokenVerifier& verifier) {
+  if (!listener || !http::is_event_stream(response)) return;
+  response.stream = [stream = std::move(response.stream), listener, &verifier](http::BodyWriter& to) {
+    return either(stream(to), session_end(verifier, listener->session));
+  };
+}
+
+}  // namespace
+
 Task<http::Response> Edge::State::answer(http::Request& request, std::string& user) {
   const auto match = paths.find(request.path());
   const int index = match ? http::for_method(*match, request.method) : -1;
@@ -222,7 +241,9 @@ Task<http::Response> Edge::State::answer(http::Request& request, std::string& us
     if (reads) co_await read_body(request);
     // Only now: who sends a body slowly takes nobody's place.
     if (const auto pass = co_await gates[target->backend]->enter()) {
+      auto caller = request.principal;
       response = co_await backends[target->backend].transport->call(std::move(request));
+      end_with_session(response, std::move(caller), verifier);
     } else {
       shed.add();
       response = problem(overloaded("The shop has too much to do. Try again in a moment."), request);

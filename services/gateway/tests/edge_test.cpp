@@ -56,6 +56,15 @@ Task<Result<NoContent>> hold(Call&) {
   co_await sleep(Duration{10'000});
   co_return NoContent{};
 }
+Task<Result<http::Response>> tell(Call&) {
+  http::Response response;
+  response.headers = {{"Content-Type", "text/event-stream"}};
+  response.stream = [](http::BodyWriter& to) -> Task<> {
+    co_await to.write("data: hello\n\n");
+    co_await sleep(Duration{3'600'000});
+  };
+  co_return response;
+}
 Task<Result<http::Response>> hook(Call&, RawBody body) {
   ++seen->calls;
   co_return http::Response{
@@ -70,6 +79,7 @@ Service shop() {
   service.post("/v1/auth/login", note).open().limited_as("login");
   service.post("/v1/shipping/rates", note).limited_as("rates");
   service.post("/v1/webhooks/stripe", hook).open().raw().takes("").limited_as("webhook");
+  service.get("/v1/events", tell);
   service.get("/internal/shop/audit", note).internal();
   service.get("/v1/slow", take_long).open();
   service.get("/v1/held", hold).open();
@@ -381,6 +391,22 @@ TEST_CASE("whoever may not send a body is told so before it is read (ASVS 2.4.1)
   client.send(post + known + "Content-Length: 2\r\n\r\n").send("{}");  // the same connection goes on
   CHECK(testing::status_of(client.read_answer()) == 204);
   CHECK(door.memory.calls == 1);
+}
+
+TEST_CASE("events end with the session of whoever listens; others go on listening") {
+  for (const bool over_http : {false, true}) {
+    CAPTURE(over_http);
+    Door door{{}, over_http};
+    const auto server = door.listen();
+    testing::RawClient ann{server->port()}, bob{server->port()};
+    for (auto& [client, name] : {std::pair{&ann, "usr_ann"}, std::pair{&bob, "usr_bob"}}) {
+      client->send("GET /v1/events HTTP/1.1\r\nHost: shop\r\nAuthorization: " + door.token(name) + "\r\n\r\n");
+      CHECK(testing::status_of(client->read_until("hello\n\n\r\n")) == 200);
+    }
+    door.verifier.revoke("ses_usr_ann");
+    CHECK(ann.read_until("0\r\n\r\n") == "0\r\n\r\n");
+    CHECK(bob.read_until("0\r\n\r\n", 1'000) == "");
+  }
 }
 
 TEST_CASE("the errors of HTTP itself are problems with the security headers, too (ASVS 3.4.1, 3.4.4)") {
