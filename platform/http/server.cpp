@@ -42,6 +42,9 @@ constexpr Duration presence{1'000};
 constexpr Duration drain_idle{500};
 // A piece of a large body, so that the write deadline is about progress.
 constexpr std::size_t write_piece = 256 * 1024;
+// A streamed body has `body_timeout` to arrive, and a second more for so many bytes of it: who keeps this pace may take
+// as long as it needs, and nobody may drip.
+constexpr std::int64_t pace = 16 * 1024;
 // What is left of a body that no handler read, when the connection is worth more.
 constexpr std::size_t skipped_body = 64 * 1024;
 
@@ -260,6 +263,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     const bool is_head = request.method == "HEAD";
     framing_ = head.body;
     limit_ = plan.limit;
+    patience_ = server_->options.body_timeout;
     body_done_ = !framing_.chunked && *framing_.length == 0;
     expects_continue_ = head.expects_continue && !body_done_ && buffer_.data().empty();
     chunks_ = {};
@@ -494,7 +498,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Framing framing_;
   ChunkReader chunks_;
   std::size_t limit_ = 0;
-  bool first_ = true;  // no request was read yet
+  std::chrono::nanoseconds patience_{};  // what is left of it while a body streams in
+  bool first_ = true;                    // no request was read yet
   bool body_done_ = true, expects_continue_ = false, is_event_stream_ = false;
 };
 
@@ -507,14 +512,20 @@ class StreamedBody : public BodyReader {
     // While it waits for the client, the client's clock runs, not the handler's.
     const auto phase = std::exchange(c.phase_, Connection::Phase::reading);
     const auto deadline = c.deadline_;
-    c.wait_until(c.server_->options.body_timeout);
+    const auto begun = std::chrono::steady_clock::now();
+    c.deadline_ = begun + c.patience_;
+    c.late_ = false;
     struct Restore {
       Connection& c;
       Connection::Phase phase;
       Deadline deadline;
       ~Restore() { c.phase_ = phase, c.deadline_ = deadline, c.late_ = false; }
     } restore{c, phase, deadline};
-    co_return co_await c.next_piece();
+    auto piece = co_await c.next_piece();
+    c.patience_ += std::chrono::nanoseconds{std::chrono::seconds{std::ssize(piece)}} / pace;
+    c.patience_ -= std::chrono::steady_clock::now() - begun;
+    c.patience_ = std::min<std::chrono::nanoseconds>(c.patience_, c.server_->options.body_timeout);
+    co_return piece;
   }
 
  private:

@@ -206,6 +206,37 @@ TEST_CASE("slow heads, slow bodies and silent connections are dropped") {
   }
 }
 
+TEST_CASE("a body that streams in has one deadline in all, and more time as it keeps its pace") {
+  auto options = with([](ServerOptions& o) {
+    o.body_timeout = Duration{500};
+    o.plan = [](const Request&) {
+      return ServerOptions::BodyPlan{.limit = 10'000'000, .stream = true, .deadline = Duration{60'000}};
+    };
+  });
+  Listening shop{[](Request request) -> Task<Response> {
+                   std::size_t total = 0;
+                   for (std::string piece; !(piece = co_await request.stream->next()).empty();) total += piece.size();
+                   Response response;
+                   response.body = std::to_string(total);
+                   co_return response;
+                 },
+                 options};
+  // Each drop comes in time; the whole does not.
+  const auto sends_slowly = [&](const std::string& drop, std::size_t drops) {
+    auto client = shop.client();
+    client.send("POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: " + std::to_string(drop.size() * drops) + "\r\n\r\n");
+    std::jthread sending{[&](std::stop_token enough) {
+      for (std::size_t i = 0; i < drops && !enough.stop_requested(); ++i) {
+        client.send(drop);
+        std::this_thread::sleep_for(std::chrono::milliseconds{20});  // the drip is the case
+      }
+    }};
+    return client.read_answer(20'000);
+  };
+  CHECK(status_of(sends_slowly("x", 1'000)) == 408);
+  CHECK(sends_slowly(std::string(32 * 1024, 'x'), 50).ends_with("1638400"));
+}
+
 TEST_CASE("a reader that stops reading is dropped") {
   std::latch gone{1};
   auto options = with([](ServerOptions& o) { o.write_timeout = Duration{150}; });
