@@ -206,14 +206,14 @@ Result<RequestHead> parse_request_head(std::string_view block, const HeadLimits&
 
   if (target[0] != '/' && !(target == "*" && head.method == "OPTIONS")) {
     // The absolute form (RFC 9112 §3.2.2), where it says the same as Host.
-    for (const std::string_view scheme : {"http://", "https://"})
-      if (target.size() > scheme.size() && same(target.substr(0, scheme.size()), scheme)) {
-        target.remove_prefix(scheme.size());
-        break;
-      }
+    const auto scheme = target.find("://");
+    const auto name = target.substr(0, scheme);
+    if (scheme == std::string_view::npos || (!same(name, "http") && !same(name, "https")))
+      return bad("The target does not begin with a slash, nor is it a whole address of http or https.");
+    target.remove_prefix(scheme + 3);
     const auto slash = target.find('/');
     if (slash == std::string_view::npos || !same(target.substr(0, slash), *host))
-      return bad("The target does not begin with a slash, or names another host than Host.");
+      return bad("The target names another host than Host, or no path.");
     target.remove_prefix(slash);
   }
   head.target = target;

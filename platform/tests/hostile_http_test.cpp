@@ -130,6 +130,8 @@ const std::vector<Hostile>& table() {
       {"a backslash in the target", "GET /a\\b HTTP/1.1\r\nHost: shop\r\n\r\n", 400},
       {"bytes past ASCII in the target", "GET /\xC3\xA9 HTTP/1.1\r\nHost: shop\r\n\r\n", 400},
       {"a target without a slash", "GET a HTTP/1.1\r\nHost: shop\r\n\r\n", 400},
+      {"a host and a path without a scheme", "GET shop/ HTTP/1.1\r\nHost: shop\r\n\r\n", 400},
+      {"a scheme that is not of the web", "GET file://shop/ HTTP/1.1\r\nHost: shop\r\n\r\n", 400},
       {"a star for GET", "GET * HTTP/1.1\r\nHost: shop\r\n\r\n", 400},
       {"the form for proxies", "CONNECT shop:443 HTTP/1.1\r\nHost: shop\r\n\r\n", 400},
       {"a method that is no token", "G(T / HTTP/1.1\r\nHost: shop\r\n\r\n", 400},
