@@ -87,6 +87,7 @@ struct ServerState {
   std::unordered_map<std::string, int> per_address;
   Signal left;  // a connection went away
   metrics::Gauge open = metrics::gauge("acme_http_connections", "Open connections");
+  metrics::Counter answered = metrics::counter("acme_http_own_answers_total", "Requests that no handler answered");
   metrics::Counter refused = metrics::counter("acme_http_connections_refused_total", "Connections past a bound");
 
   bool enter(const std::string& address) {
@@ -145,7 +146,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
       if (*head)
         again = co_await serve(std::move(**head));
       else
-        co_await send(own(head->error(), new_request_id()), false, false);
+        co_await send(own(head->error()), false, false);
       if (!again) break;
     }
     co_await close_politely();
@@ -183,12 +184,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
   friend class StreamedBody;
   friend class ChunkedWriter;
   enum class Phase { idle, reading, handling, streaming, writing };
-
-  static std::string new_request_id() {
-    Request made;
-    identify(made);
-    return made.request_id;
-  }
 
   /// The peer closed its side, whatever it sent before.
   bool peer_left() {
@@ -271,7 +266,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     if (plan.stream && !body_done_)
       request.stream = make_stream();
     else if (framing_.length && *framing_.length > limit_)
-      refused = failed(too_large(), request.request_id);
+      refused = failed(too_large(), request);
     else if (!body_done_)
       refused = co_await read_body(request);
     if (refused) {
@@ -292,15 +287,25 @@ class Connection : public std::enable_shared_from_this<Connection> {
     co_return body_done_ && !server_->draining;
   }
 
-  /// What the server answers by itself.
-  Response own(const Problem& problem, const std::string& id) const { return own(render(problem, id), id); }
-  Response own(Response response, const std::string& id) const {
+  /// What the server answers by itself: the handler, who logs and counts, does not hear of it.
+  Response own(Response response, const std::string& id, const std::string& trace) const {
     for (auto& [name, value] : server_->options.error_headers) response.headers.set(name, value);
     response.headers.set("X-Request-Id", id);
+    response.headers.set("traceparent", trace);
+    server_->answered.add();
+    log::info("request",
+              {{"status", response.status}, {"address", address_}, {"request_id", id}, {"traceparent", trace}});
     return response;
   }
-  Response failed(const BodyError& error, const std::string& id) const {
-    return own(http::failed(std::make_exception_ptr(error), id, ""), id);
+  /// To a head that cannot be read, whose ids are not known.
+  Response own(const Problem& problem) const {
+    Request unread;
+    identify(unread);
+    return own(render(problem, unread.request_id), unread.request_id, unread.traceparent);
+  }
+  Response failed(const BodyError& error, const Request& request) const {
+    auto response = http::failed(std::make_exception_ptr(error), request.request_id, request.traceparent);
+    return own(std::move(response), request.request_id, request.traceparent);
   }
 
   Task<Response> handle(Request request, const std::string& id, const std::string& trace) {
@@ -321,7 +326,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
       failure = std::make_exception_ptr(DeadlinePassed("the request's deadline passed"));
     }
     if (response) co_return std::move(*response);
-    co_return own(http::failed(failure, id, trace), id);
+    co_return own(http::failed(failure, id, trace), id, trace);
   }
 
   std::shared_ptr<BodyReader> make_stream();
@@ -348,9 +353,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
       buffer_.used(have);
       while (have < length) {
         if (have == body.size()) body.resize(std::min(length, std::max<std::size_t>(2 * have, 16 * 1024)));
-        if (late_) co_return failed(late_body(), request.request_id);
+        if (late_) co_return failed(late_body(), request);
         const auto [error, count] = co_await wire_.read_some({body.data() + have, body.size() - have});
-        if (error && late_) co_return failed(late_body(), request.request_id);
+        if (error && late_) co_return failed(late_body(), request);
         if (error) throw PeerGone{};
         have += count;
       }
@@ -368,7 +373,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
       fault = error;
     }
     if (!fault) co_return std::nullopt;
-    co_return failed(*fault, request.request_id);
+    co_return failed(*fault, request);
   }
 
   static BodyError late_body() { return {408, "The body took too long."}; }

@@ -1,11 +1,17 @@
 #include "platform/http/server.hpp"
 
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <filesystem>
+#include <fstream>
 #include <latch>
+#include <sstream>
 #include <thread>
 
+#include "platform/observe/log.hpp"
+#include "platform/observe/metrics.hpp"
 #include "platform/tests/raw_client.hpp"
 
 namespace acme::http {
@@ -158,6 +164,44 @@ TEST_CASE("errors of the HTTP layer are problems with the request's id") {
   CHECK(answer.find("Content-Type: application/problem+json\r\n") != std::string::npos);
   CHECK(answer.find(R"("type":"urn:acme:problem:bad_request")") != std::string::npos);
   CHECK(answer.find(R"("instance":")") != std::string::npos);
+}
+
+TEST_CASE("what no handler answers stands in the log under the id that the client was told, and counts") {
+  const auto path = std::filesystem::temp_directory_path() / ("acme_own_" + std::to_string(::getpid()));
+  auto options = with([](ServerOptions& o) {
+    o.header_timeout = Duration{150};
+    o.plan = [](const Request&) { return ServerOptions::BodyPlan{.limit = 10}; };
+  });
+  Listening shop{echo, options};
+  const auto count = metrics::counter("acme_http_own_answers_total", "Requests that no handler answered");
+  for (const auto& [request, status] : std::initializer_list<std::pair<std::string, int>>{
+           {"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400},
+           {get("/" + std::string(9'000, 'x')), 414},
+           {get("/", "X: " + std::string(20'000, 'x') + "\r\n"), 431},
+           {"GET / HTTP/1.1\r\nHost:", 408},
+           {post("/", "more than ten", "X-Request-Id: mine\r\n"), 413},
+       }) {
+    CAPTURE(status);
+    log::open(path, log::Level::info);
+    const auto before = count.value();
+    const auto answer = shop.ask(request);
+    CHECK(status_of(answer) == status);
+    CHECK(count.value() == before + 1);
+    log::flush();
+    std::stringstream lines;
+    lines << std::ifstream{path}.rdbuf();
+    std::filesystem::remove(path);
+    const auto field = [&](std::string name) {
+      const auto at = answer.find(name + ": ") + name.size() + 2;
+      return answer.substr(at, answer.find("\r\n", at) - at);
+    };
+    if (status == 413) CHECK(field("X-Request-Id") == "mine");
+    for (const auto& part :
+         {"\"status\":" + std::to_string(status), "\"request_id\":\"" + field("X-Request-Id") + "\"",
+          "\"traceparent\":\"" + field("traceparent") + "\"", std::string{"\"address\":\"127.0.0.1\""}})
+      CHECK_MESSAGE(lines.str().find(part) != std::string::npos, part);
+  }
+  log::open(std::getenv("ACME_TEST_LOG") ? std::getenv("ACME_TEST_LOG") : "/dev/null", log::Level::debug);
 }
 
 TEST_CASE("slow heads, slow bodies and silent connections are dropped") {
