@@ -83,10 +83,11 @@ void identify(Request& request) {
   auto& id = request.request_id;
   if (id.empty()) {
     const auto given = request.headers.get("X-Request-Id");
-    const bool valid =
-        given && !given->empty() && given->size() <= 64 && std::ranges::all_of(*given, [](char c) {
-          return (lower(c) >= 'a' && lower(c) <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
-        });
+    constexpr auto plain = [](char c) {
+      return (lower(c) >= 'a' && lower(c) <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+    };
+    const bool valid = given && !given->empty() && given->size() <= 64 && std::ranges::all_of(*given, plain) &&
+                       !security::looks_like_card_number(*given);  // it goes into the log
     id = valid ? std::string{*given} : security::random_token(16);
   }
   auto& trace = request.traceparent;

@@ -8,6 +8,7 @@
 
 #include "platform/http/parse.hpp"
 #include "platform/json/json.hpp"
+#include "platform/security/card.hpp"
 
 namespace acme::gateway {
 
@@ -111,6 +112,19 @@ std::string client_address(const http::Request& request, const std::vector<Netwo
 std::string household(std::string_view address) {
   const auto bytes = address_bytes(address);
   return bytes.size() == 16 ? bytes.substr(0, 8) : bytes.empty() ? std::string{address} : bytes;
+}
+
+std::string logged_path(std::string_view path) {
+  std::string out;
+  while (true) {
+    const auto slash = path.find('/');
+    const auto segment = path.substr(0, slash);
+    const auto text = http::percent_decode(segment);
+    out += security::looks_like_card_number(text ? *text : segment) ? "…" : segment;
+    if (slash == std::string_view::npos) return out;
+    out += '/';
+    path.remove_prefix(slash + 1);
+  }
 }
 
 void strip_request(http::Headers& headers) {

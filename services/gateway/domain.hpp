@@ -26,6 +26,9 @@ std::string client_address(const http::Request& request, const std::vector<Netwo
 /// Whom an anonymous request counts for: an IPv4 address, or an IPv6 network of 64 bits (one household).
 std::string household(std::string_view address);
 
+/// The path as the log may keep it: a segment that looks like a card number is left out.
+std::string logged_path(std::string_view path);
+
 /// Takes out what only we or our proxies may say, and what ends at each hop.
 void strip_request(http::Headers& headers);
 void strip_response(http::Headers& headers);

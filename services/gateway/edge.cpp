@@ -280,7 +280,7 @@ Task<http::Response> Edge::handle(http::Request request) const {
   http::identify(request);
   const auto method = request.method, id = request.request_id, trace = request.traceparent,
              address = request.client_address;
-  const std::string path{request.path()};
+  const auto path = logged_path(request.path());
   const std::string origin{request.headers.get("Origin").value_or("")};
 
   std::string user;
@@ -306,7 +306,7 @@ Task<http::Response> Edge::handle(http::Request request) const {
   headers.set("X-Request-Id", id);
   headers.set("traceparent", trace);
   const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
-  // Paths hold ids at most; queries may hold what people typed, so they stay out of the log.
+  // Paths hold ids; queries may hold what people typed, so they stay out of the log.
   log::info("request", {{"method", method},
                         {"path", path},
                         {"status", response.status},
