@@ -316,6 +316,7 @@ struct Reader {
     for (auto& row : rows) {
       const auto src = cell(row, image_src);
       if (src.empty() || contains(images, src, [](auto& entry) { return entry.second.src; })) continue;
+      out.image_lines.emplace(src, row.line);
       const auto position = whole(cell(row, image_position));
       images.push_back({adds ? next++ : position.value_or(static_cast<std::int64_t>(images.size()) + 1),
                         {src, cell(row, image_alt)}});
@@ -346,8 +347,11 @@ void settle(Reading& out, const std::optional<Product>& existing, const std::vec
     if (variant && out.lines.contains(out.product->variants.at(*variant).sku)) {
       refuse_variant(out, existing, std::string{out.product->variants[*variant].sku}, reason);
     } else if (const auto image = index_after("/images/")) {
-      out.refusals.push_back({rows.front().line, out.product->handle, reason});
-      out.product->images.erase(out.product->images.begin() + static_cast<std::ptrdiff_t>(*image));
+      const auto at = out.product->images.begin() + static_cast<std::ptrdiff_t>(*image);
+      const auto line = out.image_lines.find(at->src);
+      out.refusals.push_back(
+          {line == out.image_lines.end() ? rows.front().line : line->second, out.product->handle, reason});
+      out.product->images.erase(at);
     } else {
       for (auto& row : rows) out.refusals.push_back({row.line, out.product->handle, reason});
       out.product.reset();

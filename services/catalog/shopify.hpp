@@ -62,7 +62,8 @@ struct Reading {
   std::optional<Product> product;  // nothing: refused as a whole
   std::vector<Quantity> quantities;
   std::vector<Refusal> refusals;
-  std::map<std::string, std::int64_t> lines;  // of the variants that stand in the file, by SKU
+  std::map<std::string, std::int64_t> lines;        // of the variants that stand in the file, by SKU
+  std::map<std::string, std::int64_t> image_lines;  // of the images, by source
 };
 
 /// Which of a product's rows are read together: all, or the first or further ones of rows that stand apart.

@@ -150,6 +150,15 @@ TEST_CASE("a bad row is refused with its line, and spoils nothing else") {
   }
 }
 
+TEST_CASE("a refused image is named where it stands") {
+  File file;
+  file.import(
+      "Handle,Title,Variant Price,Image Src,Image Position\n"
+      "mug,Mug,10,/1.jpg,2\nmug,,,ftp://nowhere/2.jpg,1\nmug,,,/3.jpg,3\n");
+  CHECK(file.reasons() == "3: /images/0/src must be an http(s) URL or a path that begins with /\n");
+  CHECK(file.shop.at("mug").images.size() == 2);
+}
+
 TEST_CASE("a product that cannot be sold at all is refused with all its rows") {
   File file;
   file.import(head + "mug,Mug,Size,S,A,x\nmug,,,M,B,y\nlamp,,,,D,1\nbox,Box,,,E,1\n");
