@@ -48,6 +48,8 @@ constexpr struct { Column column; std::string_view name, since_2024; } names[] =
 };
 // clang-format on
 
+constexpr std::int64_t max_quantity = 1'000'000'000;  // inventory.imported's
+
 template <typename Range, typename Value, typename Projection>
 bool contains(const Range& range, const Value& value, Projection projection) {
   return std::ranges::find(range, value, projection) != range.end();
@@ -101,6 +103,23 @@ std::optional<std::int64_t> minor_units(std::string_view text, int places) {
 struct BadRow {
   std::string reason;
 };
+
+/// The beginning of a cell, in whole characters.
+std::string quoted(const std::string& text) {
+  auto size = std::min<std::size_t>(text.size(), 40);
+  while (size < text.size() && (text[size] & '\xC0') == '\x80') --size;
+  return "; it is '" + text.substr(0, size) + "'";
+}
+
+/// Of a text that is no amount.
+BadRow bad_amount(const std::string& name, const std::string& text, int places) {
+  // With its last whole digit alone it would be one.
+  const auto digits = std::min(text.find_first_not_of("0123456789"), text.size());
+  if (digits > 0 && minor_units(std::string_view{text}.substr(digits - 1), places))
+    return {name + " is too large" + quoted(text)};
+  return {name + " must be a decimal with at most " + std::to_string(places) + " places, like " +
+          decimal(1990, places) + quoted(text)};
+}
 
 struct Reader {
   const Sheet& sheet;
@@ -198,9 +217,7 @@ struct Reader {
       if (price == variant.prices.end()) return;
     } else {
       const auto value = minor_units(amount, places);
-      if (!value || *value < 0)
-        throw BadRow{name + " must be a decimal with at most " + std::to_string(places) + " places, like " +
-                     decimal(1990, places) + "; it is '" + amount.substr(0, 40) + "'"};
+      if (!value || *value < 0) throw bad_amount(name, amount, places);
       if (price == variant.prices.end()) price = variant.prices.insert(price, {in, 0, {}});
       price->amount = *value;
       if (price->compare_at && *price->compare_at <= *value) price->compare_at.reset();
@@ -210,7 +227,7 @@ struct Reader {
     price->compare_at.reset();
     if (before.empty()) return;
     const auto value = minor_units(before, places);
-    if (!value) throw BadRow{"the compare-at price must be a decimal; it is '" + before.substr(0, 40) + "'"};
+    if (!value) throw bad_amount("the compare-at price", before, places);
     if (*value > price->amount) price->compare_at = *value;  // no reduction is no news
   }
 
@@ -280,7 +297,8 @@ struct Reader {
         std::optional<std::int64_t> count;
         if (const auto text = cell(row, quantity); !text.empty()) {
           count = whole(text);
-          if (!count) throw BadRow{"Variant Inventory Qty must be a whole number; it is '" + text.substr(0, 40) + "'"};
+          if (!count || *count > max_quantity)
+            throw BadRow{"Variant Inventory Qty must be a whole number up to 1000000000" + quoted(text)};
         }
         if (before) taken.insert(before->id);
         out.lines[variant.sku] = row.line;
@@ -353,7 +371,9 @@ void settle(Reading& out, const std::optional<Product>& existing, const std::vec
           {line == out.image_lines.end() ? rows.front().line : line->second, out.product->handle, reason});
       out.product->images.erase(at);
     } else {
-      for (auto& row : rows) out.refusals.push_back({row.line, out.product->handle, reason});
+      for (auto& row : rows)
+        if (!contains(out.refusals, row.line, &Refusal::line))
+          out.refusals.push_back({row.line, out.product->handle, reason});
       out.product.reset();
       out.quantities.clear();
     }
@@ -444,7 +464,7 @@ void refuse_variant(Reading& reading, const std::optional<Product>& existing, co
   else
     product.variants.erase(at);
   if (product.variants.empty()) {
-    reading.refusals.push_back({line, product.handle, "the product has no variant that can be sold"});
+    reading.refusals.back().reason += "; without it the product has no variant that can be sold";
     reading.product.reset();
     reading.quantities.clear();
   }

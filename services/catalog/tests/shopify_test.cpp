@@ -134,6 +134,12 @@ TEST_CASE("a bad row is refused with its line, and spoils nothing else") {
       {"mug,,,M,B,\"12,50\"", "3: Variant Price must be a decimal with at most 2 places, like 19.90; it is '12,50'\n"},
       {"mug,,,M,B,-1", "3: Variant Price must be a decimal with at most 2 places, like 19.90; it is '-1'\n"},
       {"mug,,,M,B,1e3", "3: Variant Price must be a decimal with at most 2 places, like 19.90; it is '1e3'\n"},
+      {"mug,,,M,B,99999999999999999999", "3: Variant Price is too large; it is '99999999999999999999'\n"},
+      {"mug,,,M,B,99999999999999999999.505",
+       "3: Variant Price must be a decimal with at most 2 places, like 19.90; it is '99999999999999999999.505'\n"},
+      {"mug,,,M,B,999999999.99", "3: /variants/1/prices/0/amount must be between 0 and 99999999000\n"},
+      {"mug,,,M,B,-€€€€€€€€€€€€€€",
+       "3: Variant Price must be a decimal with at most 2 places, like 19.90; it is '-€€€€€€€€€€€€€'\n"},
       {"mug,,,M,B,", "3: Variant Price is missing\n"},
       {"mug,,,,B,1", "3: Option1 Value is missing\n"},
       {"mug,,,S,B,1", "3: another row has the same option values\n"},
@@ -148,6 +154,32 @@ TEST_CASE("a bad row is refused with its line, and spoils nothing else") {
     CHECK(file.shop.at("mug").variants.size() == 2);
     CHECK(file.shop.contains("lamp"));
   }
+}
+
+TEST_CASE("a count that orders would not take is refused with its row") {
+  File file;
+  file.import(
+      "Handle,Title,Option1 Name,Option1 Value,Variant Price,Variant Inventory Qty\n"
+      "mug,Mug,Size,S,10,1000000000\nmug,,,M,10,1000000001\nmug,,,L,10,99999999999999999999\nmug,,,XL,10,1.5\n");
+  const std::string reason = ": Variant Inventory Qty must be a whole number up to 1000000000; it is ";
+  CHECK(file.reasons() == "3" + reason + "'1000000001'\n4" + reason + "'99999999999999999999'\n5" + reason + "'1.5'\n");
+  REQUIRE(file.quantities.size() == 1);
+  CHECK(file.quantities[0].quantity == 1'000'000'000);
+}
+
+TEST_CASE("a refused row is named once, also when its product falls with it") {
+  File file;
+  file.import(head + "mug,Mug,Size,S,\"A\nB\",10\nbox,Box,Size,S,,x\nbox,,,M,,1\nbox,,,,,2\n");
+  CHECK(file.reasons() ==
+        "2: /variants/0/sku must not contain control characters or line breaks; without it the product has no variant "
+        "that can be sold\n"
+        "4: Variant Price must be a decimal with at most 2 places, like 19.90; it is 'x'\n"
+        "6: Option1 Value is missing\n");
+  file.import("Handle,Title,Vendor,Option1 Name,Option1 Value,Variant Price\n" +
+              ("mug,Mug," + std::string(300, 'v') + ",Size,S,x\nmug,,,,M,1\n"));
+  CHECK(file.reasons() ==
+        "2: Variant Price must be a decimal with at most 2 places, like 19.90; it is 'x'\n"
+        "3: /vendor must have at most 255 bytes\n");
 }
 
 TEST_CASE("a refused image is named where it stands") {
