@@ -82,12 +82,14 @@ class GoneBy {
 class Apart {
  public:
   explicit Apart(Header header)
-      : sheet_(std::move(*header.sheet)), reader_(header.separator, header.offset, header.line) {}
+      : sheet_(std::move(*header.sheet)),
+        reader_(header.separator, header.offset, header.line),
+        head_(static_cast<std::size_t>(header.offset)) {}
   /// Their handles, as far as the file has come.
-  std::vector<std::string> feed(std::string_view bytes) {
+  std::vector<std::string> feed(std::string_view bytes, bool end) {
     std::vector<std::string> apart;
-    if (bytes.empty()) reader_.finish();
-    reader_.feed(bytes);
+    reader_.feed(bytes.substr(std::exchange(head_, 0)));
+    if (end) reader_.finish();
     while (const auto record = reader_.next()) {
       auto handle = fault_of(*record, sheet_).empty() ? sheet_.handle(record->cells) : "";
       if (!handle.empty() && handle != last_ && gone_by_.add(handle)) apart.push_back(handle);
@@ -99,6 +101,7 @@ class Apart {
  private:
   shopify::Sheet sheet_;
   csv::Reader reader_;
+  std::size_t head_;  // of the first bytes, what the header is
   GoneBy gone_by_;
   std::string last_;
 };
@@ -114,16 +117,16 @@ Task<Result<std::int64_t>> receive(Call& call, ImportId id) {
     piece += bytes;
     if (!end && piece.size() < piece_bytes) continue;
     // The header is judged before the rest is uploaded; one that fills a whole piece is none.
-    std::size_t head = 0;
+    std::optional<Header> header;
     if (size == 0) {
-      auto header = header_of(piece);
-      if (!header.fault.empty()) co_return refuse(invalid("", std::move(header.fault)));
-      head = static_cast<std::size_t>(header.offset);
-      apart.emplace(std::move(header));
+      header = header_of(piece);
+      if (!header->fault.empty()) co_return refuse(invalid("", std::move(header->fault)));
     }
-    std::vector<std::string> handles;
-    if (piece.size() > head) handles = apart->feed(std::string_view{piece}.substr(head));
-    if (end) std::ranges::move(apart->feed(""), std::back_inserter(handles));
+    // Off the loop: 5 ms a piece.
+    auto handles = co_await blocking([&] {
+      if (header) apart.emplace(std::move(*header));
+      return apart->feed(piece, end);
+    });
     if (!handles.empty()) co_await note_apart(call.db(), id, std::move(handles));
     if (!piece.empty()) {
       const auto start = size;
