@@ -26,6 +26,7 @@ struct Value {
 constexpr std::size_t many = 16;  // past it a look at each name costs more than order does
 
 constexpr std::size_t most_faults = 100;
+constexpr std::size_t most_said = 64 * 1024;  // names are the sender's, and each fault repeats those above it
 
 std::string escaped_pointer(std::string_view name) {
   if (name.find_first_of("~/") == std::string_view::npos) return std::string{name};
@@ -163,13 +164,18 @@ struct Node::Shared {
   Faults faults;
   Reading reading;
 
+  std::size_t said = 0;  // bytes of pointers
+
+  bool full() const { return faults.size() >= most_faults || said >= most_said; }
   void fault(std::string pointer, std::string detail) {
-    if (faults.size() < most_faults) faults.push_back({std::move(pointer), std::move(detail)});
+    if (full()) return;
+    said += pointer.size();
+    faults.push_back({std::move(pointer), std::move(detail)});
   }
   void find_duplicates(const Value& value, std::string& pointer) {
     std::set<std::string_view> seen;
     const auto parent = pointer.size();
-    for (std::size_t i = 0; i < value.items.size() && faults.size() < most_faults; ++i) {
+    for (std::size_t i = 0; i < value.items.size() && !full(); ++i) {
       pointer += "/" + (value.kind == Kind::object ? escaped_pointer(value.names[i]) : std::to_string(i));
       if (value.kind == Kind::object && !seen.insert(value.names[i]).second) fault(pointer, "stands twice");
       find_duplicates(value.items[i], pointer);

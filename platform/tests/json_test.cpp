@@ -237,6 +237,13 @@ TEST_CASE("a request full of faults gets an answer of bounded size") {
   const auto read = parse<AnyText>(text + "}");
   REQUIRE_FALSE(read.has_value());
   CHECK(read.error().faults.size() == 100);
+
+  std::string same;
+  for (int i = 0; i < 5000; ++i) same += "\"a\":1,";
+  const auto below = "{\"value\":{\"" + std::string(30'000, 'x') + "\":{" + same + "\"a\":1}}}";
+  const auto found = parse<AnyValue>(below);
+  REQUIRE_FALSE(found.has_value());
+  CHECK(found.error().faults.size() == 3);
 }
 
 TEST_CASE("what we write is JSON whatever was put in") {
