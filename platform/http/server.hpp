@@ -13,6 +13,7 @@ struct ServerOptions {
   std::string certificate_file = {}, key_file = {};  // PEM; both empty: plain HTTP
   std::size_t header_limit = 16 * 1024;    // bytes of request line and fields; 431 past it (414 when the target alone is)
   std::size_t target_limit = 8 * 1024;
+  // Each in all; a streamed body has a second more for each 16 KB that came. Writing: for each piece.
   Duration header_timeout{10'000}, body_timeout{30'000}, idle_timeout{75'000}, write_timeout{30'000};
   int max_connections = 10'000, max_connections_per_address = 1'000;
   bool trust_identity = false;  // internal sockets: X-Request-Id, traceparent, X-Acme-Client-Address are believed

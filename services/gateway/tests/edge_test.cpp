@@ -406,6 +406,8 @@ TEST_CASE("events end with the session of whoever listens; others go on listenin
     door.verifier.revoke("ses_usr_ann");
     CHECK(ann.read_until("0\r\n\r\n") == "0\r\n\r\n");
     CHECK(bob.read_until("0\r\n\r\n", 1'000) == "");
+    door.runtime.wait(0, server->drain(in(Duration{5'000})));
+    CHECK(bob.read_all() == "0\r\n\r\n");
   }
 }
 
