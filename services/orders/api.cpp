@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "commerce/countries.hpp"
+#include "commerce/return_url.hpp"
 #include "platform/idempotency.hpp"
 #include "services/orders/discounts.hpp"
 #include "services/orders/events.hpp"
@@ -402,13 +403,6 @@ void check(const PlaceOrder& order, const json::Node& in) {
   }
 }
 
-static bool within(const std::string& url, const std::vector<std::string>& origins) {
-  return std::ranges::any_of(origins, [&](auto& origin) {
-    return url.starts_with(origin) &&
-           (url.size() == origin.size() || std::string_view{"/?#"}.contains(url[origin.size()]));
-  });
-}
-
 static OrderView view_of(const store::Order& order, const std::vector<Line>& lines, Address shipping,
                          std::optional<Address> billing) {
   OrderView view;
@@ -651,7 +645,7 @@ static Task<Result<http::Response>> too_late(Call& call) {
 }
 
 static Task<Result<http::Response>> try_to_place(Call& call, const PlaceOrder& request) {
-  if (request.return_url && !within(*request.return_url, call.get<Settings>().return_origins))
+  if (request.return_url && !leads_to(request.return_url->value, call.get<Settings>().return_origins))
     co_return refuse(invalid("/return_url", "must lead to this shop"));
   const auto& address = request.shipping_address;
   const Destination destination{

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "commerce/return_url.hpp"
+
 namespace acme::payments {
 
 // clang-format off
@@ -428,13 +430,7 @@ std::string_view decline_message(std::string_view reason) {
 }
 
 bool within_origins(std::string_view url, const std::vector<std::string>& origins) {
-  // Browsers read "\" as "/" and drop control characters: neither belongs into a URL (RFC 3986 §2).
-  if (std::ranges::any_of(url, [](char c) { return c <= ' ' || c == '\\' || c == 0x7f; })) return false;
-  return std::ranges::any_of(origins, [&](std::string_view origin) {
-    if (!url.starts_with(origin) || origin.empty()) return false;
-    const auto rest = url.substr(origin.size());
-    return rest.empty() || rest[0] == '/' || rest[0] == '?' || rest[0] == '#';
-  });
+  return leads_to(url, origins);
 }
 
 }  // namespace acme::payments
