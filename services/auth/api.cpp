@@ -1,5 +1,6 @@
 #include "services/auth/api.hpp"
 
+#include "platform/http/household.hpp"
 #include "platform/observe/log.hpp"
 #include "platform/observe/metrics.hpp"
 #include "platform/runtime/runtime.hpp"
@@ -97,13 +98,14 @@ Problem email_taken() {
   return conflict("email_taken", "There is an account with this e-mail address. Log in, or take another address.");
 }
 
-/// Under these names attempts are counted. An account that does not exist is counted alike.
+/// Under these names attempts are counted; a caller is its household, as at the gateway: of an IPv6 network one can
+/// have each address. An account that does not exist is counted alike.
 struct Attempts {
   std::string account, address, pair;
-  Attempts(const std::string& email_key, const std::string& client)
+  Attempts(const std::string& email_key, const std::string& household)
       : account("account " + security::hex(security::sha256(email_key))),
-        address("address " + client),
-        pair(account + " " + client) {}
+        address("address " + household),
+        pair(account + " " + household) {}
 };
 
 /// Counts an attempt to give the password of an account; refuses when there were too many from this address.
@@ -137,7 +139,7 @@ Task<Result<Answer<Tokens>>> register_user(Call& call, Register request) {
   const Time now = call.now();
   const auto key = *email_key(request.email.value);
   // Who asks for one taken address after another is looking for accounts.
-  const auto asked = "taken " + call.request().client_address;
+  const auto asked = "taken " + http::household(call.request().client_address);
   if (const auto known = co_await attempt(call.db(), asked, 5, 900, false, now); known.wait_s > 0)
     co_return refuse(too_many(known.wait_s));
   if (co_await find_user(call.db(), key)) {
@@ -170,7 +172,7 @@ Task<Result<Tokens>> log_in(Call& call, Login request) {
   const auto& settings = call.get<Settings>();
   // What is no address is nobody's: the same way, the same time.
   const auto key = email_key(request.email.value).value_or(request.email.value);
-  const Attempts attempts{key, call.request().client_address};
+  const Attempts attempts{key, http::household(call.request().client_address)};
   if (auto admitted = co_await admit(call, attempts); !admitted) {
     note(call, "login", "too_many");
     co_return refuse(std::move(admitted.error()));
@@ -354,7 +356,7 @@ Task<Result<NoContent>> change_password(Call& call, ChangePassword request) {
   if (!user->password_hash) co_return refuse(forbidden("A guest has no password. Register first."));
   if (const auto fault = password_fault(request.new_password.value, *user->email, is_staff(user->roles())))
     co_return refuse(invalid("/new_password", *fault));
-  const Attempts attempts{*email_key(*user->email), call.request().client_address};
+  const Attempts attempts{*email_key(*user->email), http::household(call.request().client_address)};
   if (auto admitted = co_await admit(call, attempts); !admitted) co_return refuse(std::move(admitted.error()));
   if (!co_await security::verify_password(request.current_password.value, settings.pepper, *user->password_hash)) {
     note(call, "password", "invalid_credentials", user->id.text());

@@ -1,11 +1,10 @@
 #include "services/gateway/domain.hpp"
 
-#include <arpa/inet.h>
-
 #include <array>
 #include <charconv>
 #include <map>
 
+#include "platform/http/household.hpp"
 #include "platform/http/parse.hpp"
 #include "platform/json/json.hpp"
 #include "platform/security/card.hpp"
@@ -13,16 +12,6 @@
 namespace acme::gateway {
 
 namespace {
-
-/// 4 or 16 bytes; "" when it is no address. An IPv4 address in IPv6 clothes is an IPv4 address.
-std::string address_bytes(std::string_view text) {
-  const std::string zero_ended{text};
-  std::string bytes(16, '\0');
-  if (inet_pton(AF_INET, zero_ended.c_str(), bytes.data()) == 1) return bytes.substr(0, 4);
-  if (inet_pton(AF_INET6, zero_ended.c_str(), bytes.data()) != 1) return "";
-  static const std::string mapped = std::string(10, '\0') + "\xff\xff";
-  return bytes.starts_with(mapped) ? bytes.substr(12) : bytes;
-}
 
 std::string_view trim(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
@@ -63,7 +52,7 @@ void erase_if(http::Headers& headers, Refused refused) {
 std::optional<Network> Network::parse(std::string_view text) {
   const auto slash = text.find('/');
   Network network;
-  network.bytes_ = address_bytes(text.substr(0, slash));
+  network.bytes_ = http::address_bytes(text.substr(0, slash));
   if (network.bytes_.empty()) return std::nullopt;
   network.bits_ = static_cast<int>(network.bytes_.size()) * 8;
   if (slash == std::string_view::npos) return network;
@@ -77,7 +66,7 @@ std::optional<Network> Network::parse(std::string_view text) {
 }
 
 bool Network::contains(std::string_view address) const {
-  const auto bytes = address_bytes(address);
+  const auto bytes = http::address_bytes(address);
   if (bytes.size() != bytes_.size()) return false;
   for (int bit = 0; bit < bits_; bit += 8) {
     const auto at = static_cast<std::size_t>(bit / 8);
@@ -101,17 +90,12 @@ std::string client_address(const http::Request& request, const std::vector<Netwo
   for (std::string_view rest = hops; !rest.empty();) {
     const auto comma = rest.rfind(',');
     const auto hop = trim(comma == std::string_view::npos ? rest : rest.substr(comma + 1));
-    if (address_bytes(hop).empty()) break;  // not an address: whoever wrote it is as far as we can see
+    if (http::address_bytes(hop).empty()) break;  // not an address: whoever wrote it is as far as we can see
     address = hop;
     if (!is_trusted(hop) || comma == std::string_view::npos) break;
     rest = rest.substr(0, comma);
   }
   return address;
-}
-
-std::string household(std::string_view address) {
-  const auto bytes = address_bytes(address);
-  return bytes.size() == 16 ? bytes.substr(0, 8) : bytes.empty() ? std::string{address} : bytes;
 }
 
 std::string logged_path(std::string_view path) {

@@ -23,8 +23,6 @@ class Network {
 /// The client's address: the socket's, or what trusted hops say in X-Forwarded-For, read from the right until a hop
 /// that is not trusted.
 std::string client_address(const http::Request& request, const std::vector<Network>& trusted);
-/// Whom an anonymous request counts for: an IPv4 address, or an IPv6 network of 64 bits (one household).
-std::string household(std::string_view address);
 
 /// The path as the log may keep it: a segment that looks like a card number is left out.
 std::string logged_path(std::string_view path);

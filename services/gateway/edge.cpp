@@ -3,6 +3,7 @@
 #include <atomic>
 #include <set>
 
+#include "platform/http/household.hpp"
 #include "platform/http/parse.hpp"
 #include "platform/http/paths.hpp"
 #include "platform/http/router.hpp"
@@ -149,7 +150,7 @@ Verdict Edge::State::judge(const Route* route, const http::Request& request, Lim
   else
     limit = {"address", static_cast<int>(limits.address_per_minute.value)};
   if (limit.name == "user" || limit.name == "rates") return table.count(limit, request.principal->subject);
-  return table.count(limit, household(request.client_address));
+  return table.count(limit, http::household(request.client_address));
 }
 
 namespace {

@@ -65,3 +65,24 @@ TEST_CASE("a changed password is guarded like a login") {
   for (int i = 0; i < 5; ++i) CHECK(guess() == 400);
   CHECK(guess() == 429);
 }
+
+TEST_CASE("whoever has an IPv6 network is one caller with all its addresses") {
+  Shop shop;
+  shop.register_as(ann);
+  int host = 0;
+  const auto from = [&](const std::string& network) {
+    shop.headers.set("X-Acme-Client-Address", network + std::to_string(++host));
+  };
+  for (int i = 0; i < 5; ++i) {
+    from("2001:db8:1:2::");
+    CHECK(shop.log_in(ann, "wrong").status == 401);
+    CHECK(shop.register_as(ann).status == 409);
+  }
+  from("2001:db8:1:2::");
+  CHECK(shop.log_in().status == 429);
+  CHECK(shop.register_as(ann).status == 429);
+  CHECK(shop.sql("SELECT string_agg(DISTINCT key, ' ') FROM attempts WHERE key LIKE 'address %'") ==
+        "address 2001:db8:1:2::/64");
+  from("2001:db8:1:3::");
+  CHECK(shop.log_in().status == 200);
+}
