@@ -50,20 +50,9 @@ Tables::Tax Tables::tax(const std::string& country, const std::string& region) c
   return tax ? *tax : Tax{};
 }
 
-static bool names(const ShippingRule& rule, const std::string& country) {
-  return std::ranges::find(rule.countries, country) != rule.countries.end();
-}
-
 const ShippingRule* Tables::shipping(const std::string& country, const std::string& currency,
                                      std::int64_t grams) const {
-  const bool named = std::ranges::any_of(shipping_, [&](auto& rule) { return names(rule, country); });
-  const ShippingRule* best = nullptr;
-  for (auto& rule : shipping_) {
-    if (!names(rule, named ? country : "*") || !rule.prices.contains(currency)) continue;
-    if (rule.up_to_grams && grams > rule.up_to_grams) continue;
-    if (!best || rule.prices.at(currency) < best->prices.at(currency)) best = &rule;
-  }
-  return best;
+  return cheapest(shipping_, country, currency, grams);
 }
 
 bool Tables::ships_to(const std::string& country, const std::string& currency) const {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "commerce/delivery.hpp"
 #include "commerce/ids.hpp"
 #include "commerce/quote.hpp"
 #include "platform/describe.hpp"
@@ -24,14 +25,6 @@ struct TaxRule {
   std::map<std::string, std::string> rates;  // tax class → percent: {"standard": "19", "reduced": "7"}
 };
 BOOST_DESCRIBE_STRUCT(TaxRule, (), (country, region, included, rates))
-
-struct ShippingRule {
-  std::vector<std::string> countries;          // "*": every country that no other rule names
-  std::int64_t up_to_grams = 0;                // 0: any weight
-  std::map<std::string, std::int64_t> prices;  // currency → minor units; a currency that is missing is not shipped in
-  std::map<std::string, std::int64_t> free_from;  // currency → subtotal from which it costs nothing
-};
-BOOST_DESCRIBE_STRUCT(ShippingRule, (), (countries, up_to_grams, prices, free_from))
 
 /// What prices are made from besides the offers.
 class Tables {

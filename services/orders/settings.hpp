@@ -19,12 +19,7 @@ struct Settings {
       {"US", "CA", false, {{"standard", "7.25"}, {"shipping", "0"}}},
       {"US", "NY", false, {{"standard", "8.875"}}},
   };
-  std::vector<ShippingRule> shipping = {
-      {{"DE"}, 5'000, {{"EUR", 490}, {"USD", 550}, {"GBP", 450}, {"JPY", 800}}, {{"EUR", 10'000}}},
-      {{"DE"}, 31'500, {{"EUR", 990}, {"USD", 1'100}, {"GBP", 900}, {"JPY", 1'600}}, {}},
-      {{"*"}, 2'000, {{"EUR", 1'490}, {"USD", 1'650}, {"GBP", 1'300}, {"JPY", 2'400}}, {}},
-      {{"*"}, 31'500, {{"EUR", 3'990}, {"USD", 4'400}, {"GBP", 3'500}, {"JPY", 6'500}}, {}},
-  };
+  std::vector<ShippingRule> shipping = example_shipping();  // shipping reads it, too
   std::vector<std::string> return_origins = {
       "https://localhost:8443"};  // where a buyer may be sent back to after paying
   int offers_cached = 100'000;

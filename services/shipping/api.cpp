@@ -40,28 +40,6 @@ Consignee consignee_of(Address address) {
   return out;
 }
 
-/// The shop's own price for these parcels; nullopt where it has none.
-std::optional<Money> table_price(const std::vector<RateRule>& rules, const std::string& country,
-                                 const std::string& currency, const std::vector<std::int64_t>& grams) {
-  const auto names = [](const RateRule& rule, const std::string& name) {
-    return std::ranges::find(rule.countries, name) != rule.countries.end();
-  };
-  const bool named = std::ranges::any_of(rules, [&](const RateRule& rule) { return names(rule, country); });
-  Money sum{0, currency};
-  for (auto weight : grams) {
-    std::optional<std::int64_t> cheapest;
-    for (auto& rule : rules) {
-      const auto price = rule.prices.find(currency);
-      if (!names(rule, named ? country : "*") || price == rule.prices.end()) continue;
-      if (rule.up_to_grams > 0 && weight > rule.up_to_grams) continue;
-      cheapest = std::min(cheapest.value_or(price->second), price->second);
-    }
-    if (!cheapest) return std::nullopt;
-    sum.amount += *cheapest;
-  }
-  return sum;
-}
-
 /// The carrier's own, unless too many wait for it already.
 Task<std::variant<std::vector<Rate>, Refused, NotDone>> ask_carrier(Call& call, Consignee to,
                                                                     std::vector<std::int64_t> grams) {
@@ -100,7 +78,8 @@ Task<Result<http::Response>> decide(Call& call, ShipmentId id, Decide what, Prob
 
 Task<Result<RatesView>> shipping_rates(Call& call, AskRates request) {
   const auto& settings = call.get<Settings>();
-  const std::string currency = request.currency ? request.currency->code : settings.currency;
+  const auto& table = call.get<ShopTable>();
+  const std::string currency = request.currency ? request.currency->code : table.currency.code;
   std::vector<Line> lines;
   for (auto& item : request.items) lines.push_back({0, item.sku, item.quantity, item.weight_grams});
   const auto parcels = pack(lines, settings.parcel_grams - settings.packaging_grams);
@@ -119,8 +98,8 @@ Task<Result<RatesView>> shipping_rates(Call& call, AskRates request) {
   // offered.
   std::erase_if(rates, [&](auto& rate) { return rate.price.currency != currency || !to_stripe(rate.price); });
   if (rates.empty())
-    if (auto price = table_price(settings.rates, to.country, currency, grams))
-      rates.push_back({std::string{standard_service}, "Standard delivery", *price, {}});
+    if (auto* rule = cheapest(table.shipping, to.country, currency, weight_grams(lines, 0)))
+      rates.push_back({std::string{standard_service}, "Standard delivery", {rule->prices.at(currency), currency}, {}});
   if (rates.empty())
     co_return refuse(invalid("/address/country", "we ship nothing to " + to.country + " in " + currency));
 

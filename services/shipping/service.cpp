@@ -7,6 +7,11 @@
 
 namespace acme::shipping {
 
+void read(json::Node in, ShopTable& out) {
+  if (const auto currency = in.member("currency"); !currency.missing()) read(currency, out.currency);
+  if (const auto shipping = in.member("shipping"); !shipping.missing()) json::read(shipping, out.shipping);
+}
+
 // Shipping: from a paid order to a delivered parcel. Owns shipments and their labels; keeps no amount.
 Service service(const config::Config& config) {
   Service shipping{"shipping"};
@@ -24,6 +29,7 @@ Service service(const config::Config& config) {
                                settings.origin_phone}};
   if (!settings.origin_region.empty()) account.origin.region = settings.origin_region;
   shipping.provide(std::make_shared<Settings>(settings));
+  shipping.provide(std::make_shared<ShopTable>(config.section<ShopTable>("orders")));
   http::ClientOptions client;
   client.base_url = settings.ups_url;
   shipping.provide(ups(client, std::move(account), real_world()));

@@ -59,6 +59,21 @@ TEST_CASE("while the carrier is away, or in a currency that it does not price in
            "/data/0/price/amount") == "490");
 }
 
+TEST_CASE("the shop's table and its currency are those by which orders prices carts: there are no others") {
+  Dock dock{{R"(orders.shipping=[{"countries": ["FR"], "up_to_grams": 600, "prices": {"JPY": 900},
+                                  "free_from": {"JPY": 10000}},
+                                 {"countries": ["FR"], "prices": {"JPY": 1900}}])",
+             "orders.currency=JPY", "orders.cart_days=7"}};
+  const auto light = ask(dock, mugs);
+  CHECK(at(light.body, "/data/0/service") == "standard");
+  CHECK(at(light.body, "/data/0/price") == R"({"amount":900,"currency":"JPY"})");
+  CHECK(at(light.body, "/data/1/price") == "");
+  const auto heavy = ask(dock, R"({"sku": "MUG", "quantity": 3, "weight_grams": 300})");
+  CHECK(at(heavy.body, "/data/0/price/amount") == "1900");
+  const auto home = ask(dock, mugs, "", R"("city": "Berlin", "postal_code": "10115", "country": "DE")");
+  CHECK(at(home.body, "/errors/0/pointer") == "/address/country");
+}
+
 TEST_CASE("past the number that may wait for the carrier the table answers at once") {
   Dock dock{{"shipping.rates_at_once=0"}};
   CHECK(at(ask(dock, mugs).body, "/data/0/service") == "standard");
