@@ -338,7 +338,8 @@ http::Response Room::request(std::string method, std::string target, std::string
   request.headers = headers;
   for (auto& [name, value] : extra) request.headers.set(name, value);
   if (!body.empty() && !request.headers.has("Content-Type")) request.headers.set("Content-Type", "application/json");
-  request.client_address = request.headers.get("X-Acme-Client-Address").value_or("192.0.2.1");  // as the gateway says it
+  request.client_address =
+      request.headers.get("X-Acme-Client-Address").value_or("192.0.2.1");  // as the gateway says it
   request.deadline = in(Duration{15'000});
   if (!as.subject.empty()) request.principal = std::make_shared<http::Principal>(as);
   const auto plan = state_->router.plan(request);
