@@ -28,10 +28,9 @@ struct Handed {
 };
 BOOST_DESCRIBE_STRUCT(Handed, (), (data))
 
-/// P11: at a steady rate of orders, from each order's answer to its two mails handed over and its label known to
-/// orders.
-void to_the_mails(Bench& bench) {
-  const int rate = 200, warm = 5, rounds = bench.rounds(), seconds = bench.quick() ? 5 : 30;
+/// At a steady rate of orders, from each order's answer to its two mails handed over and its label known to orders.
+static void mails_at(Bench& bench, int rate) {
+  const int warm = 5, rounds = bench.rounds(), seconds = bench.quick() ? 5 : 30;
   bench.say("P11: " + std::to_string(rate) + " orders/s for " + std::to_string(rounds * seconds) + " s, after " +
             std::to_string(warm) + " s that do not count");
   // Parcels are asked for as seldom as in earnest, not each second as for a demonstration.
@@ -93,11 +92,14 @@ void to_the_mails(Bench& bench) {
   shop.runtime().wait(0, group.stop());
   if (failed) throw std::runtime_error(std::to_string(failed) + " orders were refused.");
 
+  const std::string promised = "≤ 100 ms";
   const auto give_up = Clock::now() + 60s;
   for (std::size_t complete = 0; complete < placed.size();) {
     if (Clock::now() > give_up)
-      throw std::runtime_error("Of " + std::to_string(placed.size()) + " orders " + std::to_string(complete) +
-                               " have their mails after a minute.");
+      return bench.add("P11",
+                       std::to_string(rate) + " orders/s for " + std::to_string(warm + rounds * seconds) + " s: of " +
+                           std::to_string(placed.size()) + " orders had both mails a minute later",
+                       std::to_string(complete), promised, false);
     std::this_thread::sleep_for(200ms);
     const std::lock_guard lock{reading};
     complete = 0;
@@ -127,11 +129,11 @@ void to_the_mails(Bench& bench) {
             std::to_string(rate) + " orders/s, " + std::to_string(rounds) + " rounds of " + std::to_string(seconds) +
                 " s: order's answer → two mails handed over and label known, p50 " + fixed(median(p50s), 0) +
                 " ms; p99, the median of the rounds",
-            fixed(median(p99s), 0) + " ms (" + fixed(least, 0) + "–" + fixed(most, 0) + ")", "≤ 100 ms",
+            fixed(median(p99s), 0) + " ms (" + fixed(least, 0) + "–" + fixed(most, 0) + ")", promised,
             median(p99s) <= 100);
-  bench.rounds_of("p50, ms", p50s);
-  bench.rounds_of("p99, ms", p99s);
-  Plot plot{.file = "P11-mails",
+  bench.rounds_of(std::to_string(rate) + " orders/s: p50, ms", p50s);
+  bench.rounds_of(std::to_string(rate) + " orders/s: p99, ms", p99s);
+  Plot plot{.file = "P11-mails-" + std::to_string(rate),
             .title = "From an order's answer to its mails and its label, " + std::to_string(rate) + " orders/s",
             .x = "orders, %",
             .y = "within ms",
@@ -141,6 +143,11 @@ void to_the_mails(Bench& bench) {
   for (int percent = 1; percent < 100; ++percent)
     plot.series[0].points.emplace_back(percent, percentile(typical, percent));
   bench.plot(plot);
+}
+
+/// P11. A quarter of the rate first: what a machine can that cannot do all of it.
+void to_the_mails(Bench& bench) {
+  for (const int rate : {50, 200}) mails_at(bench, rate);
 }
 
 }  // namespace acme::bench
