@@ -67,24 +67,11 @@ const pg::Statement<Claimed(std::vector<std::string>, std::vector<int>, Time, st
    ORDER BY run_at
 )sql"};
 
-// Only its owner ends a job: 1 when it is gone, 2 when it is to run once more.
+// Only its owner ends a job: 1 when it is gone, 2 when it is to run once more. Alone, who lost the lease gets 0.
 const pg::Statement<std::int64_t(std::string, std::string, std::int64_t)> finish_sql{
-    "platform.finish_job", "SELECT platform.finish_job($1, $2, $3)"};
-// The same alone, where who lost the lease gets 0. So does who waited for a transaction that asked for it again, which
-// only a new look sees: hence twice.
-const pg::Statement<std::int64_t(std::string, std::string, std::int64_t)> done_sql{"platform.job_done", R"sql(
-  WITH gone AS (
-    DELETE FROM platform.jobs USING )sql" ACME_REPEATABLE R"sql(
-     WHERE kind = $1 AND key = $2 AND lease = $3 AND NOT again
-    RETURNING 1
-  ), anew AS (
-    UPDATE platform.jobs
-       SET lease = NULL, again = false, attempts = 0
-     WHERE kind = $1 AND key = $2 AND lease = $3 AND again
-    RETURNING 1
-  )
-  SELECT (SELECT count(*) FROM gone) + 2 * (SELECT count(*) FROM anew)
-)sql"};
+    "platform.finish_job", "SELECT platform.finish_job($1, $2, $3, true)"};
+const pg::Statement<std::int64_t(std::string, std::string, std::int64_t)> done_sql{
+    "platform.job_done", "SELECT platform.finish_job($1, $2, $3, false) FROM " ACME_REPEATABLE};
 const pg::Statement<void(std::string, std::string, std::int64_t, Time, int, std::string)> retry_sql{
     "platform.retry_job", R"sql(
   UPDATE platform.jobs
@@ -257,8 +244,7 @@ Task<bool> attempt(Pieces pieces, const JobKind& kind, Claimed job, std::int64_t
     auto finished = work.finished();
     if (!finished)
       co_await record([&](pg::Session& db) -> Task<> {
-        for (int look = 0; look < 2 && finished == 0; ++look)
-          finished = (co_await db.one(done_sql, job.kind, job.key, lease)).value_or(0);
+        finished = (co_await db.one(done_sql, job.kind, job.key, lease)).value_or(0);
       });
     co_return finished == 1;
   }

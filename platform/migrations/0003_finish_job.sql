@@ -1,6 +1,7 @@
--- The end of a job inside its last transaction, in a call whose answer nobody waits for before the COMMIT. 1: it is gone,
--- 2: it was asked for again meanwhile and runs once more. Who lost the lease gets an error instead of a commit.
-CREATE FUNCTION platform.finish_job(of_kind text, of_key text, owner bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+-- The end of a job: 1, it is gone; 2, it was asked for again meanwhile and runs once more. Who lost the lease gets 0, or an
+-- error where it `must` end: inside the job's last transaction nobody waits for the answer, and it must not be committed.
+CREATE FUNCTION platform.finish_job(of_kind text, of_key text, owner bigint, must boolean) RETURNS bigint
+LANGUAGE plpgsql AS $$
 BEGIN
   DELETE FROM platform.jobs WHERE kind = of_kind AND key = of_key AND lease = owner AND NOT again;
   IF FOUND THEN
@@ -12,6 +13,9 @@ BEGIN
   IF FOUND THEN
     RETURN 2;
   END IF;
-  RAISE EXCEPTION 'the job was taken over by another process';
+  IF must THEN
+    RAISE EXCEPTION 'the job was taken over by another process';
+  END IF;
+  RETURN 0;
 END
 $$;
