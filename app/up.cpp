@@ -172,12 +172,7 @@ class Up {
   /// False when it is time to stop.
   bool start_postgres(pg::Cluster cluster) {
     using Clock = std::chrono::steady_clock;
-    for (const auto give_up = Clock::now() + std::chrono::seconds(30); const pid_t other = cluster.holder();) {
-      if (Clock::now() > give_up)
-        stop("PostgreSQL already runs in " + home_.postgres_data() + " as process " + std::to_string(other) +
-             ": end it with kill -INT, or ./acme up in that run.");
-      if (!supervisor_.watch(20)) return false;
-    }
+    if (!cluster.await_free([this] { return supervisor_.watch(20); })) return false;
     supervisor_.add(
         {.name = "PostgreSQL", .start = [cluster]() mutable { return cluster.launch(); }, .stop_signal = SIGINT});
     const pid_t launched = supervisor_.pid("PostgreSQL");

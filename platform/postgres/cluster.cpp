@@ -152,18 +152,27 @@ bool Cluster::ready() const {
   return PQping(("host=" + options_.sockets + " user=acme dbname=postgres").c_str()) == PQPING_OK;
 }
 
-pid_t Cluster::start() {
-  using namespace std::chrono_literals;
-  const auto give_up = std::chrono::steady_clock::now() + 30s;
+bool Cluster::await_free(const std::function<bool()>& wait) const {
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds{30};
   while (const pid_t other = holder()) {
     if (std::chrono::steady_clock::now() > give_up)
       throw std::runtime_error("PostgreSQL already runs in " + options_.data + " as process " + std::to_string(other) +
                                ": end it with kill -INT, or ./acme up in that run.");
-    std::this_thread::sleep_for(20ms);
+    if (!wait()) return false;
   }
+  return true;
+}
+
+pid_t Cluster::start() {
+  await_free([] { return std::this_thread::sleep_for(std::chrono::milliseconds{20}), true; });
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds{30};
   const pid_t pid = launch();
-  while (!ready())
+  while (!ready()) {
     if (wait_child(pid, 10) != -1) throw std::runtime_error("PostgreSQL did not start:\n" + last_words());
+    if (std::chrono::steady_clock::now() < give_up) continue;
+    end_child(pid, SIGINT, 5000);
+    throw std::runtime_error("PostgreSQL took more than 30 s to start:\n" + last_words());
+  }
   return pid;
 }
 

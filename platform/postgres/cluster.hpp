@@ -4,6 +4,7 @@
 // `postgres`.
 #include <sys/types.h>
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -29,19 +30,21 @@ class Cluster {
   bool exists() const;
   /// initdb, unless it exists; rewrites our part of the configuration in any case.
   void create();
-  /// The server that runs on this data, 0 if none does.
-  pid_t holder() const;
+  /// Waits while a server of an earlier, killed run still ends: `wait` does so for a moment, and says whether to go on.
+  /// False when it said no; after 30 s an error with that server's process id.
+  bool await_free(const std::function<bool()>& wait) const;
   /// Starts the server as our child, and does not wait for it.
   pid_t launch();
   /// Does it take connections? After a crash it recovers first, which takes as long as it takes.
   bool ready() const;
-  /// Launches it and returns once it is ready; throws with the log's last lines when it ends before. A server of an
-  /// earlier, killed run that still ends is waited for; one that stays is an error with its process id.
+  /// Launches it once nobody else runs on the data, and returns when it is ready; throws with the log's last lines when
+  /// it ends before, or takes more than 30 s.
   pid_t start();
   std::string last_words() const;  // of its log
   const ClusterOptions& options() const { return options_; }
 
  private:
+  pid_t holder() const;  // the server that runs on this data, 0 if none does
   ClusterOptions options_;
 };
 
