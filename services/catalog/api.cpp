@@ -290,16 +290,15 @@ Problem stale(std::int64_t version) {
           "The product was changed meanwhile: it is at version " + std::to_string(version) + ". Read it again."};
 }
 
-// Off the loop: a text that is made to be tangled takes long.
+// Off the loop, and before anything is locked: a text that is made to be tangled takes long.
 template <typename Request>
-Task<> clean_description(Request& request, Faults& faults) {
-  if (!request.description_html) co_return;
+Task<Faults> clean_description(Request& request) {
+  if (!request.description_html) co_return Faults{};
   auto& text = request.description_html->value;
   auto clean = co_await blocking([&text] { return sanitise(text); });
-  if (clean)
-    text = std::move(*clean);
-  else
-    faults.push_back({"/description_html", "is too tangled to be read"});
+  if (!clean) co_return Faults{{"/description_html", "is too tangled to be read"}};
+  text = std::move(*clean);
+  co_return Faults{};
 }
 
 template <typename Request>
@@ -409,12 +408,12 @@ Task<Result<http::Response>> show_product(Call& call, std::string id_or_handle, 
 }
 
 Task<Result<http::Response>> create_product(Call& call, CreateProduct request) {
+  const auto unclean = co_await clean_description(request);
   Result<http::Response> response;
   try {
     response = co_await call.once([&](pg::Transaction& tx) -> Task<Result<http::Response>> {
       Product product;
-      Faults faults;
-      co_await clean_description(request, faults);
+      Faults faults = unclean;
       product.id = call.new_id<ProductId>();
       product.title = request.title;
       apply(product, request);
@@ -447,6 +446,7 @@ Task<Result<http::Response>> create_product(Call& call, CreateProduct request) {
 Task<Result<ProductView>> change_product(Call& call, ProductId id, ChangeProduct request) {
   auto expected = expected_version(call);
   if (!expected) co_return refuse(std::move(expected.error()));
+  const auto unclean = co_await clean_description(request);
   Result<ProductView> changed;
   try {
     changed = co_await call.database().transaction(
@@ -457,8 +457,7 @@ Task<Result<ProductView>> change_product(Call& call, ProductId id, ChangeProduct
           const Product& before = found[0];
           if (*expected && **expected != before.version) co_return refuse(stale(before.version));
           Product product = before;
-          Faults faults;
-          co_await clean_description(request, faults);
+          Faults faults = unclean;
           if (request.title) product.title = request.title->value;
           apply(product, request);
           if (request.variants) apply(call, product, request.variants->value, faults);
