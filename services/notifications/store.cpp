@@ -200,16 +200,8 @@ static const pg::Statement<void(UserId, UserId)> merge_sql{"notifications.merge"
 Task<> merge(pg::Transaction& tx, UserId guest, UserId user) { co_await tx.run(merge_sql, guest, user); }
 
 static const pg::Statement<void(UserId, Time)> forget_sql{"notifications.forget", R"sql(
-  WITH remembered AS (
-    INSERT INTO forgotten (user_id, at) VALUES ($1, $2) ON CONFLICT DO NOTHING
-  ), erased AS (
-    UPDATE orders SET email = NULL, snapshot = snapshot - 'shipping_address' WHERE customer_id = $1
-  )
-  UPDATE notifications SET recipient = NULL WHERE customer_id = $1 AND state NOT IN ('waiting', 'sending')
+  INSERT INTO forgotten (user_id, at) VALUES ($1, $2) ON CONFLICT (user_id) DO UPDATE SET at = excluded.at
 )sql"};
-
-Task<> forget(pg::Transaction& tx, UserId user, Time now) { co_await tx.run(forget_sql, user, now); }
-
 static const pg::Statement<void(Time)> erase_sql{"notifications.erase", R"sql(
   WITH gone AS MATERIALIZED (
     SELECT user_id FROM forgotten WHERE at >= $1
@@ -222,6 +214,11 @@ static const pg::Statement<void(Time)> erase_sql{"notifications.erase", R"sql(
 )sql"};
 
 Task<> erase(pg::Session& db, Time since) { co_await db.run(erase_sql, since); }
+
+Task<> forget(pg::Transaction& tx, UserId user, Time now) {
+  tx.later(forget_sql, user, now);
+  co_await erase(tx, now);
+}
 
 static const pg::Statement<AuditRow(OrderId, std::int64_t)> audit_sql{"notifications.audit", R"sql(
   WITH page AS (
