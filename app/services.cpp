@@ -8,6 +8,7 @@
 #include "services/analytics/service.hpp"
 #include "services/auth/service.hpp"
 #include "services/catalog/service.hpp"
+#include "services/gateway/edge.hpp"
 #include "services/notifications/service.hpp"
 #include "services/orders/service.hpp"
 #include "services/payments/service.hpp"
@@ -63,6 +64,17 @@ Service make_service(const std::string& name, const config::Config& config) {
   if (name == "notifications") return notifications::service(config);
   if (name == "analytics") return analytics::service(config);
   throw std::logic_error("no service " + name);
+}
+
+config::Config checked_config(const ServeOptions& options) {
+  auto config = load_config(options);
+  process_settings(config, options);
+  for (auto& name : service_names)
+    if (name != "gateway") make_service(name, config);
+  security::TokenVerifier verifier({});
+  const gateway::Edge edge(config, {}, verifier);
+  config.refuse_unknown_sections();
+  return config;
 }
 
 }  // namespace acme::app

@@ -96,7 +96,8 @@ class Tests {
       fs::remove_all(directory_);
     else
       std::printf("The outputs are in %s.\n", directory_.c_str());
-    if (total_.skipped) std::printf("%d skipped: ./acme test --all runs them.\n", total_.skipped);
+    if (total_.skipped)
+      std::printf("%d skipped%s.\n", total_.skipped, options_.all ? "" : ": ./acme test --all runs the long ones");
     std::printf("%d passed, %d failed\n", total_.passed, total_.failed);
     return total_.failed ? 1 : 0;
   }

@@ -3,7 +3,6 @@
 
 #include "app/commands.hpp"
 #include "app/operate.hpp"
-#include "services/gateway/edge.hpp"
 
 namespace acme::app {
 namespace {
@@ -53,17 +52,6 @@ int retry_jobs(const JobsOptions& options) {
       if (revived) std::printf("%s: %lld jobs try again.\n", name.c_str(), static_cast<long long>(revived));
     });
   });
-}
-
-config::Config checked_config(const ServeOptions& options) {
-  auto config = load_config(options);
-  process_settings(config, options);
-  for (auto& name : service_names)
-    if (name != "gateway") make_service(name, config);
-  security::TokenVerifier verifier({});
-  const gateway::Edge edge(config, {}, verifier);
-  config.refuse_unknown_sections();
-  return config;
 }
 
 int show_config(const ServeOptions& options) {
