@@ -7,15 +7,16 @@
 namespace acme::payments {
 
 // clang-format off
-// The life of a payment. From confirming on the PaymentIntent decides, and only Stripe moves it.
+// The life of a payment. From confirming on Stripe decides.
 static constexpr Transition life[] = {
     {Status::pending,                 Happening::intent_made,             Status::requires_payment_method, ""},
     {Status::pending,                 Happening::intent_made_with_method, Status::confirming,              ""},
+    {Status::pending,                 Happening::tried_at_once,           Status::confirming,              ""},
     {Status::pending,                 Happening::buyer_pays,              Status::pending,                 ""},
     {Status::pending,                 Happening::succeeded,               Status::succeeded,               "payment.completed"},
     {Status::pending,                 Happening::canceled,                Status::failed,                  "payment.failed"},
     {Status::pending,                 Happening::order_cancelling,        Status::failed,                  "payment.failed"},
-    {Status::pending,                 Happening::provider_away,           Status::failed,                  "payment.failed"},
+    {Status::pending,                 Happening::never_made,              Status::failed,                  "payment.failed"},
 
     // The buyer's turn.
     {Status::requires_payment_method, Happening::buyer_pays,              Status::confirming,              ""},
@@ -43,6 +44,7 @@ static constexpr Transition life[] = {
     {Status::confirming,              Happening::canceled,                Status::failed,                  "payment.failed"},
     {Status::confirming,              Happening::order_cancelling,        Status::cancelling,              ""},
     {Status::confirming,              Happening::time_over,               Status::cancelling,              ""},
+    {Status::confirming,              Happening::never_made,              Status::failed,                  "payment.failed"},
     {Status::processing,              Happening::declined,                Status::requires_payment_method, "declined"},
     {Status::processing,              Happening::succeeded,               Status::succeeded,               "payment.completed"},
     {Status::processing,              Happening::canceled,                Status::failed,                  "payment.failed"},
@@ -51,6 +53,7 @@ static constexpr Transition life[] = {
     // Money that is ours wins over a cancelling; what comes after the end is refunded.
     {Status::cancelling,              Happening::succeeded,               Status::succeeded,               "payment.completed"},
     {Status::cancelling,              Happening::canceled,                Status::failed,                  "payment.failed"},
+    {Status::cancelling,              Happening::never_made,              Status::failed,                  "payment.failed"},
     {Status::failed,                  Happening::succeeded,               Status::failed,                  ""},
 };
 // clang-format on
@@ -98,12 +101,8 @@ static void start_try(Payment& payment, Time now) {
   payment.reason.reset();
 }
 
-News intent_made(Payment& payment, std::string intent_id, Time now, const Terms& terms) {
-  payment.intent_id = std::move(intent_id);
-  // Given up meanwhile: the id is kept, so that the PaymentIntent can be cancelled.
-  if (payment.status != Status::pending) return News::changed;
-  payment.pay_by = now + terms.time_to_pay;
-  if (!payment.payment_method) return move_to(payment, Status::requires_payment_method, News::changed);
+News try_at_once(Payment& payment, Time now) {
+  if (payment.status != Status::pending) return News::none;
   start_try(payment, now);
   return move_to(payment, Status::confirming, News::changed);
 }
@@ -194,14 +193,25 @@ News settle(Payment& payment, const Seen& seen, Sight sight, bool livemode, Time
   // Read while a try is on its way, "requires a payment method" may be from before the try: no outcome.
   if (payment.status == Status::confirming && sight != Sight::answer) return News::none;
   const bool told = !seen.decline || payment.declined == seen.decline->id;
-  if (payment.status == Status::requires_payment_method ? told
-      : payment.status == Status::pending || !may_follow(payment.status, Status::requires_payment_method))
+  if (payment.status == Status::requires_payment_method
+          ? told
+          : payment.status == Status::pending || !may_follow(payment.status, Status::requires_payment_method))
     return News::none;
   payment.status = Status::requires_payment_method;
   if (!seen.decline) return News::changed;
   payment.declined = seen.decline->id;
   payment.reason = seen.decline->reason;
   return News::declined;
+}
+
+News intent_made(Payment& payment, const Seen& seen, Sight sight, bool livemode, Time now, const Terms& terms) {
+  payment.intent_id = seen.intent_id;  // kept of one that was given up too, so that it can be cancelled
+  if (!ended(payment.status)) payment.pay_by = now + terms.time_to_pay;
+  const News news = settle(payment, seen, sight, livemode, now);
+  if (news != News::none) return news;
+  if (payment.status != Status::pending) return News::changed;
+  if (payment.payment_method) return try_at_once(payment, now);
+  return move_to(payment, Status::requires_payment_method, News::changed);
 }
 
 News resolve(Payment& payment, const Seen& seen, bool livemode, Time now) {
@@ -243,7 +253,9 @@ News expire(Payment& payment, Time now, const Terms& terms) {
 }
 
 News give_up(Payment& payment, std::string reason) {
-  return payment.status == Status::pending ? fail(payment, std::move(reason)) : News::none;
+  const bool open =
+      payment.status == Status::pending || payment.status == Status::confirming || payment.status == Status::cancelling;
+  return open ? fail(payment, std::move(reason)) : News::none;
 }
 
 bool must_ask(const Payment& payment, Time now, const Terms& terms) {
@@ -269,7 +281,8 @@ std::span<const RefundTransition> refund_transitions() { return refund_life; }
 Result<Refund> ask_refund(Payment& payment, RefundId id, std::optional<std::int64_t> amount, std::string reason,
                           Time now) {
   if (!payment.captured_at || payment.amount == 0)
-    return refuse(conflict("payment_not_captured", "Nothing was captured with this payment: there is nothing to refund."));
+    return refuse(
+        conflict("payment_not_captured", "Nothing was captured with this payment: there is nothing to refund."));
   if (amount && *amount < 1) return refuse(invalid("/amount/amount", "must be more than nothing"));
   if (payment.left() < amount.value_or(1))
     return refuse(
@@ -288,8 +301,8 @@ Result<Refund> ask_refund(Payment& payment, RefundId id, std::optional<std::int6
 }
 
 const RefundTransition* happens(Payment& payment, Refund& refund, RefundNews news, Time now) {
-  const auto* row = std::ranges::find_if(
-      refund_life, [&](auto& step) { return step.from == refund.status && step.news == news; });
+  const auto* row =
+      std::ranges::find_if(refund_life, [&](auto& step) { return step.from == refund.status && step.news == news; });
   if (row == std::end(refund_life)) return nullptr;
   if (row->to == RefundStatus::requested) {
     if (payment.left() < refund.amount) return nullptr;
@@ -429,8 +442,6 @@ std::string_view decline_message(std::string_view reason) {
   return decline_messages[0].message;
 }
 
-bool within_origins(std::string_view url, const std::vector<std::string>& origins) {
-  return leads_to(url, origins);
-}
+bool within_origins(std::string_view url, const std::vector<std::string>& origins) { return leads_to(url, origins); }
 
 }  // namespace acme::payments

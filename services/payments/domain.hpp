@@ -15,15 +15,17 @@
 
 namespace acme::payments {
 
-/// pending: Stripe's PaymentIntent is not made yet. requires_payment_method, requires_action: the buyer's turn.
-/// confirming: a try is on its way, outcome unknown. processing: the bank takes its time, days perhaps.
+/// pending: Stripe's PaymentIntent is not made yet, and nothing that could be paid was sent. requires_payment_method,
+/// requires_action: the buyer's turn. confirming: a try is on its way, outcome unknown; an order's first one makes the
+/// PaymentIntent too. processing: the bank takes its time, days perhaps.
 BOOST_DEFINE_ENUM_CLASS(Status, pending, requires_payment_method, confirming, requires_action, processing, cancelling,
                         succeeded, failed)
 
-/// What may happen to it: by us, by the buyer, as Stripe says of the PaymentIntent (`declined`: a try failed, another may
-/// follow), by the order and by the clock.
-BOOST_DEFINE_ENUM_CLASS(Happening, intent_made, intent_made_with_method, buyer_pays, method_refused, declined,
-                        requires_action, processing, succeeded, canceled, order_cancelling, time_over, provider_away)
+/// What may happen to it: by us, by the buyer, as Stripe says of the PaymentIntent (`declined`: a try failed, another
+/// may follow), by the order and by the clock. never_made: there is no PaymentIntent, and there will be none.
+BOOST_DEFINE_ENUM_CLASS(Happening, intent_made, intent_made_with_method, tried_at_once, buyer_pays, method_refused,
+                        declined, requires_action, processing, succeeded, canceled, order_cancelling, time_over,
+                        never_made)
 struct Transition {
   Status from{};
   Happening news{};
@@ -62,7 +64,7 @@ struct Payment {
   std::optional<std::string> charge_id, brand, last4;
   std::optional<int> exp_month, exp_year;
   std::optional<Time> captured_at;
-  std::optional<std::string> alarm;  // what an operator must look at
+  std::optional<std::string> alarm;    // what an operator must look at
   std::int64_t tax = 0, shipping = 0;  // their parts of the amount; the rest is revenue
   bool order_cancelled = false;        // for good: whatever is captured goes back
   std::int64_t refunding = 0;          // given back or on its way
@@ -121,8 +123,10 @@ struct Terms {
 
 /// A new order's payment. A total of 0 completes at once; an amount that Stripe cannot charge fails at once.
 News begin(Payment& payment, Time now);
-/// The PaymentIntent exists. With a payment method the first try starts.
-News intent_made(Payment& payment, std::string intent_id, Time now, const Terms& terms);
+/// The payment method that came with the order makes the PaymentIntent and is tried by one call.
+News try_at_once(Payment& payment, Time now);
+/// The PaymentIntent is seen for the first time: the time to pay begins. With a payment method the first try starts.
+News intent_made(Payment& payment, const Seen& seen, Sight sight, bool livemode, Time now, const Terms& terms);
 /// The buyer's first payment method, or another one after a decline.
 Result<void> try_with(Payment& payment, std::string method, std::optional<std::string> return_url, Time now);
 /// Brings the payment to where the PaymentIntent stands. Never backwards, and never paid on a mismatch.
@@ -134,11 +138,11 @@ News resolve(Payment& payment, const Seen& seen, bool livemode, Time now);
 News next_key(Payment& payment, Time now);
 /// The try itself was refused (an unknown or used-up payment method): the buyer's turn again.
 News refuse_try(Payment& payment, std::string reason);
-/// The order is to be cancelled. Without a PaymentIntent nothing can be paid any more: failed at once.
+/// The order is to be cancelled. While nothing that could be paid was sent: failed at once.
 News cancel(Payment& payment, std::string reason);
 /// pay_by is over; changes nothing while the bank is processing, and gives the grace.
 News expire(Payment& payment, Time now, const Terms& terms);
-/// For good, without a PaymentIntent.
+/// For good: there is no PaymentIntent.
 News give_up(Payment& payment, std::string reason);
 
 /// Is the key too old, or its stored error final? Then ask what happened instead of repeating it.
@@ -207,7 +211,8 @@ struct Dispute {
   std::optional<Time> respond_by;
   Time opened_at{}, updated_at{};
 };
-BOOST_DESCRIBE_STRUCT(Dispute, (), (id, payment_id, amount, currency, status, reason, respond_by, opened_at, updated_at))
+BOOST_DESCRIBE_STRUCT(Dispute, (),
+                      (id, payment_id, amount, currency, status, reason, respond_by, opened_at, updated_at))
 
 /// In our unit; `currency` is the settlement currency.
 struct Movement {
@@ -225,8 +230,8 @@ struct Posting {
   std::int64_t amount = 0;
   std::string currency;
 };
-/// What the books learn from Stripe's balance alone: fees, conversions, disputes, payouts. Charges and refunds are booked
-/// when they happen.
+/// What the books learn from Stripe's balance alone: fees, conversions, disputes, payouts. Charges and refunds are
+/// booked when they happen.
 std::vector<Posting> postings(const Movement& movement);
 
 /// The stable code that a buyer may see. What would help a thief (lost, stolen, fraudulent) is a plain decline.

@@ -83,18 +83,21 @@ void look(pg::Transaction& tx, PaymentId payment, Time at) {
 
 /// Ends the job with a change of its payment. The job's row goes first, so that the payment's next job may be the same.
 template <typename Change>
-static Task<Payment> conclude(Job& job, PaymentId id, Change change) {
+static Task<> conclude(Job& job, PaymentId id, Change change) {
   return job.database().transaction(
-      [&job, id, change](pg::Transaction& tx) -> Task<Payment> {
+      [&job, id, change](pg::Transaction& tx) -> Task<> {
         auto payment = co_await lock(tx, id);
         ensure(payment.has_value(), "payments are never deleted");
         const auto alarmed = payment->alarm;
+        const bool unmade = !payment->intent_id;
         const News news = change(*payment);
         job.finish(tx);
         keep(job, tx, *payment, news);
         if (payment->status == Status::succeeded) jobs::cancel(tx, "read_intent", id.text());  // nothing left to read
+        // Given up while Stripe was making it: nobody may pay it any more.
+        if (payment->status == Status::failed && news == News::changed && unmade && payment->intent_id)
+          jobs::enqueue(tx, "cancel_intent", id.text(), PaymentJob{id}, job.now());
         if (payment->alarm != alarmed) alarm(*payment);
-        co_return *payment;
       },
       job.deadline());
 }
@@ -115,47 +118,62 @@ static Outcome again(const stripe::Refusal& refusal) {
   return Retry{refusal.text(), refusal.after, !own_limit};
 }
 
+static Outcome put_off(const stripe::Refusal& refusal) {
+  return refusal.verdict == stripe::Verdict::again ? again(refusal) : troubled(refusal);
+}
+
 /// A stored 500 is counted: Stripe replays it for ever.
 static Task<Outcome> again_with_key(Job& job, const Payment& payment, stripe::Refusal refusal) {
   if (refusal.replayed && refusal.status >= 500) co_await count_replay(job.db(), payment.id, payment.key_since);
   co_return again(refusal);
 }
 
-static std::string create_key(const Payment& payment) {
+static std::string create_key(const Payment& payment, int number) {
   const auto key = "create:" + payment.id.text();
-  return payment.create_try == 1 ? key : key + ":" + std::to_string(payment.create_try);
+  return number == 1 ? key : key + ":" + std::to_string(number);
+}
+static std::string try_key(const Payment& payment) {
+  return "confirm:" + payment.id.text() + ":" + std::to_string(payment.attempt);
+}
+
+static Task<stripe::Reply<stripe::Intent>> create(Job& job, const Payment& payment, std::string key,
+                                                  std::optional<stripe::Means> means = {}) {
+  return stripe_of(job).create(errand(job), std::move(key), payment.id, payment.order_id, payment.total(),
+                               std::move(means));
+}
+/// The PaymentIntent whose id never reached us, with its charge; nothing when there is none.
+static Task<stripe::Reply<std::optional<stripe::Intent>>> find_lost(Job& job, const Payment& payment) {
+  auto& client = stripe_of(job);
+  auto lost =
+      co_await client.find_lost(errand(job), payment.id, payment.created_at - std::chrono::minutes{5}, job.now());
+  if (!lost || !*lost) co_return lost;
+  co_return co_await client.find(errand(job), (*lost)->id);
 }
 
 static Task<Outcome> adopt(Job& job, PaymentId id, stripe::Intent intent) {
-  const bool live = stripe_of(job).livemode();
-  co_await job.database().transaction(
-      [&](pg::Transaction& tx) -> Task<> {
-        auto payment = co_await lock(tx, id);
-        ensure(payment.has_value(), "payments are never deleted");
-        job.finish(tx);
-        if (payment->intent_id) co_return;
-        const auto sight = stripe::seen(intent);
-        payment->intent_id = intent.id;
-        News news = settle(*payment, sight, Sight::late, live, job.now());
-        if (payment->alarm)
-          alarm(*payment);
-        else if (!ended(payment->status) || news == News::none)
-          news = intent_made(*payment, intent.id, job.now(), terms_of(job));
-        keep(job, tx, *payment, news);
-        // Given up while Stripe was making it: nobody may pay it any more.
-        if (payment->status == Status::failed && news == News::changed)
-          jobs::enqueue(tx, "cancel_intent", id.text(), PaymentJob{id}, job.now());
-      },
-      job.deadline());
+  co_await conclude(job, id, [&job, seen = stripe::seen(intent)](Payment& p) {
+    if (p.intent_id) return News::none;
+    return intent_made(p, seen, Sight::late, stripe_of(job).livemode(), job.now(), terms_of(job));
+  });
+  co_return Done{};
+}
+
+/// Stripe can never charge that: nobody's turn any more.
+static bool not_chargeable(const stripe::Refusal& refusal) {
+  return refusal.error.param.starts_with("amount") || refusal.error.param == "currency" ||
+         refusal.error.code.starts_with("amount_") || refusal.error.code.starts_with("invalid_charge_amount");
+}
+static Task<Outcome> give_up(Job& job, PaymentId id, std::string reason) {
+  co_await conclude(job, id, [reason = std::move(reason)](Payment& p) {
+    return p.intent_id ? News::none : payments::give_up(p, reason);
+  });
   co_return Done{};
 }
 
 /// The present key cannot tell what happened. The list can.
 static Task<Outcome> find_or_next_key(Job& job, Payment payment) {
-  auto found = co_await stripe_of(job).find_lost(errand(job), payment.id, payment.created_at - std::chrono::minutes{5},
-                                                 job.now());
-  if (!found)
-    co_return found.error().verdict == stripe::Verdict::again ? again(found.error()) : troubled(found.error());
+  auto found = co_await find_lost(job, payment);
+  if (!found) co_return put_off(found.error());
   if (*found) co_return co_await adopt(job, payment.id, std::move(**found));
   co_await conclude(job, payment.id, [now = job.now()](Payment& p) {
     return p.status == Status::pending && !p.intent_id ? next_key(p, now) : News::none;
@@ -168,14 +186,11 @@ Task<Outcome> create_intent(Job& job, PaymentJob work) {
   if (!payment || payment->intent_id || payment->status == Status::succeeded) co_return Done{};
   // Given up before anything was sent: nothing to find, nothing to make.
   if (payment->status == Status::failed && job.attempt() == 1) co_return Done{};
-  if (job.now() - payment->placed_at >= terms_of(job).give_up_after) {
-    co_await conclude(job, payment->id, [](Payment& p) { return give_up(p, "provider_unavailable"); });
-    co_return Done{};
-  }
+  if (job.now() - payment->placed_at >= terms_of(job).give_up_after)
+    co_return co_await give_up(job, payment->id, "provider_unavailable");
   if (must_ask(*payment, job.now(), terms_of(job))) co_return co_await find_or_next_key(job, *payment);
 
-  auto made = co_await stripe_of(job).create(errand(job), create_key(*payment), payment->id, payment->order_id,
-                                             payment->total());
+  auto made = co_await create(job, *payment, create_key(*payment, payment->create_try));
   if (made) co_return co_await adopt(job, payment->id, std::move(*made));
   const auto& refusal = made.error();
   switch (refusal.verdict) {
@@ -186,80 +201,166 @@ Task<Outcome> create_intent(Job& job, PaymentJob work) {
     default:
       break;
   }
-  if (!refusal.error.param.starts_with("amount") && refusal.error.param != "currency" &&
-      !refusal.error.code.starts_with("amount_") && !refusal.error.code.starts_with("invalid_charge_amount"))
-    co_return troubled(refusal);
-  co_await conclude(job, payment->id, [](Payment& p) { return give_up(p, "amount_not_chargeable"); });
-  co_return Done{};
+  if (!not_chargeable(refusal)) co_return troubled(refusal);
+  co_return co_await give_up(job, payment->id, "amount_not_chargeable");
+}
+
+static bool runs(const Payment& payment, TryJob work) {
+  return payment.status == Status::confirming && payment.attempt == work.attempt;
 }
 
 /// The running try's own answer: HTTP 200, or the PaymentIntent inside an error.
 static Task<Outcome> answered(Job& job, TryJob work, Seen seen) {
-  co_await conclude(job, work.payment, [=, live = stripe_of(job).livemode(), now = job.now()](Payment& p) {
-    const bool running = p.status == Status::confirming && p.attempt == work.attempt;
-    return settle(p, seen, running ? Sight::answer : Sight::late, live, now);
+  co_await conclude(job, work.payment, [&job, work, seen = std::move(seen)](Payment& p) {
+    const auto sight = runs(p, work) ? Sight::answer : Sight::late;
+    const bool live = stripe_of(job).livemode();
+    if (!p.intent_id) return intent_made(p, seen, sight, live, job.now(), terms_of(job));
+    return settle(p, seen, sight, live, job.now());
   });
   co_return Done{};
 }
 
-static Task<Outcome> ask_about_try(Job& job, TryJob work, std::string intent) {
-  auto found = co_await stripe_of(job).find(errand(job), std::move(intent));
-  if (!found)
-    co_return found.error().verdict == stripe::Verdict::again ? again(found.error()) : troubled(found.error());
+/// The answer is lost for good. Where the PaymentIntent stands tells what came of the try; where there is none, nothing
+/// did, and the same try is made under the next key.
+static Task<Outcome> ask_about_try(Job& job, TryJob work, Payment payment) {
+  if (!payment.intent_id) {
+    auto lost = co_await find_lost(job, payment);
+    if (!lost) co_return put_off(lost.error());
+    if (*lost) co_return co_await answered(job, work, stripe::seen(**lost));
+    co_await conclude(job, work.payment, [&job, work](Payment& p) {
+      return runs(p, work) && !p.intent_id ? next_key(p, job.now()) : News::none;
+    });
+    co_return Done{};
+  }
+  auto found = co_await stripe_of(job).find(errand(job), *payment.intent_id);
+  if (!found) co_return put_off(found.error());
   co_await conclude(job, work.payment,
                     [work, seen = stripe::seen(*found), live = stripe_of(job).livemode(), now = job.now()](Payment& p) {
-                      const bool running = p.status == Status::confirming && p.attempt == work.attempt;
-                      return running ? resolve(p, seen, live, now) : settle(p, seen, Sight::late, live, now);
+                      return runs(p, work) ? resolve(p, seen, live, now) : settle(p, seen, Sight::late, live, now);
                     });
   co_return Done{};
 }
 
-Task<Outcome> confirm_intent(Job& job, TryJob work) {
-  const auto payment = co_await find(job.db(), work.payment);
-  if (!payment || payment->status != Status::confirming || payment->attempt != work.attempt) co_return Done{};
-  if (payment->pay_by && *payment->pay_by <= job.now()) {
-    co_await conclude(job, payment->id, [work, now = job.now(), terms = terms_of(job)](Payment& p) {
-      return p.status == Status::confirming && p.attempt == work.attempt ? expire(p, now, terms) : News::none;
-    });
-    co_return Done{};
+/// A day has gone without a PaymentIntent: it is looked for once more. Should money come after all of one that could
+/// not be found, it goes back.
+static Task<Outcome> look_and_give_up(Job& job, TryJob work, Payment payment) {
+  try {
+    auto lost = co_await find_lost(job, payment);
+    if (!lost) co_return put_off(lost.error());
+    if (*lost) co_return co_await answered(job, work, stripe::seen(**lost));
+  } catch (const http::NoAnswer& error) {
+    log::warning("Stripe cannot be asked", {{"payment", payment.id.text()}, {"reason", error.what()}});
   }
-  const auto& intent = payment->intent_id.value();
-  if (must_ask(*payment, job.now(), terms_of(job))) co_return co_await ask_about_try(job, work, intent);
+  co_return co_await give_up(job, payment.id, "provider_unavailable");
+}
 
-  auto confirmed = co_await stripe_of(job).confirm(
-      errand(job), "confirm:" + payment->id.text() + ":" + std::to_string(payment->attempt), intent,
-      payment->payment_method.value(), payment->return_url.value_or(job.get<Settings>().order_page(payment->order_id)));
-  if (confirmed) co_return co_await answered(job, work, stripe::seen(*confirmed));
-
-  const auto& refusal = confirmed.error();
-  switch (refusal.verdict) {
-    case stripe::Verdict::again:
-      co_return co_await again_with_key(job, *payment, refusal);
-    case stripe::Verdict::ask:
-      co_return co_await ask_about_try(job, work, intent);
-    case stripe::Verdict::declined:
-    case stripe::Verdict::unexpected_state:
-      if (!refusal.error.payment_intent) co_return co_await ask_about_try(job, work, intent);
-      co_return co_await answered(job, work, stripe::seen(*refusal.error.payment_intent));
-    case stripe::Verdict::refused:
-      if (refusal.error.param == "payment_method" || (refusal.status != 404 && refusal.error.param != "return_url"))
-        break;
-      [[fallthrough]];
-    default:
-      co_return troubled(refusal);
+/// The payment method is unknown, or was used before: a definite outcome, nothing was charged. Where Stripe made no
+/// PaymentIntent for it, the buyer gets one to pay in another way.
+static Task<Outcome> method_refused(Job& job, TryJob work, Payment payment, stripe::Refusal refusal) {
+  log::info("a payment method was refused", {{"payment", payment.id.text()}, {"reason", refusal.text()}});
+  std::optional<Seen> made;
+  if (!payment.intent_id) {
+    auto intent = co_await create(job, payment, create_key(payment, payment.attempt));
+    if (!intent) {
+      const auto verdict = intent.error().verdict;
+      if (verdict == stripe::Verdict::again) co_return co_await again_with_key(job, payment, intent.error());
+      if (verdict == stripe::Verdict::ask) co_return co_await ask_about_try(job, work, std::move(payment));
+      co_return troubled(intent.error());
+    }
+    made = stripe::seen(*intent);
   }
-  // The payment method is unknown, or was used before: a definite outcome, nothing was charged.
-  log::info("a payment method was refused", {{"payment", payment->id.text()}, {"reason", refusal.text()}});
-  co_await conclude(job, payment->id, [work](Payment& p) {
-    return p.attempt == work.attempt ? refuse_try(p, "method_refused") : News::none;
+  co_await conclude(job, payment.id, [&job, work, made](Payment& p) {
+    News news = News::none;
+    if (made && !p.intent_id)
+      news = intent_made(p, *made, Sight::late, stripe_of(job).livemode(), job.now(), terms_of(job));
+    const News refused = p.attempt == work.attempt ? refuse_try(p, "method_refused") : News::none;
+    return refused == News::none ? news : refused;
   });
   co_return Done{};
 }
 
+Tries::Here::Here(Tries& tries, PaymentId payment) : tries_(tries), payment_(payment) {
+  const std::lock_guard lock{tries_.mutex_};
+  tries_.running_.insert(payment_);
+}
+Tries::Here::~Here() {
+  const std::lock_guard lock{tries_.mutex_};
+  tries_.running_.erase(tries_.running_.find(payment_));
+}
+bool Tries::running(PaymentId payment) const {
+  const std::lock_guard lock{mutex_};
+  return running_.contains(payment);
+}
+
+Task<Outcome> confirm_intent(Job& job, TryJob work) {
+  const Tries::Here here{job.get<Tries>(), work.payment};
+  const auto payment = co_await find(job.db(), work.payment);
+  if (!payment || !runs(*payment, work)) co_return Done{};
+  if (payment->pay_by && *payment->pay_by <= job.now()) {
+    co_await conclude(job, payment->id, [work, now = job.now(), terms = terms_of(job)](Payment& p) {
+      return runs(p, work) ? expire(p, now, terms) : News::none;
+    });
+    co_return Done{};
+  }
+  const auto& intent = payment->intent_id;
+  if (!intent && job.now() - payment->placed_at >= terms_of(job).give_up_after)
+    co_return co_await look_and_give_up(job, work, *payment);
+  if (must_ask(*payment, job.now(), terms_of(job))) co_return co_await ask_about_try(job, work, *payment);
+
+  const stripe::Means means{payment->payment_method.value(),
+                            payment->return_url.value_or(job.get<Settings>().order_page(payment->order_id))};
+  stripe::Reply<stripe::Intent> answer = std::unexpected(stripe::Refusal{});
+  if (intent)
+    answer = co_await stripe_of(job).confirm(errand(job), try_key(*payment), *intent, means);
+  else
+    answer = co_await create(job, *payment, try_key(*payment), means);
+  if (answer) co_return co_await answered(job, work, stripe::seen(*answer));
+
+  const auto& refusal = answer.error();
+  switch (refusal.verdict) {
+    case stripe::Verdict::again:
+      co_return co_await again_with_key(job, *payment, refusal);
+    case stripe::Verdict::ask:
+      co_return co_await ask_about_try(job, work, *payment);
+    case stripe::Verdict::declined:
+    case stripe::Verdict::unexpected_state:
+      if (!refusal.error.payment_intent) co_return co_await ask_about_try(job, work, *payment);
+      co_return co_await answered(job, work, stripe::seen(*refusal.error.payment_intent));
+    case stripe::Verdict::refused:
+      if (!intent && not_chargeable(refusal)) co_return co_await give_up(job, payment->id, "amount_not_chargeable");
+      if (refusal.error.param == "payment_method" || (refusal.status != 404 && refusal.error.param != "return_url"))
+        co_return co_await method_refused(job, work, *payment, refusal);
+      [[fallthrough]];
+    default:
+      co_return troubled(refusal);
+  }
+}
+
+/// The order is to be cancelled while Stripe may be making its PaymentIntent, and taking the money. If it is not, one
+/// that takes none is made under the try's key, and the try can come no more; else the list knows what the try made.
+static Task<Outcome> forestall(Job& job, Payment payment) {
+  const auto reason = payment.reason.value_or("cancelled");
+  if (!must_ask(payment, job.now(), terms_of(job))) {
+    auto made = co_await create(job, payment, try_key(payment));
+    if (made) co_return co_await adopt(job, payment.id, std::move(*made));
+    const auto& refusal = made.error();
+    if (refusal.verdict == stripe::Verdict::again) co_return co_await again_with_key(job, payment, refusal);
+    if (not_chargeable(refusal)) co_return co_await give_up(job, payment.id, reason);
+    if (refusal.verdict != stripe::Verdict::ask) co_return troubled(refusal);
+  }
+  auto lost = co_await find_lost(job, payment);
+  if (!lost) co_return put_off(lost.error());
+  if (!*lost) co_return co_await give_up(job, payment.id, reason);
+  co_return co_await adopt(job, payment.id, std::move(**lost));
+}
+
 Task<Outcome> cancel_intent(Job& job, PaymentJob work) {
   const auto payment = co_await find(job.db(), work.payment);
-  if (!payment || !payment->intent_id) co_return Done{};
-  if (payment->status != Status::cancelling && payment->status != Status::failed) co_return Done{};
+  if (!payment || (payment->status != Status::cancelling && payment->status != Status::failed)) co_return Done{};
+  if (!payment->intent_id) {
+    if (payment->status == Status::failed) co_return Done{};
+    co_return co_await forestall(job, *payment);
+  }
 
   auto cancelled = co_await stripe_of(job).cancel(errand(job), *payment->intent_id);
   if (!cancelled) {
@@ -285,10 +386,15 @@ Task<Outcome> cancel_intent(Job& job, PaymentJob work) {
 
 Task<Outcome> read_intent(Job& job, PaymentJob work) {
   const auto payment = co_await find(job.db(), work.payment);
-  if (!payment || !payment->intent_id || payment->status == Status::succeeded) co_return Done{};
+  if (!payment || payment->status == Status::succeeded) co_return Done{};
+  if (!payment->intent_id) {
+    auto lost = co_await find_lost(job, *payment);
+    if (!lost) co_return put_off(lost.error());
+    if (*lost) co_return co_await adopt(job, payment->id, std::move(**lost));
+    co_return Done{};
+  }
   auto found = co_await stripe_of(job).find(errand(job), *payment->intent_id);
-  if (!found)
-    co_return found.error().verdict == stripe::Verdict::again ? again(found.error()) : troubled(found.error());
+  if (!found) co_return put_off(found.error());
   co_await job.database().transaction(
       [&](pg::Transaction& tx) -> Task<> {
         auto now_here = co_await lock(tx, payment->id);
@@ -358,8 +464,7 @@ static Task<Outcome> conclude_refund(Job& job, const Refund& refund, RefundSeen 
 /// can tell. Made: that is it. Not made: `refused` ends it, otherwise the next key is taken.
 static Task<Outcome> find_or_end(Job& job, Refund refund, std::string intent, std::optional<std::string> refused) {
   auto found = co_await stripe_of(job).find_lost_refund(errand(job), std::move(intent), refund.id, refund.attempt);
-  if (!found)
-    co_return found.error().verdict == stripe::Verdict::again ? again(found.error()) : troubled(found.error());
+  if (!found) co_return put_off(found.error());
   if (*found) co_return co_await conclude_refund(job, refund, stripe::seen(**found));
   if (refused)
     co_return co_await conclude_refund(job, refund.id, refund.payment_id, [refused, now = job.now()](auto& p, auto& r) {
@@ -411,7 +516,7 @@ Task<Outcome> read_refund(Job& job, StripeRefundJob work) {
   auto found = co_await stripe_of(job).find_refund(errand(job), work.stripe_refund);
   if (!found) {
     if (found.error().status == 404) co_return Done{};
-    co_return found.error().verdict == stripe::Verdict::again ? again(found.error()) : troubled(found.error());
+    co_return put_off(found.error());
   }
   auto refund = co_await with_stripe_refund(job.db(), found->id);
   if (!refund) {
@@ -491,7 +596,7 @@ Task<Outcome> read_dispute(Job& job, DisputeJob work) {
   auto found = co_await stripe_of(job).find_dispute(errand(job), work.dispute);
   if (!found) {
     if (found.error().status == 404) co_return Done{};
-    co_return found.error().verdict == stripe::Verdict::again ? again(found.error()) : troubled(found.error());
+    co_return put_off(found.error());
   }
   const auto id = co_await with_intent(job.db(), found->payment_intent.value_or(""));
   if (!id) co_return Done{};

@@ -1,6 +1,9 @@
 #pragma once
 // What payments does outside the building. Every job may die at any point and run again: it reads where the payment
 // stands, calls with the key that this state names, and writes the outcome with the end of the job.
+#include <mutex>
+#include <set>
+
 #include "platform/service.hpp"
 #include "services/payments/store.hpp"
 #include "services/payments/stripe.hpp"
@@ -16,6 +19,26 @@ struct TryJob {
   int attempt = 0;
 };
 BOOST_DESCRIBE_STRUCT(TryJob, (), (payment, attempt))
+
+/// The tries that this process has on their way, from reading the payment to its stored outcome. A service's part.
+class Tries {
+ public:
+  bool running(PaymentId payment) const;
+  class Here {
+   public:
+    Here(Tries& tries, PaymentId payment);
+    ~Here();
+    Here(const Here&) = delete;
+
+   private:
+    Tries& tries_;
+    const PaymentId payment_;
+  };
+
+ private:
+  mutable std::mutex mutex_;
+  std::multiset<PaymentId> running_;
+};
 
 Task<jobs::Outcome> create_intent(Job& job, PaymentJob work);
 Task<jobs::Outcome> confirm_intent(Job& job, TryJob work);

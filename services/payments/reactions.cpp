@@ -37,10 +37,13 @@ Task<> on_order_created(Reaction& on, OrderCreated order) {
   if (order.return_url && on.get<Settings>().returns_to_us(*order.return_url)) payment.return_url = order.return_url;
   payment.placed_at = order.placed_at;
   News news = begin(payment, on.now());
-  if (!co_await insert(on.tx(), payment, on.now())) co_return;
   // The end was heard before the beginning.
   payment.order_cancelled = known.status == "cancelled";
-  if (to_be_cancelled(known.status) && !ended(payment.status)) news = cancel(payment, "cancelled");
+  if (news == News::changed && to_be_cancelled(known.status))
+    news = cancel(payment, "cancelled");
+  else if (news == News::changed && payment.payment_method)
+    news = try_at_once(payment, on.now());
+  if (!co_await insert(on.tx(), payment, on.now())) co_return;
   if (news == News::changed && !payment.order_cancelled)
     drive(on.tx(), payment, on.now());  // as it was inserted
   else

@@ -80,6 +80,7 @@ Service service(Settings settings) {
   payments.says_again = say_again;
   payments.provide(std::make_shared<stripe::Client>(settings.stripe));
   payments.provide(std::make_shared<BuyersTurn>());
+  payments.provide(std::make_shared<Tries>());
   payments.provide(std::make_shared<Settings>(std::move(settings)));
   return payments;
 }

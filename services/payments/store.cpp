@@ -72,22 +72,30 @@ Task<std::optional<PaymentId>> with_intent(pg::Session& db, std::string intent_i
   return db.one(with_intent_sql, std::move(intent_id));
 }
 
+static const pg::Statement<PaymentId(std::string, std::optional<PaymentId>)> paid_sql{
+    "payments.paid", "SELECT id FROM payments WHERE (intent_id = $1 OR id = $2) AND status = 'succeeded'"};
+
+Task<bool> paid(pg::Session& db, std::string intent_id, std::optional<PaymentId> payment) {
+  co_return (co_await db.one(paid_sql, std::move(intent_id), payment)).has_value();
+}
+
 static const pg::Statement<PaymentId(PaymentId, OrderId, UserId, std::int64_t, std::string, std::optional<std::string>,
-                                     std::optional<std::string>, Time, Time, std::int64_t, std::int64_t)>
+                                     std::optional<std::string>, Time, Time, std::int64_t, std::int64_t, Status, int)>
     insert_sql{"payments.insert", R"sql(
   INSERT INTO payments (id, order_id, customer_id, amount, currency, status, version, create_try, attempt, replays,
                         key_since, payment_method, return_url, grace_given, placed_at, created_at, updated_at, swept_at,
                         tax, shipping)
-  VALUES ($1, $2, $3, $4, $5, 'pending', 1, 1, 0, 0, $9, $6, $7, false, $8, $9, $9, $9, $10, $11)
+  VALUES ($1, $2, $3, $4, $5, $12, 1, 1, $13, 0, $9, $6, $7, false, $8, $9, $9, $9, $10, $11)
   ON CONFLICT (order_id) DO NOTHING
   RETURNING id
 )sql"};
 
 Task<bool> insert(pg::Transaction& tx, Payment& payment, Time now) {
   payment.version = 1;
-  auto id = co_await tx.one(insert_sql, payment.id, payment.order_id, payment.customer_id, payment.amount,
-                            payment.currency, payment.payment_method, payment.return_url, payment.placed_at, now,
-                            payment.tax, payment.shipping);
+  auto id =
+      co_await tx.one(insert_sql, payment.id, payment.order_id, payment.customer_id, payment.amount, payment.currency,
+                      payment.payment_method, payment.return_url, payment.placed_at, now, payment.tax, payment.shipping,
+                      ended(payment.status) ? Status::pending : payment.status, payment.attempt);
   co_return id.has_value();
 }
 

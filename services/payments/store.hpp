@@ -26,8 +26,11 @@ Task<std::optional<PaymentId>> of_order(pg::Session& db, OrderId order);
 /// The row stays locked until the transaction ends.
 Task<std::optional<Payment>> lock(pg::Transaction& tx, PaymentId id);
 Task<std::optional<PaymentId>> with_intent(pg::Session& db, std::string intent_id);
+/// Is one of them a payment that has succeeded?
+Task<bool> paid(pg::Session& db, std::string intent_id, std::optional<PaymentId> payment);
 
-/// As it begins, in its first version. False when the order has its payment already.
+/// As it begins, in its first version; one that ends at once is `pending` until it is saved with its news. False when
+/// the order has its payment already.
 Task<bool> insert(pg::Transaction& tx, Payment& payment, Time now);
 /// The row as it now is, its next version, and with the news the ledger's row and the event. The row is locked.
 void save(pg::Transaction& tx, Payment& payment, News news, Time now);

@@ -204,26 +204,36 @@ Task<Reply<Listed<T>>> Client::page(Errand errand, std::string path, Form form) 
 static const std::string intents = "/v1/payment_intents";
 static std::string path(const std::string& intent) { return intents + "/" + http::percent_encode(intent); }
 
-Task<Reply<Intent>> Client::create(Errand errand, std::string key, PaymentId payment, OrderId order, Money amount) {
-  std::string currency = amount.currency;
-  std::ranges::transform(currency, currency.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? char(c + 32) : c; });
-  return call<Intent>(std::move(errand), "POST " + intents, "POST", intents,
-                      {{"amount", std::to_string(to_stripe(amount).value())},
-                       {"currency", currency},
-                       {"automatic_payment_methods[enabled]", "true"},
-                       {"automatic_payment_methods[allow_redirects]", "always"},
-                       {"capture_method", "automatic_async"},
-                       {"metadata[payment_id]", payment.text()},
-                       {"metadata[order_id]", order.text()}},
-                      std::move(key), Pace::Use::write);
+static void add(Form& form, Means means) {
+  form.emplace_back("payment_method", std::move(means.payment_method));
+  form.emplace_back("return_url", std::move(means.return_url));
+  form.emplace_back("expand[]", "latest_charge");
 }
 
-Task<Reply<Intent>> Client::confirm(Errand errand, std::string key, std::string intent, std::string method,
-                                    std::string return_url) {
-  return call<Intent>(
-      std::move(errand), "POST " + intents + "/{id}/confirm", "POST", path(intent) + "/confirm",
-      {{"payment_method", std::move(method)}, {"return_url", std::move(return_url)}, {"expand[]", "latest_charge"}},
-      std::move(key), Pace::Use::write);
+Task<Reply<Intent>> Client::create(Errand errand, std::string key, PaymentId payment, OrderId order, Money amount,
+                                   std::optional<Means> means) {
+  std::string currency = amount.currency;
+  std::ranges::transform(currency, currency.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? char(c + 32) : c; });
+  Form form{{"amount", std::to_string(to_stripe(amount).value())},
+            {"currency", currency},
+            {"automatic_payment_methods[enabled]", "true"},
+            {"automatic_payment_methods[allow_redirects]", "always"},
+            {"capture_method", "automatic_async"},
+            {"metadata[payment_id]", payment.text()},
+            {"metadata[order_id]", order.text()}};
+  if (means) {
+    form.emplace_back("confirm", "true");
+    add(form, std::move(*means));
+  }
+  return call<Intent>(std::move(errand), "POST " + intents, "POST", intents, std::move(form), std::move(key),
+                      Pace::Use::write);
+}
+
+Task<Reply<Intent>> Client::confirm(Errand errand, std::string key, std::string intent, Means means) {
+  Form form;
+  add(form, std::move(means));
+  return call<Intent>(std::move(errand), "POST " + intents + "/{id}/confirm", "POST", path(intent) + "/confirm",
+                      std::move(form), std::move(key), Pace::Use::write);
 }
 
 Task<Reply<Intent>> Client::cancel(Errand errand, std::string intent) {

@@ -195,6 +195,11 @@ struct Options {
   Limits limits;
 };
 
+/// What a try pays with, and where 3-D Secure leads back to.
+struct Means {
+  std::string payment_method, return_url;
+};
+
 /// What every call carries.
 struct Errand {
   Deadline deadline;
@@ -207,9 +212,10 @@ class Client {
 
   bool livemode() const { return livemode_; }
   /// `key` as the contract with Stripe's idempotency wants it; the parameters of one key never change.
-  Task<Reply<Intent>> create(Errand errand, std::string key, PaymentId payment, OrderId order, Money amount);
-  Task<Reply<Intent>> confirm(Errand errand, std::string key, std::string intent, std::string method,
-                              std::string return_url);
+  /// With `means` the PaymentIntent is confirmed by the same call.
+  Task<Reply<Intent>> create(Errand errand, std::string key, PaymentId payment, OrderId order, Money amount,
+                             std::optional<Means> means = {});
+  Task<Reply<Intent>> confirm(Errand errand, std::string key, std::string intent, Means means);
   /// Without a key: asked twice, the second answer says that it is canceled.
   Task<Reply<Intent>> cancel(Errand errand, std::string intent);
   Task<Reply<Intent>> find(Errand errand, std::string intent, Pace::Use use = Pace::Use::inquiry);

@@ -163,18 +163,63 @@ TEST_CASE("an order of nothing is paid at once; an amount that Stripe cannot cha
 TEST_CASE("the time to pay begins with the PaymentIntent; a method that came with the order is tried at once") {
   auto payment = of(pending);
   payment.intent_id.reset();
-  intent_made(payment, "pi_1", noon, terms);
+  const auto made = [](Payment& p) {
+    return intent_made(p, there("requires_payment_method"), Sight::late, false, noon, terms);
+  };
+  made(payment);
   CHECK(payment.status == requires_payment_method);
   CHECK(*payment.pay_by == noon + std::chrono::minutes{30});
   payment = of(pending);
   payment.payment_method = "pm_1";
-  intent_made(payment, "pi_1", noon, terms);
+  made(payment);
   CHECK(payment.status == confirming);
   CHECK(payment.attempt == 1);
   payment = of(failed);
   payment.intent_id.reset();
-  CHECK(intent_made(payment, "pi_1", noon, terms) == News::changed);
+  CHECK(made(payment) == News::changed);
   CHECK(payment.status == failed);
+}
+
+TEST_CASE("a try that makes its PaymentIntent goes where the answer says, and its time to pay begins then") {
+  const auto answer = [](Payment& p, const Seen& seen) {
+    return intent_made(p, seen, Sight::answer, false, noon, terms);
+  };
+  // clang-format off
+  struct { Seen seen; Status after; News news; } table[] = {
+      {there("succeeded"), succeeded, News::completed},
+      {there("requires_action"), requires_action, News::changed},
+      {there("processing"), processing, News::changed},
+      {declined("ch_1"), requires_payment_method, News::declined},
+      {there("canceled"), failed, News::failed},
+  };
+  // clang-format on
+  for (auto& row : table) {
+    CAPTURE(row.seen.status);
+    auto payment = of(pending);
+    payment.payment_method = "pm_1";
+    CHECK(try_at_once(payment, noon) == News::changed);
+    CHECK(payment.status == confirming);
+    CHECK(payment.attempt == 1);
+    CHECK_FALSE(payment.pay_by.has_value());
+    CHECK(answer(payment, row.seen) == row.news);
+    CHECK(name(payment.status) == name(row.after));
+    CHECK(payment.intent_id == "pi_1");
+    CHECK(*payment.pay_by == noon + std::chrono::minutes{30});
+  }
+  // Its answer meets a cancelling: only an end counts.
+  auto payment = of(cancelling);
+  payment.intent_id.reset();
+  CHECK(intent_made(payment, there("requires_action"), Sight::late, false, noon, terms) == News::changed);
+  CHECK(payment.status == cancelling);
+  CHECK(payment.intent_id == "pi_1");
+  // What differs is never tried.
+  payment = of(pending);
+  payment.payment_method = "pm_1";
+  auto other = there("requires_payment_method");
+  other.amount = 1;
+  CHECK(intent_made(payment, other, Sight::late, false, noon, terms) == News::changed);
+  CHECK(payment.status == pending);
+  CHECK(payment.alarm.has_value());
 }
 
 TEST_CASE("a try is taken when it is the buyer's turn and there is time, one at a time") {
@@ -296,7 +341,9 @@ News happens(Payment& payment, Happening what) {
       payment.payment_method = "pm_1";
       [[fallthrough]];
     case Happening::intent_made:
-      return intent_made(payment, "pi_1", noon, terms);
+      return intent_made(payment, there("requires_payment_method"), Sight::late, false, noon, terms);
+    case Happening::tried_at_once:
+      return try_at_once(payment, noon);
     case Happening::buyer_pays:
       return try_with(payment, "pm_1", {}, noon) ? News::changed : News::none;
     case Happening::method_refused:
@@ -307,7 +354,7 @@ News happens(Payment& payment, Happening what) {
       return cancel(payment, "cancelled");
     case Happening::time_over:
       return expire(payment, late, terms);
-    case Happening::provider_away:
+    case Happening::never_made:
       return give_up(payment, "provider_unavailable");
     default:
       return at_stripe(there(std::string{name(what)}));

@@ -22,8 +22,9 @@ TEST_CASE("who does not pay in time loses the order: the PaymentIntent is cancel
 
 TEST_CASE("a try that has not left when the time to pay is over does not leave any more") {
   Shop shop;
-  CHECK(shop.placed(1999, "pm_card_visa"));
-  shop.room.run_jobs(1);
+  CHECK(shop.placed(1999));
+  shop.settle();
+  CHECK(shop.pay("pm_card_visa").status == 202);
   CHECK(shop.status() == "confirming");
   shop.world.advance(std::chrono::minutes{31});
   shop.settle();
@@ -60,11 +61,31 @@ TEST_CASE("a payment that Stripe made at the last moment wins over its expiry") 
 
 TEST_CASE("an order that is cancelled before anything was sent to Stripe fails at once") {
   Shop shop;
-  CHECK(shop.placed(1999, "pm_card_visa"));
+  CHECK(shop.placed(1999));
   CHECK(shop.hears("order.updated", "cancelling", 2));
   CHECK(shop.news() == "payment.failed failed cancelled");
   shop.settle();
   CHECK(shop.stripe.journal("stripe").empty());
+}
+
+TEST_CASE("a first try that has not reached Stripe when its order is cancelled cannot reach it any more") {
+  Shop shop;
+  CHECK(shop.placed(1999, "pm_card_visa"));
+  CHECK(shop.hears("order.updated", "cancelling", 2));
+  CHECK(shop.status() == "cancelling");
+  shop.settle();
+  CHECK(shop.news() == "payment.failed failed cancelled");
+  CHECK(at(shop.at_stripe("GET", "/v1/payment_intents/" + shop.intent()).body, "/status") == "canceled");
+  // What still lies in a wire comes too late: its key is taken.
+  http::Request late;
+  late.method = "POST";
+  late.target = "/v1/payment_intents";
+  late.headers = {{"Authorization", "Bearer sk_test_sandbox"},
+                  {"Content-Type", "application/x-www-form-urlencoded"},
+                  {"Idempotency-Key", "confirm:" + PaymentId{Uuid::parse(shop.field("id")).value()}.text() + ":1"}};
+  late.body =
+      "amount=1999&currency=eur&confirm=true&payment_method=pm_card_visa&return_url=https%3A%2F%2Fshop.example%2F";
+  CHECK(at(shop.stripe.call("stripe", late).body, "/error/type") == "idempotency_error");
 }
 
 TEST_CASE("an order's cancellation may be heard before the order") {
@@ -201,7 +222,7 @@ TEST_CASE("with Stripe away orders wait; after a day the payment fails for good 
   Shop shop{section};
   CHECK(shop.placed(1999, "pm_card_visa"));
   shop.settle(std::chrono::minutes{10});
-  CHECK(shop.status() == "pending");
+  CHECK(shop.status() == "confirming");
   CHECK(shop.show().status == 200);
   CHECK(at(shop.show().body, "/status") == "pending");
   shop.world.advance(std::chrono::hours{24});

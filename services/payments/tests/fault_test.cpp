@@ -56,39 +56,61 @@ TEST_CASE("an answer that is lost costs nothing: the key brings it again") {
   CHECK(all_intents(shop).size() == 1);
 }
 
-TEST_CASE("a PaymentIntent whose order was cancelled while its answer was lost is found and cancelled") {
+TEST_CASE("a PaymentIntent whose order was cancelled while its answer was lost is found; money that it took wins") {
+  for (auto method :
+       {"", "pm_card_visa", "pm_card_visa_chargeDeclined", "pm_card_authenticationRequired", "pm_nobodys"}) {
+    CAPTURE(method);
+    Shop shop;
+    shop.lose_answers(true);
+    CHECK(shop.placed(1999, method));
+    shop.room.run_jobs(1);
+    shop.lose_answers(false);
+    CHECK(shop.hears("order.updated", "cancelling", 2));
+    shop.settle();
+    const bool paid = method == std::string_view{"pm_card_visa"};
+    CHECK(shop.news() == (paid ? "payment.completed succeeded " : "payment.failed failed cancelled"));
+    CHECK(shop.booked() == (paid ? "1999" : "0"));
+    for (auto& intent : all_intents(shop)) CHECK(intent.status == (paid ? "succeeded" : "canceled"));
+    CHECK(all_intents(shop).size() == 1);
+    CHECK(shop.waiting() == 0);
+  }
+}
+
+TEST_CASE("money of a try whose answer never came, and whose payment was given up, goes back") {
   Shop shop;
   shop.lose_answers(true);
   CHECK(shop.placed(1999, "pm_card_visa"));
   shop.room.run_jobs(1);
+  shop.world.advance(std::chrono::hours{24});
+  shop.room.run_jobs();
+  CHECK(shop.news() == "payment.failed failed provider_unavailable");
   shop.lose_answers(false);
-  CHECK(shop.hears("order.updated", "cancelling", 2));
-  CHECK(shop.news() == "payment.failed failed cancelled");  // nothing can be paid any more
   shop.settle();
-  REQUIRE(all_intents(shop).size() == 1);
-  CHECK(all_intents(shop)[0].status == "canceled");
+  CHECK(shop.status() == "failed");
+  CHECK(shop.room.sql("SELECT string_agg(kind, ' ' ORDER BY kind) FROM ledger") == "capture refund");
+  CHECK(all_intents(shop).size() == 1);
 }
 
 TEST_CASE("a key that is too old is not repeated: the list knows whether the PaymentIntent was made") {
-  for (bool made : {true, false}) {
-    CAPTURE(made);
-    Section section;
-    section.give_up_after_hours = 48;
-    Shop shop{section};
-    if (made) {
-      shop.lose_answers(true);
-      CHECK(shop.placed(1999, "pm_card_visa"));
-      shop.room.run_jobs(1);
+  for (auto method : {"", "pm_card_visa"})
+    for (bool made : {true, false}) {
+      CAPTURE(method);
+      CAPTURE(made);
+      Section section;
+      section.give_up_after_hours = 48;
+      Shop shop{section};
+      if (made) shop.lose_answers(true);
+      CHECK(shop.placed(1999, method));
+      if (made) shop.room.run_jobs(1);
       shop.lose_answers(false);
-    } else {
-      CHECK(shop.placed(1999, "pm_card_visa"));
+      shop.world.advance(std::chrono::hours{21});
+      shop.settle();
+      const bool tried = *method;
+      CHECK(shop.status() == (tried ? "succeeded" : "requires_payment_method"));
+      CHECK(shop.booked() == (tried ? "1999" : "0"));
+      CHECK(all_intents(shop).size() == 1);
+      CHECK(shop.field(tried ? "attempt" : "create_try") == (made ? "1" : "2"));
     }
-    shop.world.advance(std::chrono::hours{21});
-    shop.settle();
-    CHECK(shop.news() == "payment.completed succeeded ");
-    CHECK(all_intents(shop).size() == 1);
-    CHECK(shop.field("create_try") == (made ? "1" : "2"));
-  }
 }
 
 TEST_CASE("the list is read to its end though every second answer fails") {
@@ -122,6 +144,24 @@ TEST_CASE("a stored 500 is not repeated for ever: after three the PaymentIntent 
   CHECK(shop.booked() == "1999");
 }
 
+TEST_CASE("the first try's stored 500 neither: the list knows whether it made its PaymentIntent") {
+  for (bool made : {true, false}) {
+    CAPTURE(made);
+    Shop shop;
+    shop.lose_answers(made);
+    CHECK(shop.placed(1999, "pm_card_visa"));
+    if (made) shop.room.run_jobs(1);
+    shop.lose_answers(false);
+    shop.room.sql("UPDATE payments SET replays = 3");
+    shop.settle();
+    CHECK(shop.news() == "payment.completed succeeded ");
+    CHECK(shop.field("attempt") == (made ? "1" : "2"));
+    CHECK(shop.field("brand") == "visa");
+    CHECK(shop.booked() == "1999");
+    CHECK(all_intents(shop).size() == 1);
+  }
+}
+
 TEST_CASE(
     "whatever Stripe and the network do, each order ends once: paid and charged once, or failed and not charged") {
   Section section;
@@ -136,8 +176,9 @@ TEST_CASE(
     faults.seed = seed;
     shop.stripe.set_faults(faults);
     // Good cards, declines that are tried again, 3-D Secure that nobody finishes, and cancellations in between.
-    static constexpr const char* methods[] = {"pm_card_visa", "pm_card_mastercard", "pm_card_visa_chargeDeclined",
-                                              "pm_card_authenticationRequired", ""};
+    static constexpr const char* methods[] = {
+        "pm_card_visa", "pm_card_mastercard", "pm_card_visa_chargeDeclined", "pm_card_authenticationRequired", "",
+        "pm_nobodys"};
     struct Placed {
       OrderId order;
       std::string method;
@@ -146,7 +187,7 @@ TEST_CASE(
     std::vector<Placed> orders;
     for (int i = 0; i < 30; ++i) {
       shop.order = testing::id<OrderId>(100 + i);
-      orders.push_back({shop.order, methods[i % 5]});
+      orders.push_back({shop.order, methods[i % 6]});
       CHECK(shop.placed(1000 + i, orders.back().method));
       if (i % 3 == 0) shop.room.run_jobs(2);
       if (i % 7 == 6) {
