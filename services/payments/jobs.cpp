@@ -93,7 +93,6 @@ static Task<> conclude(Job& job, PaymentId id, Change change) {
         const News news = change(*payment);
         job.finish(tx);
         keep(job, tx, *payment, news);
-        if (payment->status == Status::succeeded) jobs::cancel(tx, "read_intent", id.text());  // nothing left to read
         // Given up while Stripe was making it: nobody may pay it any more.
         if (payment->status == Status::failed && news == News::changed && unmade && payment->intent_id)
           jobs::enqueue(tx, "cancel_intent", id.text(), PaymentJob{id}, job.now());

@@ -15,9 +15,7 @@ static bool to_be_cancelled(const std::string& order_status) {
   return order_status == "cancelling" || order_status == "cancelled";
 }
 
-Task<> on_order_created(Reaction& on, OrderCreated order) {
-  const auto known =
-      (co_await note_orders(on.tx(), {{order.order_id, order.customer_id, order.status, on.event().sequence}}))[0];
+static Payment payment_of(Reaction& on, const OrderCreated& order, const KnownOrder& known) {
   Payment payment;
   payment.id = on.new_id<PaymentId>();
   payment.order_id = order.order_id;
@@ -36,18 +34,43 @@ Task<> on_order_created(Reaction& on, OrderCreated order) {
   // Orders refuses a foreign address; should one come all the same, the buyer returns to our own page.
   if (order.return_url && on.get<Settings>().returns_to_us(*order.return_url)) payment.return_url = order.return_url;
   payment.placed_at = order.placed_at;
-  News news = begin(payment, on.now());
-  // The end was heard before the beginning.
-  payment.order_cancelled = known.status == "cancelled";
-  if (news == News::changed && to_be_cancelled(known.status))
-    news = cancel(payment, "cancelled");
-  else if (news == News::changed && payment.payment_method)
-    news = try_at_once(payment, on.now());
-  if (!co_await insert(on.tx(), payment, on.now())) co_return;
-  if (news == News::changed && !payment.order_cancelled)
-    drive(on.tx(), payment, on.now());  // as it was inserted
-  else
-    keep(on, on.tx(), payment, news);
+  payment.order_cancelled = known.status == "cancelled";  // the end was heard before the beginning
+  return payment;
+}
+
+static std::map<OrderId, KnownOrder> by_order(std::vector<KnownOrder> orders) {
+  std::map<OrderId, KnownOrder> out;
+  for (auto& order : orders) out.emplace(order.id, std::move(order));
+  return out;
+}
+
+Task<> on_order_created(Reaction& on, std::vector<events::Event<OrderCreated>> orders) {
+  events::keep_newest(orders);
+  std::vector<KnownOrder> heard;
+  for (auto& [envelope, order] : orders)
+    heard.push_back({order.order_id, order.customer_id, order.status, envelope.sequence});
+  const auto known = by_order(co_await note_orders(on.tx(), heard));
+  std::vector<Payment> payments;
+  std::vector<News> news;
+  for (auto& [envelope, order] : orders) {
+    const auto& now = known.at(order.order_id);
+    auto& payment = payments.emplace_back(payment_of(on, order, now));
+    news.push_back(begin(payment, on.now()));
+    if (news.back() != News::changed) continue;
+    if (to_be_cancelled(now.status))
+      news.back() = cancel(payment, "cancelled");
+    else if (payment.payment_method)
+      news.back() = try_at_once(payment, on.now());
+  }
+  const auto made = co_await insert(on.tx(), payments, on.now());
+  for (std::size_t i = 0; i < payments.size(); ++i) {
+    if (!made.contains(payments[i].id)) continue;
+    on.tx().traceparent = orders[i].envelope.traceparent;
+    if (news[i] == News::changed)
+      drive(on.tx(), payments[i], on.now());  // as it was inserted
+    else
+      keep(on, on.tx(), payments[i], news[i]);
+  }
 }
 
 /// One refund for each reference, however often it is said: what is due, or what is left of the payment when a part of
@@ -95,17 +118,17 @@ Task<> on_order_changed(Reaction& on, std::vector<events::Event<OrderChanged>> o
   std::vector<KnownOrder> heard;
   for (auto& [envelope, order] : orders)
     heard.push_back({order.order_id, order.customer_id, order.status, envelope.sequence});
-  std::map<OrderId, std::string> status;
-  for (auto& known : co_await note_orders(on.tx(), heard)) status[known.id] = known.status;
+  const auto known = by_order(co_await note_orders(on.tx(), heard));
   for (auto& [envelope, order] : orders) {
-    const bool ends = to_be_cancelled(status[order.order_id]), due = order.refunds_due && !order.refunds_due->empty();
+    const auto& status = known.at(order.order_id).status;
+    const bool ends = to_be_cancelled(status), due = order.refunds_due && !order.refunds_due->empty();
     if (!ends && !due) continue;
     const auto id = co_await of_order(on.tx(), order.order_id);
     if (!id) continue;  // order.created is still to come, and will find what was noted
     on.tx().traceparent = envelope.traceparent;
     auto payment = co_await lock(on.tx(), *id);
     if (due) co_await refund_due(on, *payment, *order.refunds_due);
-    if (ends) co_await end(on, *payment, status[order.order_id]);
+    if (ends) co_await end(on, *payment, status);
   }
 }
 

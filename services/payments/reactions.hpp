@@ -43,7 +43,7 @@ struct OrderChanged {
 };
 BOOST_DESCRIBE_STRUCT(OrderChanged, (), (order_id, customer_id, status, refunds_due))
 
-Task<> on_order_created(Reaction& on, OrderCreated order);
+Task<> on_order_created(Reaction& on, std::vector<events::Event<OrderCreated>> orders);
 Task<> on_order_changed(Reaction& on, std::vector<events::Event<OrderChanged>> orders);
 
 /// Stripe tells of more than concerns us: what is not acted on is not kept.

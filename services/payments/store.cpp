@@ -79,27 +79,51 @@ Task<bool> paid(pg::Session& db, std::string intent_id, std::optional<PaymentId>
   co_return (co_await db.one(paid_sql, std::move(intent_id), payment)).has_value();
 }
 
-static const pg::Statement<PaymentId(PaymentId, OrderId, UserId, std::int64_t, std::string, std::optional<std::string>,
-                                     std::optional<std::string>, Time, Time, std::int64_t, std::int64_t, Status, int)>
+using MaybeText = std::optional<std::string>;
+static const pg::Statement<PaymentId(std::vector<PaymentId>, std::vector<OrderId>, std::vector<UserId>,
+                                     std::vector<std::int64_t>, std::vector<std::string>, std::vector<Status>,
+                                     std::vector<int>, std::vector<MaybeText>, std::vector<MaybeText>,
+                                     std::vector<std::int64_t>, std::vector<std::int64_t>, std::vector<Time>, Time)>
     insert_sql{"payments.insert", R"sql(
-  INSERT INTO payments (id, order_id, customer_id, amount, currency, status, version, create_try, attempt, replays,
-                        key_since, payment_method, return_url, grace_given, placed_at, created_at, updated_at, swept_at,
-                        tax, shipping)
-  VALUES ($1, $2, $3, $4, $5, $12, 1, 1, $13, 0, $9, $6, $7, false, $8, $9, $9, $9, $10, $11)
+  INSERT INTO payments (id, order_id, customer_id, amount, currency, status, attempt, payment_method, return_url, tax,
+                        shipping, placed_at, version, create_try, replays, key_since, grace_given, created_at,
+                        updated_at, swept_at)
+  SELECT *, 1, 1, 0, $13, false, $13, $13, $13
+    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
   ON CONFLICT (order_id) DO NOTHING
   RETURNING id
 )sql"};
 
-Task<bool> insert(pg::Transaction& tx, Payment& payment, Time now) {
-  payment.version = 1;
-  auto id =
-      co_await tx.one(insert_sql, payment.id, payment.order_id, payment.customer_id, payment.amount, payment.currency,
-                      payment.payment_method, payment.return_url, payment.placed_at, now, payment.tax, payment.shipping,
-                      ended(payment.status) ? Status::pending : payment.status, payment.attempt);
-  co_return id.has_value();
+Task<std::set<PaymentId>> insert(pg::Transaction& tx, std::vector<Payment>& payments, Time now) {
+  std::vector<PaymentId> ids;
+  std::vector<OrderId> orders;
+  std::vector<UserId> customers;
+  std::vector<std::int64_t> amounts, taxes, shippings;
+  std::vector<std::string> currencies;
+  std::vector<Status> statuses;
+  std::vector<int> attempts;
+  std::vector<MaybeText> methods, return_urls;
+  std::vector<Time> placed;
+  for (auto& payment : payments) {
+    payment.version = 1;
+    ids.push_back(payment.id);
+    orders.push_back(payment.order_id);
+    customers.push_back(payment.customer_id);
+    amounts.push_back(payment.amount);
+    currencies.push_back(payment.currency);
+    statuses.push_back(ended(payment.status) ? Status::pending : payment.status);
+    attempts.push_back(payment.attempt);
+    methods.push_back(payment.payment_method);
+    return_urls.push_back(payment.return_url);
+    taxes.push_back(payment.tax);
+    shippings.push_back(payment.shipping);
+    placed.push_back(payment.placed_at);
+  }
+  const auto made = co_await tx.all(insert_sql, ids, orders, customers, amounts, currencies, statuses, attempts,
+                                    methods, return_urls, taxes, shippings, placed, now);
+  co_return std::set<PaymentId>(made.begin(), made.end());
 }
 
-using MaybeText = std::optional<std::string>;
 static const pg::Statement<void(PaymentId, Status, std::int64_t, MaybeText, int, int, int, Time, MaybeText, MaybeText,
                                 std::optional<Time>, bool, MaybeText, MaybeText, MaybeText, MaybeText, MaybeText,
                                 std::optional<int>, std::optional<int>, std::optional<Time>, MaybeText, Time, bool,

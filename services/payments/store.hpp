@@ -1,4 +1,6 @@
 #pragma once
+#include <set>
+
 #include "commerce/scope.hpp"
 #include "platform/events/events.hpp"
 #include "platform/postgres/postgres.hpp"
@@ -29,9 +31,9 @@ Task<std::optional<PaymentId>> with_intent(pg::Session& db, std::string intent_i
 /// Is one of them a payment that has succeeded?
 Task<bool> paid(pg::Session& db, std::string intent_id, std::optional<PaymentId> payment);
 
-/// As it begins, in its first version; one that ends at once is `pending` until it is saved with its news. False when
-/// the order has its payment already.
-Task<bool> insert(pg::Transaction& tx, Payment& payment, Time now);
+/// As they begin, in their first version; one that ends at once is `pending` until it is saved with its news. Answers
+/// which were new: an order has one payment. Each order is named once.
+Task<std::set<PaymentId>> insert(pg::Transaction& tx, std::vector<Payment>& payments, Time now);
 /// The row as it now is, its next version, and with the news the ledger's row and the event. The row is locked.
 void save(pg::Transaction& tx, Payment& payment, News news, Time now);
 
