@@ -23,6 +23,7 @@ namespace {
 
 // A slow disk must not stop a loop: past this, lines are dropped and counted. About 4 MB.
 constexpr std::size_t most_waiting_bytes = 4 * 1024 * 1024;
+constexpr auto moment = std::chrono::milliseconds{20};
 
 class Writer {
  public:
@@ -50,7 +51,8 @@ class Writer {
   }
   bool wants(Level level) const { return level >= least_.load(std::memory_order_relaxed); }
 
-  void push(std::string line) {
+  /// An urgent line is written at once, others together with those of the same moment.
+  void push(std::string line, bool urgent) {
     {
       const std::lock_guard lock{mutex_};
       if (waiting_.size() + line.size() > most_waiting_bytes) {
@@ -58,12 +60,16 @@ class Writer {
         return;
       }
       waiting_ += line;
+      hurry_ |= urgent;
+      if (!asleep_ && !urgent) return;  // it looks by itself
     }
     wake_.notify_one();
   }
   /// Waits until what was pushed is handed to the kernel.
   void flush() {
     std::unique_lock lock{mutex_};
+    hurry_ = true;
+    wake_.notify_one();
     written_.wait(lock, [this] { return waiting_.empty() && !writing_; });
   }
 
@@ -71,8 +77,12 @@ class Writer {
   void run() {
     std::unique_lock lock{mutex_};
     for (;;) {
-      wake_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
-      if (waiting_.empty()) return;
+      // A thread that is woken for each line costs more than the line.
+      wake_.wait_for(lock, moment, [this] { return stopping_ || hurry_; });
+      asleep_ = true;
+      wake_.wait(lock, [this] { return stopping_ || hurry_ || !waiting_.empty(); });
+      asleep_ = hurry_ = false;
+      if (waiting_.empty() && stopping_) return;
       std::string batch;
       batch.swap(waiting_);
       const auto lost = std::exchange(dropped_, 0);
@@ -103,7 +113,7 @@ class Writer {
   std::mutex mutex_;
   std::condition_variable wake_, written_;
   std::string waiting_;
-  bool stopping_ = false, writing_ = false;
+  bool stopping_ = false, writing_ = false, asleep_ = false, hurry_ = false;
   std::size_t dropped_ = 0;
   int file_ = STDOUT_FILENO;
   std::atomic<Level> least_{Level::info};
@@ -161,7 +171,7 @@ void write(Level level, std::string_view message, Fields fields) {
       line.raw(field.value);
   }
   line.close('}');
-  out.push(line.take() + "\n");
+  out.push(line.take() + "\n", level >= Level::warning);
 }
 
 void open(const std::string& path, Level least) { writer().open(path, least); }
