@@ -174,7 +174,20 @@ bool equal(std::string_view a, std::string_view b) {
 }
 
 void random_bytes(std::span<std::uint8_t> out) {
-  must(RAND_bytes(out.data(), static_cast<int>(out.size())) == 1, "no random numbers");
+  // A call costs OpenSSL the same for one byte and for many: small wishes share one. What was given away is wiped.
+  thread_local std::array<std::uint8_t, 512> pool;
+  thread_local std::size_t left = 0;
+  if (out.size() > 64) {
+    must(RAND_bytes(out.data(), static_cast<int>(out.size())) == 1, "no random numbers");
+    return;
+  }
+  if (left < out.size()) {
+    must(RAND_bytes(pool.data(), static_cast<int>(pool.size())) == 1, "no random numbers");
+    left = pool.size();
+  }
+  left -= out.size();
+  std::memcpy(out.data(), pool.data() + left, out.size());
+  OPENSSL_cleanse(pool.data() + left, out.size());
 }
 std::string random_token(int count) {
   std::string chance(static_cast<std::size_t>(count), '\0');
