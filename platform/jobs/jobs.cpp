@@ -133,6 +133,7 @@ void enqueue(pg::Transaction& tx, std::string kind, std::string key, std::string
   const auto later = run_at == Time{} ? std::nullopt : std::optional{run_at};
   auto* desk = tx.desk;
   auto place = desk ? desk->take(kind, key, later) : nullptr;
+  tx.repeatable = false;
   if (!desk) tx.announce(pg::News::jobs);
   Claimed job{std::move(kind), std::move(key), {std::move(payload)}, 1, tx.traceparent};
   std::vector params{pg::encode(job.kind),        pg::encode(job.key),

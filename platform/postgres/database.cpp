@@ -279,7 +279,7 @@ class PooledLease final : public Database::Lease, public Transaction {
 
   Task<> commit() override {
     worked_point.reached();
-    if (repeatable && news_.empty() && committed_.empty()) connection_->send(need_not_wait_sql, {});
+    if (repeatable) connection_->send(need_not_wait_sql, {});
     connection_->send(commit_sql, {});
     const auto answer = co_await connection_->sync(deadline_);
     if (Connection::tag(answer) != "COMMIT")

@@ -303,8 +303,8 @@ class Transaction : public Session {
                     std::move_only_function<void(const Rows&)> then = {}) = 0;
   /// W3C Trace Context of what is being done: its events carry it on.
   std::string traceparent;
-  /// What is done here is done again when it is lost, as an event is read again: unless it publishes or enqueues, the
-  /// commit does not wait for the disk.
+  /// What is done here is done again when it is lost, as an event is read again: the commit does not wait for the disk,
+  /// unless it enqueues a job, which may act outside.
   bool repeatable = false;
   /// Where this process begins jobs at once; may be null.
   jobs::Desk* desk = nullptr;

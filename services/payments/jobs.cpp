@@ -86,6 +86,7 @@ template <typename Change>
 static Task<> conclude(Job& job, PaymentId id, Change change) {
   return job.database().transaction(
       [&job, id, change](pg::Transaction& tx) -> Task<> {
+        tx.repeatable = true;  // Stripe's answer comes again under its key
         auto payment = co_await lock(tx, id);
         ensure(payment.has_value(), "payments are never deleted");
         const auto alarmed = payment->alarm;
