@@ -252,7 +252,7 @@ std::string StockedShop::placing_script(const std::string& name, int orders, con
   };
   std::string call;
   for (auto& argument : arguments) call += (call.empty() ? "" : ",\n  ") + argument;
-  return script(name, variables + "SELECT * FROM place_orders_v2(\n  " + call + ");\n");
+  return script(name, variables + "SELECT * FROM place_orders_v3(\n  " + call + ");\n");
 }
 
 std::string StockedShop::script(const std::string& name, const std::string& text) const {

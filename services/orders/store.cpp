@@ -1077,7 +1077,7 @@ static const pg::Statement<Placed(Texts, Texts, Texts, Jsons, std::vector<OrderI
                                   Numbers, Numbers, Numbers, Numbers, Numbers, Ints, Texts, Numbers, Numbers)>
     place_sql{"orders.place", R"sql(
   SELECT place, outcome, obstacles, answer_status, answer_headers, answer_body
-    FROM place_orders_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
+    FROM place_orders_v3($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
                          $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42)
 )sql"};
 

@@ -6,6 +6,7 @@
 
 #include "platform/runtime/runtime.hpp"
 #include "platform/testing/cluster.hpp"
+#include "services/orders/store.hpp"
 #include "services/orders/tests/crowd.hpp"
 
 namespace acme::orders {
@@ -445,6 +446,32 @@ TEST_CASE("an order whose turn does not come within seconds is turned away, and 
   }
   CHECK(shop.stock() == "50 on hand, 0 held");
   CHECK(shop.sql("SELECT count(*) FROM platform.idempotency") == "0");
+}
+
+TEST_CASE("a cart that two orders of one batch want is the first one's") {
+  Crowd shop;
+  const auto cart = CartId::parse(shop.cart());
+  std::vector<store::Draft> drafts;
+  for (int i = 1; i <= 2; ++i) {
+    store::Draft draft;
+    draft.key = "k" + std::to_string(i);
+    draft.id = testing::id<OrderId>(i);
+    draft.number = i;
+    draft.cart_id = cart;
+    draft.cart_version = 1;
+    draft.shipping_address = draft.event = "{}";
+    draft.headers = "[]";
+    drafts.push_back(std::move(draft));
+  }
+  const auto place = [](pg::Database& database, std::vector<const store::Draft*> batch) -> Task<std::string> {
+    std::string outcomes;
+    for (auto& placed : co_await store::place(database.session(), batch)) outcomes += json::text(placed.outcome) + " ";
+    co_return outcomes;
+  };
+  const auto outcomes = testing::runtime().wait(0, place(shop.database(), {&drafts[0], &drafts[1]}));
+  CHECK(outcomes == R"("placed" "cart_changed" )");
+  CHECK(shop.sql("SELECT string_agg(number::text, ' ') FROM orders") == "1");
+  CHECK(shop.sql("SELECT string_agg(key, ' ') FROM platform.idempotency") == "k1");
 }
 
 TEST_CASE("an order that PostgreSQL refuses does not spoil those of its batch") {

@@ -221,7 +221,7 @@ TEST_CASE("a code that changed since the order was priced is said to have change
   Till shop;
   shop.offers_code("TEN", ten_percent);
   const auto outcome = shop.sql(R"(
-    SELECT outcome FROM place_orders_v2(ARRAY['k'], ARRAY['h'], ARRAY['b'], ARRAY['[]'::jsonb], ARRAY[gen_random_uuid()],
+    SELECT outcome FROM place_orders_v3(ARRAY['k'], ARRAY['h'], ARRAY['b'], ARRAY['[]'::jsonb], ARRAY[gen_random_uuid()],
       ARRAY[1::bigint], ARRAY[gen_random_uuid()], ARRAY[false], ARRAY[NULL::uuid], ARRAY[NULL::bigint], ARRAY['EUR'],
       ARRAY[2000::bigint], ARRAY[200::bigint], ARRAY[0::bigint], ARRAY[0::bigint], ARRAY[true], ARRAY[1800::bigint],
       ARRAY['a@b'], ARRAY['en'], ARRAY['{}'::jsonb], ARRAY[NULL::jsonb], ARRAY[NULL::jsonb], ARRAY[NULL::jsonb],
