@@ -63,8 +63,10 @@ using Truths = std::vector<bool>;
 )sql"
 // clang-format on
 
+// How many come out of a sub-select the planner does not know: one plan for one product and for many, made once. Else
+// each look would be planned anew, which takes four times as long as looking.
 static const pg::Statement<StoredProduct(Ids)> load_sql{"catalog.load", PRODUCT_COLUMNS R"sql(
-   WHERE id = ANY ($1)
+   WHERE id = ANY (ARRAY(SELECT unnest($1)))
    ORDER BY id
 )sql"};
 static const pg::Statement<StoredProduct(Ids)> lock_sql{"catalog.lock", PRODUCT_COLUMNS R"sql(
@@ -85,7 +87,7 @@ static const pg::Statement<StoredVariant(Ids)> load_variants_sql{"catalog.load_v
            AS compare_ats,
          ARRAY(SELECT coalesce(sale::text, '') FROM prices WHERE variant_id = variants.id ORDER BY currency) AS sales
     FROM variants
-   WHERE product_id = ANY ($1)
+   WHERE product_id = ANY (ARRAY(SELECT unnest($1)))
    ORDER BY product_id, position
 )sql"};
 
