@@ -72,14 +72,15 @@ struct Opened {
 Task<Opened> open_session(Call& call, pg::Transaction& tx, const User& user, std::optional<UserId> guest) {
   const Time now = call.now();
   Opened out{call.new_id<SessionId>(), new_refresh_token(call.world())};
-  Session session{.id = out.session,
-                  .user_id = user.id,
-                  .created_at = now,
-                  .used_at = now,
-                  .expires_at = session_end(now, now, is_guest(user.roles()), call.get<Settings>().terms),
-                  .address = call.request().client_address,
-                  .user_agent = std::string{call.request().headers.get("User-Agent").value_or("").substr(0, 200)}};
-  co_await insert_session(tx, std::move(session), security::sha256(out.refresh_token));
+  const Session session{
+      .id = out.session,
+      .user_id = user.id,
+      .created_at = now,
+      .used_at = now,
+      .expires_at = session_end(now, now, is_guest(user.roles()), call.get<Settings>().terms),
+      .address = call.request().client_address,
+      .user_agent = std::string{call.request().headers.get("User-Agent").value_or("").substr(0, 200)}};
+  insert_session(tx, session, security::sha256(out.refresh_token));
   if (guest && *guest != user.id) {
     co_await end_sessions(tx, *guest, {}, {}, now);
     if (auto version = co_await absorb_guest(tx, user.id, *guest, now))
@@ -213,7 +214,7 @@ Task<Result<Answer<Tokens>>> become_guest(Call& call, Guest request) {
             .created_at = call.now()};
   auto opened = co_await call.database().transaction(
       [&](pg::Transaction& tx) -> Task<Opened> {
-        co_await insert_user(tx, user, {});
+        insert_guest(tx, user);
         // Without an address there is nobody to write to, and nothing to tell.
         if (user.email)
           events::publish(tx, "user.registered", user.id.text(), 1, UserRegistered{user.id, *user.email, {}, true});

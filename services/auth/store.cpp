@@ -34,6 +34,10 @@ Task<bool> insert_user(pg::Session& db, User user, std::optional<std::string> em
   co_return co_await db.run(insert_user_sql, user.id, user.email, email_key, user.name, user.password_hash,
                             user.role_names, user.created_at) == 1;
 }
+void insert_guest(pg::Transaction& tx, const User& guest) {
+  tx.later(insert_user_sql, guest.id, guest.email, {}, guest.name, guest.password_hash, guest.role_names,
+           guest.created_at);
+}
 
 static const pg::Statement<User(UserId, MaybeText, std::optional<std::int64_t>, Time)> rename_sql{"auth.rename_user",
                                                                                                   R"sql(
@@ -95,9 +99,9 @@ static const pg::Statement<void(SessionId, UserId, Time, Time, std::string, std:
   INSERT INTO refresh_tokens (hash, session_id, issued_at, expires_at)
   SELECT $7, id, created_at, expires_at FROM opened
 )sql"};
-Task<> insert_session(pg::Session& db, Session session, std::string token_hash) {
-  co_await db.run(insert_session_sql, session.id, session.user_id, session.created_at, session.expires_at,
-                  session.address, session.user_agent, pg::Bytes{std::move(token_hash)});
+void insert_session(pg::Transaction& tx, const Session& session, std::string token_hash) {
+  tx.later(insert_session_sql, session.id, session.user_id, session.created_at, session.expires_at, session.address,
+           session.user_agent, pg::Bytes{std::move(token_hash)});
 }
 
 static const pg::Statement<Session(UserId, SessionId, int, Time)> sessions_sql{"auth.sessions", R"sql(

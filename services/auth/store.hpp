@@ -46,6 +46,8 @@ Task<std::optional<User>> find_user(pg::Session& db, std::string email_key);
 Task<bool> has_password(pg::Transaction& tx, UserId id, std::string hash);
 /// False when the e-mail address is taken.
 Task<bool> insert_user(pg::Session& db, User user, std::optional<std::string> email_key);
+/// A guest's address is nobody's account: it cannot be taken, and nobody need wait for the answer.
+void insert_guest(pg::Transaction& tx, const User& guest);
 /// The user as it is now; nullopt when there is none, or its version is not `version`.
 Task<std::optional<User>> rename_user(pg::Session& db, UserId id, std::optional<std::string> name,
                                       std::optional<std::int64_t> version, Time now);
@@ -56,7 +58,7 @@ Task<std::optional<std::int64_t>> delete_user(pg::Transaction& tx, UserId id);
 Task<std::optional<std::int64_t>> absorb_guest(pg::Transaction& tx, UserId user, UserId guest, Time now);
 
 /// With its first refresh token.
-Task<> insert_session(pg::Session& db, Session session, std::string token_hash);
+void insert_session(pg::Transaction& tx, const Session& session, std::string token_hash);
 Task<std::vector<Session>> sessions_of(pg::Session& db, UserId user, SessionId after, int limit, Time now);
 /// Ends sessions of `user`: all, or `one`, but not `spared`; the number.
 Task<std::int64_t> end_sessions(pg::Session& db, UserId user, std::optional<SessionId> one,
