@@ -338,12 +338,16 @@ Task<std::optional<Cart>> delete_discount(pg::Session& db, CartId id, UserId own
   return changed(db, owner, db.one(delete_discount_sql, id, owner, version, std::move(code), now));
 }
 
-// One that is touched at that moment is not old: the time is looked at again once the row is ours.
-static const pg::Statement<void(Time)> delete_old_carts_sql{"orders.delete_old_carts", R"sql(
-  DELETE FROM carts WHERE updated_at < $1 AND id IN (SELECT id FROM carts WHERE updated_at < $1 LIMIT 1000)
+// One that is touched at that moment is not old: the time is looked at again once the row is ours. A cart's id says
+// when it was opened.
+static const pg::Statement<void(Time, CartId)> delete_old_carts_sql{"orders.delete_old_carts", R"sql(
+  DELETE FROM carts
+   WHERE updated_at < $1 AND id IN (SELECT id FROM carts WHERE id < $2 AND updated_at < $1 LIMIT 1000)
 )sql"};
 
-Task<std::int64_t> delete_old_carts(pg::Session& db, Time before) { return db.run(delete_old_carts_sql, before); }
+Task<std::int64_t> delete_old_carts(pg::Session& db, Time before) {
+  return db.run(delete_old_carts_sql, before, CartId{Uuid::v7(before, {})});
+}
 
 static const pg::Statement<void(UserId, UserId)> lock_carts_sql{"orders.lock_carts", R"sql(
   SELECT FROM carts WHERE owner IN ($1, $2) ORDER BY id FOR UPDATE
