@@ -402,15 +402,18 @@ Task<std::vector<std::string>> available(pg::Session& db, std::vector<std::strin
 
 static const pg::Statement<ProductId(Texts, Texts, Numbers, Numbers)> stock_changed_sql{"catalog.stock_changed", R"sql(
   WITH newer AS (
-    INSERT INTO availability (sku, level, available, sequence)
-    SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS given (sku, level, available, sequence)
+    INSERT INTO availability AS known (sku, level, available, sequence, turned)
+    SELECT sku, level, available, sequence, sequence
+      FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS given (sku, level, available, sequence)
      ORDER BY sku
         ON CONFLICT (sku) DO UPDATE
-       SET level = EXCLUDED.level, available = EXCLUDED.available, sequence = EXCLUDED.sequence
-     WHERE availability.sequence < EXCLUDED.sequence
-    RETURNING sku
+       SET level = EXCLUDED.level, available = EXCLUDED.available, sequence = EXCLUDED.sequence,
+           turned = CASE WHEN (known.level = 'out_of_stock') <> (EXCLUDED.level = 'out_of_stock') THEN EXCLUDED.sequence
+                         ELSE known.turned END
+     WHERE known.sequence < EXCLUDED.sequence
+    RETURNING sku, turned = sequence AS turns
   )
-  SELECT DISTINCT product_id FROM newer JOIN variants USING (sku)
+  SELECT DISTINCT product_id FROM newer JOIN variants USING (sku) WHERE turns
 )sql"};
 // Against a product that is being saved: whoever comes second sees what the first one wrote.
 static const pg::Statement<ProductId(Ids)> hold_sql{"catalog.hold", R"sql(

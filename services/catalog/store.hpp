@@ -57,7 +57,7 @@ struct Availability {
 };
 /// The SKUs that can be bought now.
 Task<std::vector<std::string>> available(pg::Session& db, std::vector<std::string> skus);
-/// Keeps what is newer than what is known, and gives the products that it concerns, locked.
+/// Keeps what is newer than what is known, and gives the products that can be bought again or no more, locked.
 Task<std::vector<ProductId>> stock_changed(pg::Transaction& tx, std::vector<Availability> changes);
 
 struct CategoryCount {

@@ -260,6 +260,19 @@ TEST_CASE("stock news in any order and twice end the same") {
   }
 }
 
+TEST_CASE("pages are made anew when a stock runs out or comes back, not when it falls") {
+  Shop shop;
+  const auto path = "/v1/products/" + shop.add(tee);
+  shop.stock("TEE-S", true);
+  const auto title = [&] { return at(shop.as_customer(path).body, "/title"); };
+  const auto before = title();
+  shop.sql("UPDATE products SET title = 'X'");
+  CHECK(shop.hear("inventory.changed", R"({"sku": "TEE-S", "level": "low", "available": 2})", "TEE-S", 2));
+  CHECK(title() == before);
+  shop.stock("TEE-S", false, 3);
+  CHECK(title() == "X");
+}
+
 TEST_CASE("stock that is told before the product exists is there when it comes") {
   Shop shop;
   shop.stock("TEE-S", true);
