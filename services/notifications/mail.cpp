@@ -5,6 +5,7 @@
 #include <unicode/datefmt.h>
 #include <unicode/numberformatter.h>
 
+#include <map>
 #include <stdexcept>
 
 #include "commerce/money.hpp"
@@ -20,6 +21,18 @@ constexpr const char* languages[] = {"en", "de"};
 std::string utf8(const icu::UnicodeString& text) {
   std::string out;
   return text.toUTF8String(out);
+}
+
+/// ICU takes longer to make a format than to use it: each thread keeps its own, those of the newest locales.
+template <typename Format, typename Make>
+Format& kept(const std::string& name, Make make) {
+  thread_local std::map<std::string, Format> formats;
+  auto found = formats.find(name);
+  if (found == formats.end()) {
+    if (formats.size() == 100) formats.clear();
+    found = formats.emplace(name, make()).first;
+  }
+  return found->second;
 }
 
 std::string url_of_parcel(const Detail& detail) {
@@ -136,23 +149,27 @@ Mail Mailer::sample(Kind kind, const std::string& locale) const {
 }
 
 std::string format_money(std::int64_t amount, const std::string& currency, const std::string& locale) {
+  const int fraction = decimals(currency).value_or(2);
   UErrorCode status = U_ZERO_ERROR;
   const icu::CurrencyUnit unit{icu::UnicodeString::fromUTF8(currency).getTerminatedBuffer(), status};
-  const int fraction = decimals(currency).value_or(2);
-  const auto text = icu::number::NumberFormatter::withLocale(icu::Locale::createCanonical(locale.c_str()))
-                        .unit(unit)
-                        .precision(icu::number::Precision::fixedFraction(fraction))
-                        .formatDecimal(decimal(amount, fraction), status)
-                        .toString(status);
+  const auto& format = kept<icu::number::LocalizedNumberFormatter>(locale + " " + currency, [&] {
+    return icu::number::NumberFormatter::withLocale(icu::Locale::createCanonical(locale.c_str()))
+        .unit(unit)
+        .precision(icu::number::Precision::fixedFraction(fraction));
+  });
+  const auto text = format.formatDecimal(decimal(amount, fraction), status).toString(status);
   if (U_FAILURE(status)) return decimal(amount, fraction) + " " + currency;
   return utf8(text);
 }
 
 std::string format_date(Time time, const std::string& locale) {
-  const std::unique_ptr<icu::DateFormat> format{
-      icu::DateFormat::createDateInstance(icu::DateFormat::kLong, icu::Locale::createCanonical(locale.c_str()))};
+  const auto& format = kept<std::unique_ptr<icu::DateFormat>>(locale, [&] {
+    std::unique_ptr<icu::DateFormat> made{
+        icu::DateFormat::createDateInstance(icu::DateFormat::kLong, icu::Locale::createCanonical(locale.c_str()))};
+    if (made) made->setTimeZone(*icu::TimeZone::getGMT());
+    return made;
+  });
   if (!format) return rfc3339(time).substr(0, 10);
-  format->setTimeZone(*icu::TimeZone::getGMT());
   icu::UnicodeString text;
   format->format(static_cast<UDate>(unix_seconds(time)) * 1000, text);
   return utf8(text);
