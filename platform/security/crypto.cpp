@@ -9,6 +9,7 @@
 #include <unicode/ustring.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
@@ -128,12 +129,16 @@ static std::string encode(std::string_view data, std::string_view alphabet, bool
 
 static std::optional<std::string> decode(std::string_view text, std::string_view alphabet) {
   if (text.size() % 4 == 1) return {};
+  std::array<std::int8_t, 256> values;
+  values.fill(-1);
+  for (std::size_t i = 0; i < alphabet.size(); ++i)
+    values[static_cast<unsigned char>(alphabet[i])] = static_cast<std::int8_t>(i);
   std::string out;
   out.reserve(text.size() * 3 / 4);
   unsigned buffer = 0, bits = 0;
   for (const char c : text) {
-    const auto value = alphabet.find(c);
-    if (value == alphabet.npos) return {};
+    const int value = values[static_cast<unsigned char>(c)];
+    if (value < 0) return {};
     buffer = (buffer << 6 | static_cast<unsigned>(value)) & 0xffff;
     bits += 6;
     if (bits >= 8) bits -= 8, out += static_cast<char>(buffer >> bits & 255);
