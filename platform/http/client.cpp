@@ -29,6 +29,7 @@ struct Transfer {
   Response response;
   std::size_t most = 0;
   bool too_large = false;
+  bool once = false;  // what was on the wire is not sent again
   CURLcode result = CURLE_OK;
   std::move_only_function<void()> done;
   std::array<char, CURL_ERROR_SIZE> error{};
@@ -38,6 +39,19 @@ struct Transfer {
     curl_easy_cleanup(easy);
   }
 };
+
+/// Bytes of the request on the wire: from the first on the provider may have acted.
+long sent_bytes(const Transfer& transfer) {
+  long bytes = 0;
+  curl_easy_getinfo(transfer.easy, CURLINFO_REQUEST_SIZE, &bytes);
+  return bytes;
+}
+
+/// Before each request, also before the one that libcurl repeats because a connection died under the first.
+int on_request(void* of, char*, char*, int, int) {
+  const auto& transfer = *static_cast<Transfer*>(of);
+  return transfer.once && sent_bytes(transfer) > 0 ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
 
 std::size_t on_body(char* data, std::size_t one, std::size_t count, void* to) {
   auto& transfer = *static_cast<Transfer*>(to);
@@ -299,7 +313,12 @@ Task<Response> Client::send(Request request, Deadline deadline) {
   }
   set(CURLOPT_CUSTOMREQUEST, request.method == "HEAD" ? nullptr : request.method.c_str());
   const bool acts = request.method == "POST" || request.method == "PATCH";
-  if (acts && !options.repeatable_posts && !request.headers.has("Idempotency-Key")) set(CURLOPT_FRESH_CONNECT, 1L);
+  if (acts && !options.repeatable_posts && !request.headers.has("Idempotency-Key")) {
+    transfer->once = true;
+    set(CURLOPT_PREREQFUNCTION, &on_request);
+    set(CURLOPT_PREREQDATA, transfer.get());
+    set(CURLOPT_MAXAGE_CONN, 3L);
+  }
 
   // What libcurl would add by itself.
   transfer->fields = curl_slist_append(transfer->fields, "Expect:");
@@ -327,9 +346,6 @@ Task<Response> Client::send(Request request, Deadline deadline) {
     transfer->response.status = static_cast<int>(status);
     co_return std::move(transfer->response);
   }
-  // Bytes of the request on the wire: from there on the provider may have acted.
-  long request_bytes = 0;
-  curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &request_bytes);
   const bool never_connected =
       transfer->result == CURLE_COULDNT_RESOLVE_HOST || transfer->result == CURLE_COULDNT_RESOLVE_PROXY ||
       transfer->result == CURLE_COULDNT_CONNECT || transfer->result == CURLE_SSL_CONNECT_ERROR ||
@@ -337,7 +353,7 @@ Task<Response> Client::send(Request request, Deadline deadline) {
   const std::string why = transfer->too_large ? "the answer is larger than " + std::to_string(transfer->most) + " bytes"
                           : transfer->error[0] != '\0' ? transfer->error.data()
                                                        : curl_easy_strerror(transfer->result);
-  throw NoAnswer(base.host + " did not answer: " + why, !never_connected && request_bytes > 0);
+  throw NoAnswer(base.host + " did not answer: " + why, !never_connected && sent_bytes(*transfer) > 0);
 }
 
 }  // namespace acme::http

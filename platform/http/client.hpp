@@ -20,7 +20,8 @@ struct ClientOptions {
   std::size_t max_response = 4 * 1024 * 1024;
   int max_connections = 32;  // per loop
   /// True where sending a POST twice is harmless: libcurl repeats a request that met a dying idle connection. Otherwise
-  /// a POST or PATCH without Idempotency-Key gets a fresh connection.
+  /// a POST or PATCH without Idempotency-Key goes out once, over a connection that is new or was used just now: no
+  /// server closes one so soon, so that hardly ever an answer is lost with it.
   bool repeatable_posts = false;
   std::string ca_file = {};  // PEM of further authorities to trust ("" for the system's alone): the local one of a
                              // developer's machine

@@ -15,8 +15,10 @@ namespace acme::http {
 namespace {
 
 struct Provider {
-  explicit Provider(ClientOptions options = {})
-      : server(serve(runtime, {}, [this](Request request) { return answer(std::move(request)); })) {
+  explicit Provider(ClientOptions options = {}, int connections = 100) {
+    ServerOptions here;
+    here.max_connections = connections;
+    server = serve(runtime, here, [this](Request request) { return answer(std::move(request)); });
     if (options.base_url.empty()) options.base_url = "http://127.0.0.1:" + std::to_string(server->port()) + "/base";
     client = std::make_unique<Client>(options);
   }
@@ -142,6 +144,12 @@ TEST_CASE("a POST is never sent twice by itself: not over a connection that dies
     CHECK(provider.sent("POST", "/lost") == 1);
     CHECK(provider.seen == before + 1);
   }
+}
+
+TEST_CASE("a POST goes over the connection that was used just now: no handshake for each mail and each label") {
+  Provider provider{{}, 1};  // a second connection is refused
+  for (int i = 0; i < 3; ++i) CHECK(provider.sent("POST", "/echo") == -1);
+  CHECK(provider.seen == 3);
 }
 
 TEST_CASE("a call that is cancelled ends at once") {
