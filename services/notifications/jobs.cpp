@@ -10,14 +10,22 @@ namespace acme::notifications {
 
 namespace {
 
-Task<jobs::Outcome> end(Job& job, NotificationId id, State state, std::string reason) {
+/// nullopt: what it should tell cannot be read.
+std::optional<Mail> write(Job& job, const Work& work) {
+  const auto order = json::parse<Snapshot>(work.snapshot->text, json::lenient);
+  const auto detail = json::parse<Detail>(work.data.text, json::lenient);
+  if (!order || !detail) return std::nullopt;
+  return job.get<Mailer>().write(work.kind, work.locale.value_or("en"), *order, *detail);
+}
+
+Task<jobs::Outcome> end(Job& job, NotificationId id, State state, std::string reason, std::string subject = "") {
   if (state == State::dead) log::error("mail dead", {{"notification", id.text()}, {"reason", reason}});
   metrics::counter("acme_notifications_total", "Notifications by how they ended.",
                    {{"state", std::string{name(state)}}})
       .add();
   co_await job.database().transaction(
       [&](pg::Transaction& tx) -> Task<> {
-        mark_ended(tx, id, state, reason, job.now());
+        mark_ended(tx, id, state, subject, reason, job.now());
         job.finish(tx);
         co_return;
       },
@@ -31,37 +39,37 @@ void enqueue_send(pg::Transaction& tx, NotificationId id) { jobs::enqueue(tx, se
 
 Task<jobs::Outcome> send(Job& job, SendWork given) {
   const auto& settings = job.get<Settings>();
-  const auto work = co_await work_on(job.db(), given.notification_id);
-  if (!work || (work->state != State::waiting && work->state != State::sending)) co_return jobs::Done{};
-  if (work->state == State::sending) {
+  auto work = co_await begin_send(job.db(), given.notification_id, {}, job.now());
+  if (!work) {
+    const auto found = co_await look(job.db(), given.notification_id);
+    if (!found || (found->state != State::waiting && found->state != State::sending)) co_return jobs::Done{};
+    if (found->state == State::waiting) co_return jobs::Retry{"its order is not known yet", Duration{1'000}, false};
     // A call of ours is without an answer: this process, or the one before it, does not know what became of it.
-    if (work->sends >= settings.most_sends)
-      co_return co_await end(job, work->id, State::dead,
-                             "The provider's answers were lost: it is not known whether it left.");
-    const Duration pause{settings.repeat_after_ms << std::min<std::int64_t>(work->sends - 1, 10)};
-    const auto rest = work->updated_at + pause - job.now();
+    if (found->sends >= settings.most_sends) {
+      const auto mail = write(job, *found);
+      co_return co_await end(job, found->id, State::dead,
+                             "The provider's answers were lost: it is not known whether it left.",
+                             mail ? mail->subject : "");
+    }
+    const Duration pause{settings.repeat_after_ms << std::min<std::int64_t>(found->sends - 1, 10)};
+    const auto rest = found->updated_at + pause - job.now();
     if (rest > Duration{0}) co_return jobs::Retry{"its answer was lost", std::chrono::ceil<Duration>(rest), false};
+    work = co_await begin_send(job.db(), found->id, found->sends, job.now());
+    if (!work) co_return jobs::Done{};  // another process was faster
   }
-  if (!work->snapshot) co_return jobs::Retry{"its order is not known yet", Duration{1'000}, false};
   if (!work->email) co_return co_await end(job, work->id, State::skipped, "The customer's account was deleted.");
   if (!is_address(*work->email))
     co_return co_await end(job, work->id, State::skipped, "The order has no address that mail could be sent to.");
   if (job.now() - work->happened_at > std::chrono::hours{settings.stale_after_hours})
     co_return co_await end(job, work->id, State::skipped, "It happened too long ago to be news.");
+  auto mail = write(job, *work);
+  if (!mail) co_return co_await end(job, work->id, State::dead, "What it should tell cannot be read.");
 
-  Message message{work->id, std::string{name(work->kind)}, *work->email, {}, {}, {}};
-  auto order = json::parse<Snapshot>(work->snapshot->text, json::lenient);
-  auto detail = json::parse<Detail>(work->data.text, json::lenient);
-  if (!order || !detail) co_return co_await end(job, work->id, State::dead, "What it should tell cannot be read.");
-  auto mail = job.get<Mailer>().write(work->kind, work->locale.value_or("en"), *order, *detail);
-  message.subject = mail.subject;
-  message.text = std::move(mail.text);
-  message.html = std::move(mail.html);
-
-  if (!co_await begin_send(job.db(), *work, *work->email, mail.subject, job.now())) co_return jobs::Done{};
+  Message message{work->id,      std::string{name(work->kind)}, *work->email,
+                  mail->subject, std::move(mail->text),         std::move(mail->html)};
   auto answer = co_await job.get<Channel>().send(std::move(message), job.now(), job.deadline());
   if (auto* refused = std::get_if<Refused>(&answer))
-    co_return co_await end(job, work->id, State::dead, refused->reason);
+    co_return co_await end(job, work->id, State::dead, refused->reason, mail->subject);
   if (auto* not_sent = std::get_if<NotSent>(&answer)) {
     co_await mark_not_sent(job.db(), work->id, job.now());
     co_return jobs::Retry{not_sent->reason, not_sent->after};
@@ -73,7 +81,7 @@ Task<jobs::Outcome> send(Job& job, SendWork given) {
   metrics::counter("acme_notifications_total", "Notifications by how they ended.", {{"state", "sent"}}).add();
   co_await job.database().transaction(
       [&](pg::Transaction& tx) -> Task<> {
-        mark_sent(tx, work->id, std::get<Sent>(answer).message_id, job.now());
+        mark_sent(tx, work->id, mail->subject, std::get<Sent>(answer).message_id, job.now());
         job.finish(tx);
         co_return;
       },

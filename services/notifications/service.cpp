@@ -43,6 +43,7 @@ Service service(const config::Config& config) {
   notifications.on("payment.failed", on_payment_failed);
   notifications.on("shipment.created", on_shipment);
   notifications.on("shipment.updated", on_shipment);
+  for (auto topic : {"shipment.created", "shipment.updated"}) notifications.linger[topic] = Duration{100};
   notifications.on("user.merged", on_user_merged);
   notifications.on("user.deleted", on_user_deleted);
 

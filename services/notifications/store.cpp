@@ -29,7 +29,7 @@ static const pg::Statement<OrderId(std::vector<OrderId>, std::vector<std::int64_
 // A statement of its own, which sees what was committed while the first one waited for the order's row.
 static const pg::Statement<NotificationId(std::vector<OrderId>)> waiting_sql{"notifications.waiting", R"sql(
   UPDATE notifications
-     SET customer_id = orders.customer_id
+     SET customer_id = orders.customer_id, recipient = orders.email
     FROM orders
    WHERE orders.order_id = ANY ($1) AND notifications.order_id = orders.order_id AND state = 'waiting'
   RETURNING notifications.id
@@ -58,18 +58,18 @@ Task<std::vector<NotificationId>> learn(pg::Transaction& tx, std::vector<Contact
 static const pg::Statement<bool(NotificationId, Uuid, std::string, Kind, OrderId, json::Raw, Time, Time)> note_sql{
     "notifications.note", R"sql(
   WITH there AS (
-    SELECT sequence, customer_id FROM orders WHERE order_id = $5 FOR NO KEY UPDATE
+    SELECT sequence, customer_id, email FROM orders WHERE order_id = $5 FOR NO KEY UPDATE
   ), made AS (
     INSERT INTO orders AS old (order_id)
     SELECT $5 WHERE NOT EXISTS (SELECT FROM there)
     ON CONFLICT (order_id) DO UPDATE SET sequence = old.sequence
-    RETURNING sequence, customer_id
+    RETURNING sequence, customer_id, email
   ), known AS (
     SELECT * FROM there UNION ALL SELECT * FROM made
   ), noted AS (
-    INSERT INTO notifications (id, event_id, fact, channel, kind, order_id, customer_id, data, happened_at, created_at,
-                               updated_at)
-    SELECT $1, $2, $3, 'email', $4, $5, customer_id, $6, $7, $8, $8 FROM known
+    INSERT INTO notifications (id, event_id, fact, channel, kind, order_id, customer_id, recipient, data, happened_at,
+                               created_at, updated_at)
+    SELECT $1, $2, $3, 'email', $4, $5, customer_id, email, $6, $7, $8, $8 FROM known
     ON CONFLICT DO NOTHING
     RETURNING 1
   )
@@ -82,46 +82,49 @@ Task<bool> note(pg::Transaction& tx, Demand demand, Time now) {
       .value();
 }
 
-static const pg::Statement<Work(NotificationId)> work_sql{"notifications.work", R"sql(
-  SELECT id, kind, state, sends, recipient, email, locale, snapshot, data, happened_at, updated_at
+#define ACME_WORK "id, kind, state, sends, email, locale, snapshot, data, happened_at, updated_at "
+static const pg::Statement<Work(NotificationId, std::optional<std::int64_t>, Time)> begin_send_sql{
+    "notifications.begin_send", R"sql(
+  UPDATE notifications
+     SET state = 'sending', sends = sends + 1, recipient = email, updated_at = $3
+    FROM orders
+   WHERE id = $1 AND orders.order_id = notifications.order_id AND snapshot IS NOT NULL
+     AND (state = 'waiting' OR (state = 'sending' AND sends = $2))
+  RETURNING )sql" ACME_WORK};
+
+Task<std::optional<Work>> begin_send(pg::Session& db, NotificationId id, std::optional<std::int64_t> lost, Time now) {
+  return db.one(begin_send_sql, id, lost, now);
+}
+
+static const pg::Statement<Work(NotificationId)> look_sql{"notifications.look", "SELECT " ACME_WORK R"sql(
     FROM notifications JOIN orders USING (order_id)
    WHERE id = $1
 )sql"};
 
-Task<std::optional<Work>> work_on(pg::Session& db, NotificationId id) { return db.one(work_sql, id); }
+Task<std::optional<Work>> look(pg::Session& db, NotificationId id) { return db.one(look_sql, id); }
 
-static const pg::Statement<void(NotificationId, std::int64_t, std::string, std::string, Time)> begin_send_sql{
-    "notifications.begin_send", R"sql(
+static const pg::Statement<void(NotificationId, std::string, std::string, Time)> mark_sent_sql{
+    "notifications.mark_sent", R"sql(
   UPDATE notifications
-     SET state = 'sending', sends = sends + 1, recipient = $3, subject = $4, updated_at = $5
-   WHERE id = $1 AND sends = $2 AND state IN ('waiting', 'sending')
-)sql"};
-
-Task<bool> begin_send(pg::Session& db, const Work& work, std::string recipient, std::string subject, Time now) {
-  return [](Task<std::int64_t> update) -> Task<bool> {
-    co_return (co_await std::move(update)) == 1;
-  }(db.run(begin_send_sql, work.id, work.sends, recipient, subject, now));
-}
-
-static const pg::Statement<void(NotificationId, std::string, Time)> mark_sent_sql{"notifications.mark_sent", R"sql(
-  UPDATE notifications
-     SET state = 'sent', message_id = $2, sent_at = $3, updated_at = $3, reason = NULL
+     SET state = 'sent', subject = $2, message_id = $3, sent_at = $4, updated_at = $4, reason = NULL
    WHERE id = $1 AND state = 'sending'
 )sql"};
 
-void mark_sent(pg::Transaction& tx, NotificationId id, std::string message_id, Time now) {
-  tx.later(mark_sent_sql, id, std::move(message_id), now);
+void mark_sent(pg::Transaction& tx, NotificationId id, std::string subject, std::string message_id, Time now) {
+  tx.later(mark_sent_sql, id, std::move(subject), std::move(message_id), now);
 }
 
-static const pg::Statement<void(NotificationId, State, std::string, Time)> mark_ended_sql{"notifications.mark_ended",
-                                                                                          R"sql(
+static const pg::Statement<void(NotificationId, State, std::string, std::string, Time)> mark_ended_sql{
+    "notifications.mark_ended", R"sql(
   UPDATE notifications
-     SET state = $2, reason = $3, updated_at = $4
+     SET state = $2, subject = nullif($3, ''), reason = $4, updated_at = $5,
+         sends = CASE WHEN $2 = 'skipped' THEN sends - 1 ELSE sends END
    WHERE id = $1 AND state IN ('waiting', 'sending')
 )sql"};
 
-void mark_ended(pg::Transaction& tx, NotificationId id, State state, std::string reason, Time now) {
-  tx.later(mark_ended_sql, id, state, std::move(reason), now);
+void mark_ended(pg::Transaction& tx, NotificationId id, State state, std::string subject, std::string reason,
+                Time now) {
+  tx.later(mark_ended_sql, id, state, std::move(subject), std::move(reason), now);
 }
 
 static const pg::Statement<void(NotificationId, Time)> mark_not_sent_sql{"notifications.mark_not_sent", R"sql(
@@ -153,7 +156,7 @@ static const List list_sql{"notifications.list", ACME_LIST("true")},
     list_own_sql{"notifications.list_own", ACME_LIST("customer_id = $1")},
     list_of_order_sql{"notifications.list_of_order", ACME_LIST("order_id = $2")},
     list_to_sql{"notifications.list_to", ACME_LIST("lower(recipient) = lower($3)")},
-    list_unsent_sql{"notifications.list_unsent", ACME_LIST("state = $4 AND state IN ('skipped', 'dead')")};
+    list_unsent_sql{"notifications.list_unsent", ACME_LIST("state = $4 AND reason IS NOT NULL")};
 
 Task<std::vector<Record>> list(pg::Session& db, Scope scope, Filter filter, std::optional<NotificationId> before,
                                std::int64_t limit) {
@@ -210,7 +213,7 @@ static const pg::Statement<void(Time)> erase_sql{"notifications.erase", R"sql(
      WHERE customer_id IN (SELECT user_id FROM gone) AND (email IS NOT NULL OR snapshot ? 'shipping_address')
   )
   UPDATE notifications SET recipient = NULL
-   WHERE customer_id IN (SELECT user_id FROM gone) AND recipient IS NOT NULL AND state NOT IN ('waiting', 'sending')
+   WHERE customer_id IN (SELECT user_id FROM gone) AND recipient IS NOT NULL AND state <> 'sending'
 )sql"};
 
 Task<> erase(pg::Session& db, Time since) { co_await db.run(erase_sql, since); }

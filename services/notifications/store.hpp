@@ -35,19 +35,19 @@ struct Work {
   Kind kind{};
   State state{};
   std::int64_t sends = 0;
-  std::optional<std::string> recipient;  // as it was when the message was first taken up
   std::optional<std::string> email, locale;
   std::optional<json::Raw> snapshot;
   json::Raw data;
   Time happened_at{}, updated_at{};
 };
-BOOST_DESCRIBE_STRUCT(Work, (),
-                      (id, kind, state, sends, recipient, email, locale, snapshot, data, happened_at, updated_at))
-Task<std::optional<Work>> work_on(pg::Session& db, NotificationId id);
-/// The intent to send, before the call; false when somebody else changed the row since it was read.
-Task<bool> begin_send(pg::Session& db, const Work& work, std::string recipient, std::string subject, Time now);
-void mark_sent(pg::Transaction& tx, NotificationId id, std::string message_id, Time now);
-void mark_ended(pg::Transaction& tx, NotificationId id, State state, std::string reason, Time now);  // skipped, dead
+BOOST_DESCRIBE_STRUCT(Work, (), (id, kind, state, sends, email, locale, snapshot, data, happened_at, updated_at))
+/// The intent to send, before the call: of one that waits and whose order is known, or of one whose answer was lost
+/// `lost` times until now. nullopt when it is neither.
+Task<std::optional<Work>> begin_send(pg::Session& db, NotificationId id, std::optional<std::int64_t> lost, Time now);
+Task<std::optional<Work>> look(pg::Session& db, NotificationId id);
+void mark_sent(pg::Transaction& tx, NotificationId id, std::string subject, std::string message_id, Time now);
+/// skipped (this time it was not sent) or dead
+void mark_ended(pg::Transaction& tx, NotificationId id, State state, std::string subject, std::string reason, Time now);
 Task<> mark_not_sent(pg::Session& db, NotificationId id, Time now);
 
 struct Record {
