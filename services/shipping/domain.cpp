@@ -452,6 +452,10 @@ std::string reference(const Shipment& shipment) {
   return shipment.attempt == 1 ? shipment.id.text() : shipment.id.text() + "-" + std::to_string(shipment.attempt);
 }
 
+ShipmentId shipment_of(std::string_view reference) {
+  return ShipmentId::parse(reference.substr(0, reference.find('-'))).value();
+}
+
 std::int64_t weight_grams(const std::vector<Line>& lines, std::int64_t packaging) {
   std::int64_t sum = packaging;
   for (auto& line : lines) sum += line.quantity * line.weight_grams;

@@ -191,6 +191,7 @@ std::optional<Effects> label_by_staff(Shipment& shipment, std::optional<Consigne
 
 /// What the carrier sees of a label: our shipment's id, and the attempt from the second on. At most 35 characters.
 std::string reference(const Shipment& shipment);
+ShipmentId shipment_of(std::string_view reference);
 /// The lines in parcels of at most `most_grams` of goods each, filled in their order; nullopt when one piece alone is
 /// heavier. Together the parcels hold each line's pieces exactly once.
 std::optional<std::vector<std::vector<Line>>> pack(const std::vector<Line>& lines, std::int64_t most_grams);

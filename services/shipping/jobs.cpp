@@ -112,6 +112,8 @@ Task<jobs::Outcome> ask(Job& job, Shipment shipment) {
 }  // namespace
 
 Task<jobs::Outcome> buy_label(Job& job, ShipmentWork work) {
+  if (auto called = co_await open_store(job.db())->call(work.shipment_id, job.now()))
+    co_return co_await buy(job, std::move(*called));
   Step step = Step::nothing;
   const auto begun = co_await job.database().transaction(
       [&](pg::Transaction& tx) -> Task<std::optional<Shipment>> {
@@ -122,7 +124,6 @@ Task<jobs::Outcome> buy_label(Job& job, ShipmentWork work) {
           return effects;
         });
         if (changed.empty()) co_return std::nullopt;
-        if (step == Step::buy) co_await store->label_called(changed.front().shipment, job.now());
         carry_out(tx, changed);
         co_return std::move(changed.front().shipment);
       },

@@ -31,25 +31,19 @@ Shipment unpack(Row row) {
   "label, called_at, asks, carrier_shipment, tracking_number, status_at, polls, version, created_at, updated_at, "    \
   "consignee AS consignee_json, lines AS lines_json "
 
-static const pg::Statement<Row(ShipmentId, OrderId, std::int64_t, Time)> begin_sql{"shipping.begin", R"sql(
-  INSERT INTO shipments (id, order_id, part, created_at, updated_at)
-  VALUES ($1, $2, $3, $4, $4)
-  ON CONFLICT (order_id, part) DO NOTHING
-  RETURNING )sql" ACME_SHIPMENT};
-
 static const pg::Statement<Row(std::vector<OrderId>)> lock_orders_sql{"shipping.lock_orders",
                                                                       "SELECT " ACME_SHIPMENT R"sql(
     FROM shipments
    WHERE order_id = ANY ($1)
    ORDER BY order_id, part
-     FOR UPDATE
+     FOR NO KEY UPDATE
 )sql"};
 
 static const pg::Statement<Row(ShipmentId)> lock_order_of_sql{"shipping.lock_order_of", "SELECT " ACME_SHIPMENT R"sql(
     FROM shipments
    WHERE order_id = (SELECT order_id FROM shipments WHERE id = $1)
    ORDER BY part
-     FOR UPDATE
+     FOR NO KEY UPDATE
 )sql"};
 
 static const pg::Statement<Row(ShipmentId, Scope)> find_sql{"shipping.find", "SELECT " ACME_SHIPMENT R"sql(
@@ -63,12 +57,14 @@ static const pg::Statement<Row(OrderId, Scope)> of_order_sql{"shipping.of_order"
    ORDER BY part
 )sql"};
 
-static const pg::Statement<void(ShipmentId, std::optional<UserId>, std::int64_t, Status, std::string,
-                                std::optional<std::string>, std::int64_t, Stage, bool, bool, std::int64_t, LabelState,
-                                std::optional<Time>, std::int64_t, std::optional<std::string>,
-                                std::optional<std::string>, std::optional<Time>, std::int64_t, Time,
-                                std::optional<json::Raw>, json::Raw, bool, std::int64_t, std::optional<std::string>)>
-    save_sql{"shipping.save", R"sql(
+/// A shipment's columns, and more.
+template <typename... More>
+using Keep =
+    pg::Statement<void(ShipmentId, std::optional<UserId>, std::int64_t, Status, std::string, std::optional<std::string>,
+                       std::int64_t, Stage, bool, bool, std::int64_t, LabelState, std::optional<Time>, std::int64_t,
+                       std::optional<std::string>, std::optional<std::string>, std::optional<Time>, std::int64_t, Time,
+                       std::optional<json::Raw>, json::Raw, bool, std::int64_t, std::optional<std::string>, More...)>;
+static const Keep<> save_sql{"shipping.save", R"sql(
   UPDATE shipments
      SET customer_id = $2, sequence = $3, status = $4, carrier = $5, reason = $6, order_sequence = $7, stage = $8,
          paid = $9, cancel_asked = $10, attempt = $11, label = $12, called_at = $13, asks = $14, carrier_shipment = $15,
@@ -76,12 +72,22 @@ static const pg::Statement<void(ShipmentId, std::optional<UserId>, std::int64_t,
          untold = $22, parts = $23, service = $24, version = version + 1
    WHERE id = $1
 )sql"};
-
-static const pg::Statement<void(std::string, ShipmentId, Time)> label_called_sql{"shipping.label_called", R"sql(
-  INSERT INTO labels (reference, shipment_id, state, at)
-  VALUES ($1, $2, 'called', $3)
-  ON CONFLICT (reference) DO UPDATE SET state = 'called', at = $3
+static const Keep<OrderId, std::int64_t> begin_sql{"shipping.begin", R"sql(
+  INSERT INTO shipments (id, customer_id, sequence, status, carrier, reason, order_sequence, stage, paid, cancel_asked,
+                         attempt, label, called_at, asks, carrier_shipment, tracking_number, status_at, polls,
+                         created_at, updated_at, consignee, lines, untold, parts, service, order_id, part, version)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $19, $20, $21, $22, $23,
+          $24, $25, $26, 1)
+  ON CONFLICT (order_id, part) DO NOTHING
 )sql"};
+
+// As begin_label() decides. It changes this parcel alone, so the order's lock is not needed: who decides on all of the
+// order's parcels locks each.
+static const pg::Statement<Row(ShipmentId, Time)> call_sql{"shipping.call", R"sql(
+  UPDATE shipments
+     SET label = 'called', called_at = $2, asks = 0, updated_at = $2, version = version + 1
+   WHERE id = $1 AND status = 'ready' AND label = 'none' AND NOT cancel_asked
+  RETURNING )sql" ACME_SHIPMENT};
 
 static const pg::Statement<void(std::string, ShipmentId, std::string, std::string, std::string, pg::Bytes, Time)>
     label_bought_sql{"shipping.label_bought", R"sql(
@@ -91,11 +97,12 @@ static const pg::Statement<void(std::string, ShipmentId, std::string, std::strin
      SET state = 'bought', carrier_shipment = $3, tracking_number = $4, format = $5, image = $6, at = $7
 )sql"};
 
-static const pg::Statement<void(std::string, std::string, std::string, Time)> label_ended_sql{"shipping.label_ended",
-                                                                                              R"sql(
-  UPDATE labels
-     SET state = $2, reason = nullif($3, ''), at = $4
-   WHERE reference = $1
+static const pg::Statement<void(std::string, ShipmentId, std::string, std::string, Time)> label_ended_sql{
+    "shipping.label_ended", R"sql(
+  INSERT INTO labels (reference, shipment_id, state, reason, at)
+  VALUES ($1, $2, $3, nullif($4, ''), $5)
+  ON CONFLICT (reference) DO UPDATE
+     SET state = excluded.state, reason = excluded.reason, at = excluded.at
 )sql"};
 
 static const pg::Statement<void(ShipmentId, std::vector<Time>, std::vector<std::string>, std::vector<std::string>,
@@ -168,28 +175,33 @@ class PostgresStore : public ShipmentStore {
     else
       before = co_await locked_rows([this, order] { return db_.all(lock_orders_sql, {order}); });
     if (before.empty()) {
-      if (auto begun = co_await db_.one(begin_sql, fresh, order, 1, now))
-        before.push_back(unpack(std::move(*begun)));
-      else  // by another one, just now
-        before = co_await locked_rows([this, order] { return db_.all(lock_orders_sql, {order}); });
+      Shipment first;
+      first.id = fresh;
+      first.order_id = order;
+      if (auto begun = co_await decide_on({std::move(first)}, 0, now, change)) co_return std::move(*begun);
+      before = co_await locked_rows([this, order] { return db_.all(lock_orders_sql, {order}); });
     }
-    co_return co_await decide_on(std::move(before), now, std::move(change));
+    const auto there = before.size();
+    co_return (co_await decide_on(std::move(before), there, now, std::move(change))).value();
   }
   Task<std::vector<Changed>> decide_all(ShipmentId any, Time now, ChangeAll change) override {
     auto before = co_await locked_rows([this, any] { return db_.all(lock_order_of_sql, any); });
     if (before.empty()) co_return std::vector<Changed>{};
-    co_return co_await decide_on(std::move(before), now, std::move(change));
+    const auto there = before.size();
+    co_return (co_await decide_on(std::move(before), there, now, std::move(change))).value();
   }
 
-  Task<> label_called(const Shipment& shipment, Time now) override {
-    co_await write(label_called_sql, reference(shipment), shipment.id, now);
+  Task<std::optional<Shipment>> call(ShipmentId shipment, Time now) override {
+    auto row = co_await db_.one(call_sql, shipment, now);
+    if (!row) co_return std::nullopt;
+    co_return unpack(std::move(*row));
   }
   Task<> label_bought(std::string reference, ShipmentId shipment, Label label, Time now) override {
     co_await write(label_bought_sql, reference, shipment, label.carrier_shipment, label.tracking_number, label.format,
                    pg::Bytes{std::move(label.image)}, now);
   }
   Task<> label_ended(std::string reference, std::string state, std::string reason, Time now) override {
-    co_await write(label_ended_sql, reference, state, reason, now);
+    co_await write(label_ended_sql, reference, shipment_of(reference), state, reason, now);
   }
 
   Task<> activities_seen(ShipmentId shipment, std::vector<Activity> activities) override {
@@ -248,7 +260,9 @@ class PostgresStore : public ShipmentStore {
     co_return all;
   }
 
-  Task<std::vector<Changed>> decide_on(std::vector<Shipment> before, Time now, ChangeAll change) {
+  /// Of `before` the table has the first `there`. Nothing when another one began the order's first shipment just now.
+  Task<std::optional<std::vector<Changed>>> decide_on(std::vector<Shipment> before, std::size_t there, Time now,
+                                                      ChangeAll change) {
     Dispatch all{before, std::vector<Effects>(before.size())};
     change(all);
     answer(all, now);
@@ -260,23 +274,36 @@ class PostgresStore : public ShipmentStore {
     std::vector<Changed> out;
     for (std::size_t i = 0; i < all.shipments.size(); ++i) {
       auto& next = all.shipments[i];
-      const bool fresh = i >= before.size();
-      if (fresh) co_await write(begin_sql, next.id, next.order_id, next.part, now);
-      if (fresh || next != before[i]) co_await save(next, now);
+      if (i < there) {
+        if (next != before[i]) co_await save(next, now);
+      } else if (!co_await begin(next, now)) {
+        co_return std::nullopt;
+      }
       out.push_back({std::move(next), std::move(all.effects[i])});
     }
     co_return out;
   }
 
-  Task<> save(Shipment& next, Time now) {
+  /// `run` with what save_sql takes.
+  template <typename Run>
+  static auto keep(Shipment& next, Time now, Run run) {
     next.updated_at = now;
     ++next.version;
     std::optional<json::Raw> consignee;
     if (next.consignee) consignee = json::Raw{json::text(*next.consignee)};
-    co_await write(save_sql, next.id, next.customer_id, next.sequence, next.status, next.carrier, next.reason,
-                   next.order_sequence, next.stage, next.paid, next.cancel_asked, next.attempt, next.label,
-                   next.called_at, next.asks, next.carrier_shipment, next.tracking_number, next.status_at, next.polls,
-                   now, consignee, json::Raw{json::text(next.lines)}, next.untold, next.parts, next.service);
+    return run(next.id, next.customer_id, next.sequence, next.status, next.carrier, next.reason, next.order_sequence,
+               next.stage, next.paid, next.cancel_asked, next.attempt, next.label, next.called_at, next.asks,
+               next.carrier_shipment, next.tracking_number, next.status_at, next.polls, now, consignee,
+               json::Raw{json::text(next.lines)}, next.untold, next.parts, next.service);
+  }
+  Task<> save(Shipment& next, Time now) {
+    return keep(next, now, [this](auto... columns) { return write(save_sql, std::move(columns)...); });
+  }
+  Task<bool> begin(Shipment& next, Time now) {
+    next.created_at = now;
+    co_return co_await keep(next, now, [this, &next](auto... columns) {
+      return db_.run(begin_sql, std::move(columns)..., next.order_id, next.part);
+    }) == 1;
   }
 
   /// In a transaction without a round trip of its own.

@@ -54,8 +54,9 @@ class ShipmentStore {
   /// On one of them, which comes first in the answer.
   Task<std::vector<Changed>> decide(ShipmentId shipment, Time now, Change change);
 
-  /// The intent to buy, then what came of it ("refused", "void", "lost").
-  virtual Task<> label_called(const Shipment& shipment, Time now) = 0;
+  /// The intent to buy a label, of a parcel that is ready for it; nothing when it is not, or was called already.
+  virtual Task<std::optional<Shipment>> call(ShipmentId shipment, Time now) = 0;
+  /// What came of it ("refused", "void", "lost").
   virtual Task<> label_bought(std::string reference, ShipmentId shipment, Label label, Time now) = 0;
   virtual Task<> label_ended(std::string reference, std::string state, std::string reason, Time now) = 0;
 

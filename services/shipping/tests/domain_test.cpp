@@ -154,6 +154,7 @@ TEST_CASE("a call without an answer is asked after, and only then another label 
   CHECK(label_not_found(shipment, 3));
   CHECK(begin_label(shipment, none, noon) == Step::buy);
   CHECK(reference(shipment) == before + "-2");
+  CHECK(shipment_of(reference(shipment)) == shipment.id);
   CHECK(reference(shipment).size() <= 35);
 }
 
