@@ -15,15 +15,17 @@ struct Cases : F... {
 
 using Records = std::function<Task<>(ShipmentStore&, const Shipment&)>;
 
-/// One transaction: decides on the shipment, records beside it, says and starts what follows; `done` ends the job.
-Task<std::optional<Shipment>> conclude(Job& job, ShipmentId id, bool done, Change change, Records also = {}) {
+/// One transaction: decides on the shipment, records beside it, says and starts what follows (`pushes`: their
+/// subscription too); `done` ends the job.
+Task<std::optional<Shipment>> conclude(Job& job, ShipmentId id, bool done, Change change, Records also = {},
+                                       bool pushes = true) {
   return job.database().transaction(
-      [&job, id, done, change = std::move(change),
+      [&job, id, done, pushes, change = std::move(change),
        also = std::move(also)](pg::Transaction& tx) -> Task<std::optional<Shipment>> {
         const auto store = open_store(tx);
         auto changed = co_await store->decide(id, job.now(), change);
         if (!changed.empty() && also) co_await also(*store, changed.front().shipment);
-        carry_out(tx, changed, job.now() + Duration{job.get<Settings>().track_first_ms});
+        carry_out(tx, changed, job.now() + Duration{job.get<Settings>().track_first_ms}, pushes);
         if (done) job.finish(tx);
         if (changed.empty()) co_return std::nullopt;
         co_return std::move(changed.front().shipment);
@@ -32,14 +34,24 @@ Task<std::optional<Shipment>> conclude(Job& job, ShipmentId id, bool done, Chang
 }
 
 Task<jobs::Outcome> keep_label(Job& job, ShipmentId id, Label label, std::string reference) {
-  co_await conclude(
+  const auto kept = co_await conclude(
       job, id, true,
       [&](Shipment& shipment) {
         return label_bought(shipment, label.carrier_shipment, label.tracking_number, job.now());
       },
       [&](ShipmentStore& store, const Shipment& shipment) {
         return store.label_bought(reference, shipment.id, label, job.now());
-      });
+      },
+      false);
+  if (!kept || state_of(*kept) != State::label_created || !job.get<Settings>().push) co_return jobs::Done{};
+  // A convenience, polling is the truth: it is a job only where it did not work at once.
+  if (!co_await job.get<Carrier>().subscribe(label.tracking_number, job.deadline()))
+    co_await job.database().transaction(
+        [id](pg::Transaction& tx) -> Task<> {
+          jobs::enqueue(tx, subscribe_job, id.text(), ShipmentWork{id});
+          co_return;
+        },
+        job.deadline());
   co_return jobs::Done{};
 }
 
@@ -208,7 +220,6 @@ Task<jobs::Outcome> subscribe(Job& job, ShipmentWork work) {
   const auto shipment = co_await open_store(job.db())->find(work.shipment_id, everybody);
   if (!shipment || final(shipment->status) || !shipment->tracking_number) co_return jobs::Done{};
   if (co_await job.get<Carrier>().subscribe(*shipment->tracking_number, job.deadline())) co_return jobs::Done{};
-  // A convenience: polling is the truth.
   if (job.attempt() >= 3) co_return jobs::Done{};
   co_return jobs::Retry{"no subscription"};
 }

@@ -74,20 +74,18 @@ static void announce(pg::Transaction& tx, const Shipment& shipment, const Announ
   events::publish(tx, first ? "shipment.created" : "shipment.updated", shipment.id.text(), said.sequence, event, time);
 }
 
-static void carry_out(pg::Transaction& tx, const Changed& changed, Time track_at) {
+static void carry_out(pg::Transaction& tx, const Changed& changed, Time track_at, bool pushes) {
   const auto& [shipment, effects] = changed;
   for (auto& said : effects.say) announce(tx, shipment, said);
   const ShipmentWork work{shipment.id};
   if (effects.buy) jobs::enqueue(tx, buy_label_job, shipment.id.text(), work);
   if (effects.void_label) jobs::enqueue(tx, void_label_job, shipment.id.text(), work);
-  if (effects.track) {
-    jobs::enqueue(tx, track_job, shipment.id.text(), work, track_at);
-    jobs::enqueue(tx, subscribe_job, shipment.id.text(), work);
-  }
+  if (effects.track) jobs::enqueue(tx, track_job, shipment.id.text(), work, track_at);
+  if (effects.track && pushes) jobs::enqueue(tx, subscribe_job, shipment.id.text(), work);
 }
 
-void carry_out(pg::Transaction& tx, const std::vector<Changed>& changed, Time track_at) {
-  for (auto& each : changed) carry_out(tx, each, track_at);
+void carry_out(pg::Transaction& tx, const std::vector<Changed>& changed, Time track_at, bool pushes) {
+  for (auto& each : changed) carry_out(tx, each, track_at, pushes);
 }
 
 Task<std::vector<std::string>> say_again(pg::Transaction& tx, events::Again which) {

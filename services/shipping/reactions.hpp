@@ -66,7 +66,7 @@ BOOST_DESCRIBE_STRUCT(ShipmentEvent, (),
 Task<std::vector<std::string>> say_again(pg::Transaction& tx, events::Again which);
 
 /// Says what is to be said and starts what is to be done, in the transaction of the change; a parcel with a new label
-/// is first asked for at `track_at`.
-void carry_out(pg::Transaction& tx, const std::vector<Changed>& changed, Time track_at = {});
+/// is first asked for at `track_at`, and with `pushes` the carrier is asked to tell of it.
+void carry_out(pg::Transaction& tx, const std::vector<Changed>& changed, Time track_at = {}, bool pushes = true);
 
 }  // namespace acme::shipping
