@@ -65,7 +65,7 @@ void how_many(Bench& bench) {
   shop.settle();
   const auto key = shop.query("events", "SELECT key FROM platform.log WHERE topic = 'order.created' LIMIT 1");
   const auto data = shop.query(
-      "events", "SELECT replace(data::text, '''', '''''') FROM platform.log WHERE topic = 'order.created' LIMIT 1");
+      "events", "SELECT replace(body, '''', '''''') FROM platform.log WHERE topic = 'order.created' LIMIT 1");
   const auto pile = [&](const std::string& table, int round, int count) {
     shop.query("orders", "INSERT INTO " + table +
                              " (topic, key, sequence, data) SELECT 'order.created', key, 1, "

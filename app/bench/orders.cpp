@@ -181,7 +181,7 @@ std::string StockedShop::placing_script(const std::string& name, int orders, con
   const auto column = [&](const std::string& column) { return query("orders", "SELECT " + column + where); };
   settle();
   const auto event = query(
-      "events", "SELECT data FROM platform.log WHERE topic = 'order.created' AND key = '" + placed.text("/id") + "'");
+      "events", "SELECT body FROM platform.log WHERE topic = 'order.created' AND key = '" + placed.text("/id") + "'");
 
   // What the program sends for such orders.
   const auto n = std::to_string(orders), m = std::to_string(lines);

@@ -19,8 +19,7 @@ struct Row {
   std::string key;
   std::int64_t sequence;
   Time time;
-  std::string traceparent;
-  json::Raw data;
+  std::string traceparent, data;
 };
 BOOST_DESCRIBE_STRUCT(Row, (), (position, id, key, sequence, time, traceparent, data))
 struct Head {
@@ -38,16 +37,16 @@ BOOST_DESCRIBE_STRUCT(Appended, (), (position, before))
 using Texts = std::vector<std::string>;
 // Answers in the order given. log_heads is read as it was when the statement began.
 const pg::Statement<Appended(std::string, std::vector<Uuid>, Texts, Texts, std::vector<std::int64_t>, std::vector<Time>,
-                             Texts, std::vector<json::Raw>)>
+                             Texts, Texts)>
     append_sql{"events.append", R"sql(
   WITH given AS (
     SELECT *
       FROM unnest($2, $3, $4, $5, $6, $7, $8) WITH ORDINALITY
-           AS given (id, topic, key, sequence, time, traceparent, data, n)
+           AS given (id, topic, key, sequence, time, traceparent, body, n)
      ORDER BY n
   ), appended AS (
-    INSERT INTO platform.log (position, topic, id, key, sequence, time, traceparent, source, data)
-    SELECT nextval('platform.log_position'), topic, id, key, sequence, time, traceparent, '/acme/' || $1, data
+    INSERT INTO platform.log (position, topic, id, key, sequence, time, traceparent, source, body)
+    SELECT nextval('platform.log_position'), topic, id, key, sequence, time, traceparent, '/acme/' || $1, body
       FROM given
     RETURNING topic, position
   ), heads AS (
@@ -63,7 +62,7 @@ const pg::Statement<Appended(std::string, std::vector<Uuid>, Texts, Texts, std::
    ORDER BY appended.position
 )sql"};
 const pg::Statement<Row(std::string, std::int64_t, int)> read_sql{"events.read", R"sql(
-  SELECT position, id, key, sequence, time, traceparent, data
+  SELECT position, id, key, sequence, time, traceparent, coalesce(body, data::text) AS data
     FROM platform.log
    WHERE topic = $1 AND position > $2
    ORDER BY position
@@ -176,10 +175,9 @@ class LockedWriter final : public Log::Writer {
   }
   Task<> append(std::vector<Envelope> events) override {
     std::vector<Uuid> ids;
-    Texts topics, keys, traceparents;
+    Texts topics, keys, traceparents, bodies;
     std::vector<std::int64_t> sequences;
     std::vector<Time> times;
-    std::vector<json::Raw> data;
     for (auto& event : events) {
       ids.push_back(event.id);
       topics.push_back(event.topic);
@@ -187,11 +185,11 @@ class LockedWriter final : public Log::Writer {
       sequences.push_back(event.sequence);
       times.push_back(event.time);
       traceparents.push_back(event.traceparent);
-      data.push_back({event.data});
+      bodies.push_back(event.data);
     }
     connection_.send(
         append_sql, {pg::encode(service_), pg::encode(ids), pg::encode(topics), pg::encode(keys), pg::encode(sequences),
-                     pg::encode(times), pg::encode(traceparents), pg::encode(data)});
+                     pg::encode(times), pg::encode(traceparents), pg::encode(bodies)});
     const auto rows = co_await connection_.sync(in(Duration{30'000}));
     std::vector<Appended> places;
     std::vector<Head> now;
@@ -249,9 +247,9 @@ Task<std::vector<Entry>> PostgresLog::read(std::string topic, std::int64_t posit
   auto entries = state_->kept(topic, position, limit);
   if (!entries.empty()) co_return entries;
   for (auto& row : co_await state_->database->session().all(read_sql, topic, position, limit))
-    entries.push_back({row.position,
-                       {row.id, topic, std::move(row.key), row.sequence, row.time, std::move(row.traceparent),
-                        std::move(row.data.text)}});
+    entries.push_back(
+        {row.position,
+         {row.id, topic, std::move(row.key), row.sequence, row.time, std::move(row.traceparent), std::move(row.data)}});
   co_return entries;
 }
 Task<> PostgresLog::grown(std::string topic, std::int64_t position, Duration at_most) {
