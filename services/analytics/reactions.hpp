@@ -18,10 +18,8 @@ template <typename E>
 std::vector<events::Envelope> allowed(const Batch<E>& events) {
   std::vector<events::Envelope> out;
   out.reserve(events.size());
-  for (auto& event : events) {
-    out.push_back(event.envelope);
-    out.back().data = json::text(event.data);
-  }
+  for (auto& [told, data] : events)
+    out.push_back({told.id, told.topic, told.key, told.sequence, told.time, told.traceparent, json::text(data)});
   return out;
 }
 template <typename E>

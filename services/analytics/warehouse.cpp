@@ -5,10 +5,10 @@
 namespace acme::analytics {
 
 static const pg::Statement<void(std::vector<Uuid>, std::vector<std::string>, std::vector<std::string>,
-                                std::vector<std::int64_t>, std::vector<Time>, std::vector<json::Raw>)>
+                                std::vector<std::int64_t>, std::vector<Time>, std::vector<std::string>)>
     keep_sql{"analytics.keep", R"sql(
-  INSERT INTO events (id, topic, key, sequence, time, data)
-  SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[], $6::jsonb[])
+  INSERT INTO events (id, topic, key, sequence, time, body)
+  SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[], $6::text[])
   ON CONFLICT (id) DO NOTHING
 )sql"};
 
@@ -182,25 +182,26 @@ std::vector<const Fact*> newest(const std::vector<Fact>& facts, Key key) {
   return out;
 }
 
+/// What is written waits for no answer of its own: should it fail, the transaction's commit does.
 class PostgresWarehouse : public Warehouse {
  public:
-  explicit PostgresWarehouse(pg::Session& db) : db_(db) {}
+  explicit PostgresWarehouse(pg::Transaction& tx) : tx_(tx) {}
 
   Task<> keep(std::vector<events::Envelope> events) override {
     std::vector<Uuid> id;
-    std::vector<std::string> topic, key;
+    std::vector<std::string> topic, key, body;
     std::vector<std::int64_t> sequence;
     std::vector<Time> time;
-    std::vector<json::Raw> data;
     for (auto& event : events) {
       id.push_back(event.id);
       topic.push_back(std::move(event.topic));
       key.push_back(std::move(event.key));
       sequence.push_back(event.sequence);
       time.push_back(event.time);
-      data.push_back({std::move(event.data)});
+      body.push_back(std::move(event.data));
     }
-    co_await db_.run(keep_sql, id, topic, key, sequence, time, data);
+    tx_.later(keep_sql, id, topic, key, sequence, time, body);
+    co_return;
   }
 
   Task<> count_orders(std::vector<OrderFact> orders) override {
@@ -238,8 +239,9 @@ class PostgresWarehouse : public Warehouse {
         revenue.push_back(of.unit_price * of.quantity - of.discount);
       }
     }
-    co_await db_.run(count_orders_sql, id, sequence, number, customer, guest, status, currency, total, tax, shipping,
-                     discount, units, country, placed_at, line_order, line, product, sku, title, quantity, revenue);
+    tx_.later(count_orders_sql, id, sequence, number, customer, guest, status, currency, total, tax, shipping, discount,
+              units, country, placed_at, line_order, line, product, sku, title, quantity, revenue);
+    co_return;
   }
 
   Task<> count_payments(std::vector<PaymentFact> payments) override {
@@ -269,34 +271,34 @@ class PostgresWarehouse : public Warehouse {
       refund_amount.push_back(fact.refunded);
       refund_at.push_back(*fact.refunded_at);
     }
-    co_await db_.run(count_payments_sql, id, order, sequence, status, currency, captured, captured_at);
+    tx_.later(count_payments_sql, id, order, sequence, status, currency, captured, captured_at);
     if (!refund_of.empty())
-      co_await db_.run(count_refunds_sql, refund_of, refund_sequence, refund_order, refund_currency, refund_amount,
-                       refund_at);
+      tx_.later(count_refunds_sql, refund_of, refund_sequence, refund_order, refund_currency, refund_amount, refund_at);
+    co_return;
   }
 
   Task<std::vector<SalesRow>> sales(SalesQuery query) override {
-    return db_.all(sales_sql, query.interval, query.from, query.to, query.currency);
+    return tx_.all(sales_sql, query.interval, query.from, query.to, query.currency);
   }
   Task<std::vector<ProductRow>> products(SalesQuery query, bool by_interval, std::int64_t limit) override {
-    return db_.all(products_sql, by_interval ? std::optional{query.interval} : std::nullopt, query.from, query.to,
+    return tx_.all(products_sql, by_interval ? std::optional{query.interval} : std::nullopt, query.from, query.to,
                    query.currency, limit);
   }
-  Task<std::vector<DayRow>> reconcile(Time day) override { return db_.all(reconcile_sql, day); }
+  Task<std::vector<DayRow>> reconcile(Time day) override { return tx_.all(reconcile_sql, day); }
   Task<std::vector<Difference>> differences(Time day, std::int64_t limit) override {
-    return db_.all(differences_sql, day, limit);
+    return tx_.all(differences_sql, day, limit);
   }
-  Task<std::vector<Takings>> takings() override { return db_.all(takings_sql); }
+  Task<std::vector<Takings>> takings() override { return tx_.all(takings_sql); }
   Task<std::vector<AuditRow>> audit(OrderId after, std::int64_t limit) override {
-    return db_.all(audit_sql, after, limit);
+    return tx_.all(audit_sql, after, limit);
   }
 
  private:
-  pg::Session& db_;
+  pg::Transaction& tx_;
 };
 
 }  // namespace
 
-std::unique_ptr<Warehouse> open_warehouse(pg::Session& db) { return std::make_unique<PostgresWarehouse>(db); }
+std::unique_ptr<Warehouse> open_warehouse(pg::Transaction& tx) { return std::make_unique<PostgresWarehouse>(tx); }
 
 }  // namespace acme::analytics

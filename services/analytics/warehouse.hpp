@@ -87,6 +87,6 @@ class Warehouse {
   virtual Task<std::vector<AuditRow>> audit(OrderId after, std::int64_t limit) = 0;
 };
 
-std::unique_ptr<Warehouse> open_warehouse(pg::Session& db);
+std::unique_ptr<Warehouse> open_warehouse(pg::Transaction& tx);
 
 }  // namespace acme::analytics
