@@ -37,7 +37,7 @@ class Topic {
     Handled handled = Handled::all;
     int parked = 0;
   };
-  Task<Result> handle(std::vector<Envelope> batch, std::optional<Move> move);
+  Task<Result> handle(const std::vector<Entry>& batch, std::optional<Move> move);
   /// Puts an event aside with the reason, and moves on.
   Task<Result> park(Envelope event, std::optional<Move> move, std::string error, int attempts);
 

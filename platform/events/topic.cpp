@@ -12,7 +12,8 @@ namespace {
 
 struct Claimed {
   bool moved;
-  std::vector<std::string> fresh, blocked;
+  std::optional<std::vector<std::string>> fresh;  // nothing when all are
+  std::vector<std::string> blocked;
 };
 BOOST_DESCRIBE_STRUCT(Claimed, (), (moved, fresh, blocked))
 
@@ -34,8 +35,10 @@ const pg::Statement<Claimed(std::string, std::optional<std::int64_t>, std::optio
     RETURNING id
   )
   SELECT $2 IS NULL OR EXISTS (SELECT FROM moved) AS moved,
-         ARRAY(SELECT id::text FROM fresh) AS fresh,
-         ARRAY(SELECT DISTINCT key FROM platform.parked WHERE topic = $1 AND key = ANY ($5)) AS blocked
+         CASE WHEN (SELECT count(*) FROM fresh) < cardinality($4) THEN ARRAY(SELECT id::text FROM fresh) END AS fresh,
+         CASE WHEN EXISTS (SELECT FROM platform.parked WHERE topic = $1)  -- mostly nothing is
+              THEN ARRAY(SELECT DISTINCT key FROM platform.parked WHERE topic = $1 AND key = ANY ($5))
+              ELSE '{}' END AS blocked
 )sql"};
 const pg::Statement<void(std::string, Uuid, std::string, std::int64_t, Time, std::string, json::Raw, std::string, int)>
     park_sql{"platform.park", R"sql(
@@ -174,10 +177,10 @@ Task<> Topic::react(pg::Transaction& tx, std::vector<Envelope> events) {
   }
 }
 
-Task<Topic::Result> Topic::handle(std::vector<Envelope> batch, std::optional<Move> move) {
+Task<Topic::Result> Topic::handle(const std::vector<Entry>& batch, std::optional<Move> move) {
   std::vector<Uuid> ids;
   std::vector<std::string> keys;
-  for (auto& event : batch) {
+  for (auto& [position, event] : batch) {
     ids.push_back(event.id);
     keys.push_back(event.key);
   }
@@ -188,12 +191,13 @@ Task<Topic::Result> Topic::handle(std::vector<Envelope> batch, std::optional<Mov
                                          move ? std::optional{move->to} : std::nullopt, ids, keys);
     if (!claimed->moved) co_return Result{Handled::stale, 0};
     claimed_point.reached();
-    std::set<std::string> fresh{claimed->fresh.begin(), claimed->fresh.end()};
+    std::set<std::string> fresh;
+    if (claimed->fresh) fresh.insert(claimed->fresh->begin(), claimed->fresh->end());
     std::set<std::string> blocked{claimed->blocked.begin(), claimed->blocked.end()};
     std::vector<Envelope> good;
     Result result;
-    for (auto& event : batch) {
-      if (fresh.erase(event.id.text()) == 0) continue;  // heard before
+    for (auto& [position, event] : batch) {
+      if (claimed->fresh && fresh.erase(event.id.text()) == 0) continue;  // heard before
       if (event.key.empty() || !blocked.contains(event.key)) {
         good.push_back(event);
         continue;
@@ -222,7 +226,7 @@ Task<Topic::Result> Topic::park(Envelope event, std::optional<Move> move, std::s
         co_await tx.one(claim_sql, name_, move ? std::optional{move->from} : std::nullopt,
                         move ? std::optional{move->to} : std::nullopt, std::vector{event.id}, std::vector{event.key});
     if (!claimed->moved) co_return Result{Handled::stale, 0};
-    if (claimed->fresh.empty()) co_return Result{};
+    if (claimed->fresh) co_return Result{};  // heard before
     put_aside(tx, event, error, attempts);
     parked_point.reached();
     co_return Result{Handled::all, 1};
@@ -234,10 +238,10 @@ Task<Topic::Result> Topic::digest(std::vector<Entry> batch, std::optional<std::i
                                   Duration pause) {
   const auto move_to = [&](std::int64_t to) { return from ? std::optional{Move{*from, to}} : std::nullopt; };
   bool readable = true;
-  const auto attempt = [&](std::vector<Envelope> events, std::optional<Move> move,
+  const auto attempt = [&](const std::vector<Entry>& entries, std::optional<Move> move,
                            std::string& error) -> Task<std::optional<Result>> {
     try {
-      co_return co_await handle(std::move(events), move);
+      co_return co_await handle(entries, move);
     } catch (const Unreadable& failure) {
       error = failure.what();
       readable = false;
@@ -249,19 +253,18 @@ Task<Topic::Result> Topic::digest(std::vector<Entry> batch, std::optional<std::i
   };
   std::string error;
   if (batch.size() > 1) {
-    std::vector<Envelope> events;
-    for (auto& entry : batch) events.push_back(entry.envelope);
-    if (auto result = co_await attempt(std::move(events), move_to(batch.back().position), error)) co_return *result;
+    if (auto result = co_await attempt(batch, move_to(batch.back().position), error)) co_return *result;
     log::warning("a batch of events failed; now one by one",
                  {{"service", pieces_.service.name}, {"topic", name_}, {"events", batch.size()}, {"reason", error}});
   }
   Result total;
   for (auto& entry : batch) {
     const auto move = move_to(entry.position);
+    const std::vector alone{entry};
     std::optional<Result> result;
     readable = true;
     for (int n = 1; !result; ++n) {
-      result = co_await attempt({entry.envelope}, move, error);
+      result = co_await attempt(alone, move, error);
       if (result) break;
       if (n >= tries || !readable)
         result = co_await park(entry.envelope, move, error, n);

@@ -93,7 +93,9 @@ Value encode_array(Type element, const std::vector<Value>& values) {
     if (one == element) out.type = many;
   if (out.type == Type::none) throw std::logic_error("arrays of this type are not supported");
   bool nulls = false;
-  for (auto& value : values) nulls = nulls || value.null;
+  std::size_t size = 20;
+  for (auto& value : values) nulls = nulls || value.null, size += 4 + value.bytes.size();
+  out.bytes.reserve(size);
   append(out.bytes, std::int32_t{values.empty() ? 0 : 1});  // dimensions
   append(out.bytes, std::int32_t{nulls});
   append(out.bytes, oid(element));
