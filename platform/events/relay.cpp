@@ -3,6 +3,7 @@
 #include "platform/observe/log.hpp"
 #include "platform/observe/metrics.hpp"
 #include "platform/runtime/crash_point.hpp"
+#include "platform/runtime/either.hpp"
 #include "platform/runtime/loop.hpp"
 
 namespace acme::events {
@@ -21,7 +22,9 @@ struct Row {
 BOOST_DESCRIBE_STRUCT(Row, (), (seq, id, topic, key, sequence, time, traceparent, data))
 
 // $1: what was moved. Its mark may be lost with PostgreSQL: the rows then move again and are known by their ids.
-const pg::Statement<Row(std::vector<std::int64_t>, int)> waiting_sql{"platform.outbox_waiting", R"sql(
+// $2: what is being moved.
+const pg::Statement<Row(std::vector<std::int64_t>, std::vector<std::int64_t>, int)> waiting_sql{
+    "platform.outbox_waiting", R"sql(
   WITH moved AS (
     DELETE FROM platform.outbox
      USING (SELECT set_config('synchronous_commit', 'off', true)) AS repeatable
@@ -29,9 +32,9 @@ const pg::Statement<Row(std::vector<std::int64_t>, int)> waiting_sql{"platform.o
   )
   SELECT seq, id, topic, key, sequence, time, traceparent, data
     FROM platform.outbox
-   WHERE seq NOT IN (SELECT unnest($1))  -- a hash, where <> ALL would compare each with each
+   WHERE seq NOT IN (SELECT unnest($1 || $2))  -- a hash, where <> ALL would compare each with each
    ORDER BY seq
-   LIMIT $2
+   LIMIT $3
 )sql"};
 
 CrashPoint read_point{"relay.read"}, appended_point{"relay.appended"}, deleted_point{"relay.deleted"};
@@ -49,15 +52,21 @@ struct Relay::State {
   const int loop;
   Signal signal;
   std::vector<std::int64_t> appended = {};  // rows that are in the log; the next look takes them out of the outbox
+  std::vector<Row> ahead = {};              // read while those before them were appended
   metrics::Counter moved = metrics::counter("acme_events_relayed_total", "Events moved from the outbox into the log",
                                             {{"service", service}});
   metrics::Histogram delay = metrics::histogram("acme_event_relay_seconds",
                                                 "From the event's row to its place in the log", {{"service", service}});
 
-  Task<int> move(Log::Writer& writer) {
-    auto rows = co_await database.session().all(waiting_sql, appended, batch);
+  Task<std::vector<Row>> look(std::vector<std::int64_t> under_way) {
+    auto rows = co_await database.session().all(waiting_sql, appended, under_way, batch);
     if (!appended.empty()) deleted_point.reached();
     appended.clear();
+    co_return rows;
+  }
+  Task<int> move(Log::Writer& writer) {
+    auto rows = std::exchange(ahead, {});
+    if (rows.empty()) rows = co_await look({});
     if (rows.empty()) co_return 0;
     std::vector<Envelope> events;
     std::vector<std::int64_t> seqs;
@@ -67,12 +76,17 @@ struct Relay::State {
                         std::move(row.traceparent), std::move(row.data.text)});
     }
     read_point.reached();
-    co_await writer.append(std::move(events));
+    if (rows.size() == batch) {
+      const auto look_ahead = [&]() -> Task<> { ahead = co_await look(seqs); };
+      co_await both(writer.append(std::move(events)), look_ahead());
+    } else {
+      co_await writer.append(std::move(events));
+    }
     appended_point.reached();
     const auto now = real_world().now();
     for (auto& row : rows) delay.observe(std::chrono::duration<double>(now - row.time).count());
     moved.add(static_cast<double>(rows.size()));
-    appended = std::move(seqs);
+    appended.insert(appended.end(), seqs.begin(), seqs.end());
     co_return static_cast<int>(rows.size());
   }
 
@@ -99,6 +113,7 @@ struct Relay::State {
       }
       if (trouble) {
         writer.reset();
+        self->ahead.clear();
         co_await sleep(Duration{200});
       } else {
         co_await self->signal.wait(pause);

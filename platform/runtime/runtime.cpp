@@ -230,13 +230,24 @@ Task<> with_deadline_void(Task<> task, Deadline deadline) {
   std::rethrow_exception(failure);
 }
 
-Task<> either(Task<> one, Task<> other) {
+/// How the one that ended first ended, and the other.
+template <typename Until>
+static Task<std::pair<std::exception_ptr, std::exception_ptr>> together(Task<> one, Task<> other, Until until) {
   auto executor = co_await asio::this_coro::executor;
   const auto [order, first, second] =
       co_await asio::experimental::make_parallel_group(asio::co_spawn(executor, std::move(one), asio::deferred),
                                                        asio::co_spawn(executor, std::move(other), asio::deferred))
-          .async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
-  if (auto failure = order[0] == 0 ? first : second) std::rethrow_exception(failure);
+          .async_wait(until, asio::use_awaitable);
+  co_return order[0] == 0 ? std::pair{first, second} : std::pair{second, first};
+}
+Task<> either(Task<> one, Task<> other) {
+  const auto ends = co_await together(std::move(one), std::move(other), asio::experimental::wait_for_one());
+  if (ends.first) std::rethrow_exception(ends.first);
+}
+Task<> both(Task<> one, Task<> other) {
+  const auto ends = co_await together(std::move(one), std::move(other), asio::experimental::wait_for_one_error());
+  if (ends.first) std::rethrow_exception(ends.first);
+  if (ends.second) std::rethrow_exception(ends.second);
 }
 
 struct TaskGroup::State {

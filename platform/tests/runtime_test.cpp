@@ -99,6 +99,28 @@ TEST_CASE("of two tasks the first to end ends the other, and its exception is th
   CHECK(alive == 0);
 }
 
+TEST_CASE("both of two are waited for, and the failure of one ends the other") {
+  Runtime runtime{{.loops = 1}};
+  std::atomic<int> alive = 0;
+  int done = 0;
+  const auto works = [&](Duration wait) -> Task<> {
+    co_await sleep(wait);
+    ++done;
+  };
+  const auto fails = [] -> Task<> {
+    co_await sleep(Duration{1});
+    throw std::runtime_error("broken");
+  };
+  runtime.wait(0, both(works(Duration{1}), works(Duration{5})));
+  CHECK(done == 2);
+  CHECK_THROWS_WITH(runtime.wait(0, both(wait_for_ever(alive), fails())), "broken");
+  CHECK_THROWS_WITH(runtime.wait(0, both(fails(), wait_for_ever(alive))), "broken");
+  CHECK_THROWS_WITH(runtime.wait(0, both(works(Duration{0}), fails())), "broken");
+  CHECK_THROWS_AS(runtime.wait(0, with_deadline(both(wait_for_ever(alive), works(Duration{0})), in(Duration{20}))),
+                  DeadlinePassed);
+  CHECK(alive == 0);
+}
+
 TEST_CASE("work whose deadline has passed is not begun") {
   Runtime runtime{{.loops = 1}};
   bool begun = false;

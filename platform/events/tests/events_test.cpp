@@ -131,6 +131,19 @@ TEST_CASE("each event takes effect once and in the order of its key, whatever th
   }
 }
 
+TEST_CASE("a backlog of many batches goes into the log once, leaves the outbox and takes effect in order") {
+  Stage stage{true};
+  stage.publish("a", 1, 700);
+  stage.publish("b", 1, 700);
+  stage.publish("a", 701, 1200);
+  stage.consumers->start(stage.group);
+  CHECK(stage.becomes("SELECT count(*) FROM effects", "1900"));
+  CHECK(stage.fresh.sql("SELECT count(*) FROM (SELECT n - lag(n, 1, 0) OVER (PARTITION BY key ORDER BY seq) AS step "
+                        "FROM effects) AS steps WHERE step <> 1") == "0");
+  CHECK(stage.becomes(outbox, "0"));
+  CHECK(stage.log_database.sql("SELECT count(*) FROM platform.log") == "1900");
+}
+
 TEST_CASE("two processes relay and hear the same service: still once and in order") {
   Stage stage{false, 0.2};
   events::Consumers others{testing::runtime(), stage.pieces(), *stage.disordered, {.batch = 7}};
