@@ -226,7 +226,10 @@ Node Node::member(std::string_view name) const {
     for (std::size_t i = 0; i < value->names.size(); ++i)
       if (value->names[i] == name) found = present(value->items[i]);
   }
-  return {found, pointer_ + "/" + escaped_pointer(name), shared_};
+  std::string pointer;
+  pointer.reserve(pointer_.size() + 1 + name.size());
+  ((pointer += pointer_) += '/') += name.find_first_of("~/") == name.npos ? name : escaped_pointer(name);
+  return {found, std::move(pointer), shared_};
 }
 Node Node::at(std::size_t index) const {
   const Value* found = nullptr;
@@ -346,6 +349,9 @@ static std::size_t sequence(std::string_view text, std::size_t at) {
   return 0;
 }
 
+/// ASCII that stands in a JSON string as it is.
+static bool plain(char c) { return c >= 0x20 && c < 0x7f && c != '"' && c != '\\'; }
+
 void Writer::separate() {
   if (!first_) out_ += ',';
   first_ = false;
@@ -374,7 +380,9 @@ void Writer::text(std::string_view value) {
       }
       ++at;
     } else if (c < 0x80) {
-      out_ += value[at++];
+      const auto begin = at++;
+      while (at < value.size() && plain(value[at])) ++at;
+      out_ += value.substr(begin, at - begin);
     } else if (const auto length = sequence(value, at)) {
       out_ += value.substr(at, length);
       at += length;
