@@ -72,6 +72,8 @@ class SearchIndex {
   virtual Task<> remove(pg::Transaction& tx, ProductId id) = 0;
   /// Looks again whether these products are in stock.
   virtual Task<> restock(pg::Transaction& tx, std::vector<ProductId> ids) = 0;
+  /// Files what was put aside while products were written, so that not every search has to read it.
+  virtual Task<> tidy(pg::Session& db) = 0;
 
   virtual Task<Counts> count(pg::Session& db, Search search) = 0;
   /// `few`: the search is known to match at most Counts::exact products.

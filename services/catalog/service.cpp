@@ -22,6 +22,7 @@ static Task<> turn_sales(Job& job) {
     job.get<Pages>().clear();
   }
 }
+static Task<> tidy_search(Job& job) { return job.get<SearchIndex>().tidy(job.db()); }
 static Task<> forget_prices(Job& job) { return forget_old_prices(job.db(), job.now()); }
 
 Service service(const config::Config& config) {
@@ -62,6 +63,7 @@ Service service(const config::Config& config) {
   catalog.job("catalog.import", run_import, {.concurrency = 1, .timeout = Duration{60'000}});
   catalog.every("catalog.tidy_imports", Duration{3'600'000}, tidy_imports);
   catalog.every("catalog.turn_sales", Duration{1'000}, turn_sales);
+  catalog.every("catalog.tidy_search", Duration{5'000}, tidy_search);
   catalog.every("catalog.forget_prices", Duration{3'600'000}, forget_prices);
   catalog.publishes = {"product.updated", "product.deleted", "inventory.imported"};
   catalog.says_again = say_again;

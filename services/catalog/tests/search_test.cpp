@@ -179,6 +179,14 @@ TEST_CASE("categories are a tree with the number of products") {
   CHECK(at(tree, "/data/1/children/0/children/0/products") == "2");
 }
 
+TEST_CASE("what is new is soon filed where searches look, instead of being read by each of them") {
+  Shelves shop;
+  const auto pages = [&] { return shop.sql("SELECT gin_clean_pending_list('search_by_words')"); };
+  shop.run_periodic("catalog.tidy_search");
+  CHECK(pages() == "0");
+  CHECK(shop.found("?q=mug") == "blue-mug creme-brulee-dish");
+}
+
 TEST_CASE("suggestions complete and correct") {
   Shelves shop;
   const auto blu = shop.as_customer("/v1/search/suggest?q=blu").body;
