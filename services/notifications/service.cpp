@@ -35,7 +35,6 @@ Service service(const config::Config& config) {
 
   notifications.on("order.created", on_order_created);
   notifications.on("order.updated", on_order_updated);
-  notifications.linger["order.updated"] = Duration{100};  // news of our own doings, mostly
   notifications.on("order.cancelled", on_order_cancelled);
   notifications.on("payment.completed", on_payment_completed);
   notifications.on("payment.refunded", on_payment_refunded);
@@ -43,7 +42,9 @@ Service service(const config::Config& config) {
   notifications.on("payment.failed", on_payment_failed);
   notifications.on("shipment.created", on_shipment);
   notifications.on("shipment.updated", on_shipment);
-  for (auto topic : {"shipment.created", "shipment.updated"}) notifications.linger[topic] = Duration{100};
+  // News of our own doings, mostly: what is said of an order within the half second is one word.
+  for (auto topic : {"order.updated", "shipment.created", "shipment.updated"})
+    notifications.linger[topic] = Duration{500};
   notifications.on("user.merged", on_user_merged);
   notifications.on("user.deleted", on_user_deleted);
 
