@@ -77,8 +77,8 @@ void look(pg::Transaction& tx, const std::string& stripe_refund, Time at) {
   jobs::enqueue(tx, "read_refund", stripe_refund, StripeRefundJob{stripe_refund}, at);
 }
 
-void look(pg::Transaction& tx, PaymentId payment, Time at) {
-  jobs::enqueue(tx, "read_intent", payment.text(), PaymentJob{payment}, at);
+void look(pg::Transaction& tx, PaymentId payment, Time at, std::optional<std::string> intent) {
+  jobs::enqueue(tx, "read_intent", payment.text(), ReadJob{payment, std::move(intent)}, at);
 }
 
 /// Ends the job with a change of its payment. The job's row goes first, so that the payment's next job may be the same.
@@ -141,11 +141,14 @@ static Task<stripe::Reply<stripe::Intent>> create(Job& job, const Payment& payme
   return stripe_of(job).create(errand(job), std::move(key), payment.id, payment.order_id, payment.total(),
                                std::move(means));
 }
+/// Our clock may have been wrong by so much when a payment began, or is now: what is overlooked would be charged again.
+constexpr std::chrono::hours clocks_differ{2};
+
 /// The PaymentIntent whose id never reached us, with its charge; nothing when there is none.
 static Task<stripe::Reply<std::optional<stripe::Intent>>> find_lost(Job& job, const Payment& payment) {
   auto& client = stripe_of(job);
   auto lost =
-      co_await client.find_lost(errand(job), payment.id, payment.created_at - std::chrono::minutes{5}, job.now());
+      co_await client.find_lost(errand(job), payment.id, std::min(payment.created_at, job.now()) - clocks_differ);
   if (!lost || !*lost) co_return lost;
   co_return co_await client.find(errand(job), (*lost)->id);
 }
@@ -384,15 +387,23 @@ Task<Outcome> cancel_intent(Job& job, PaymentJob work) {
   co_return Done{};
 }
 
-Task<Outcome> read_intent(Job& job, PaymentJob work) {
+static Task<Outcome> read_unheard(Job& job, Payment payment, std::optional<std::string> intent) {
+  if (intent) {
+    auto found = co_await stripe_of(job).find(errand(job), *intent);
+    if (!found && found.error().status != 404) co_return put_off(found.error());
+    if (found && found->metadata.payment_id == payment.id.text())
+      co_return co_await adopt(job, payment.id, std::move(*found));
+  }
+  auto lost = co_await find_lost(job, payment);
+  if (!lost) co_return put_off(lost.error());
+  if (*lost) co_return co_await adopt(job, payment.id, std::move(**lost));
+  co_return Done{};
+}
+
+Task<Outcome> read_intent(Job& job, ReadJob work) {
   const auto payment = co_await find(job.db(), work.payment);
   if (!payment || payment->status == Status::succeeded) co_return Done{};
-  if (!payment->intent_id) {
-    auto lost = co_await find_lost(job, *payment);
-    if (!lost) co_return put_off(lost.error());
-    if (*lost) co_return co_await adopt(job, payment->id, std::move(**lost));
-    co_return Done{};
-  }
+  if (!payment->intent_id) co_return co_await read_unheard(job, *payment, std::move(work.intent));
   auto found = co_await stripe_of(job).find(errand(job), *payment->intent_id);
   if (!found) co_return put_off(found.error());
   co_await job.database().transaction(

@@ -43,8 +43,14 @@ class Tries {
 Task<jobs::Outcome> create_intent(Job& job, PaymentJob work);
 Task<jobs::Outcome> confirm_intent(Job& job, TryJob work);
 Task<jobs::Outcome> cancel_intent(Job& job, PaymentJob work);
+/// `intent`: whose id a webhook names, should the payment know none.
+struct ReadJob {
+  PaymentId payment;
+  std::optional<std::string> intent;
+};
+BOOST_DESCRIBE_STRUCT(ReadJob, (), (payment, intent))
 /// Looks where the PaymentIntent stands: after a webhook, and when nothing was heard for long.
-Task<jobs::Outcome> read_intent(Job& job, PaymentJob work);
+Task<jobs::Outcome> read_intent(Job& job, ReadJob work);
 Task<jobs::Outcome> expire_payment(Job& job, PaymentJob work);
 struct RefundJob {
   RefundId refund;
@@ -66,7 +72,7 @@ bool retry_refund(pg::Transaction& tx, Payment& payment, Refund& refund, Time no
 void look(pg::Transaction& tx, const std::string& stripe_refund, Time at);
 
 /// Wants it read. Asked for while it is being read, it is read once more.
-void look(pg::Transaction& tx, PaymentId payment, Time at);
+void look(pg::Transaction& tx, PaymentId payment, Time at, std::optional<std::string> intent = {});
 
 struct DisputeJob {
   std::string dispute;

@@ -159,7 +159,7 @@ Task<> on_stripe_event(pg::Transaction& tx, stripe::Event event, bool livemode, 
   if (!about_intent) co_return look(tx, object.id, now);
   // A try is on its way: its own answer is about to say the same. Read only if it does not.
   const auto at = subject->status == Status::confirming ? now + std::chrono::seconds{3} : now;
-  look(tx, *subject->payment, at);
+  look(tx, *subject->payment, at, object.id);
 }
 
 }  // namespace acme::payments

@@ -246,12 +246,10 @@ Task<Reply<Intent>> Client::find(Errand errand, std::string intent, Pace::Use us
                       {{"expand[]", "latest_charge"}}, "", use);
 }
 
-Task<Reply<std::optional<Intent>>> Client::find_lost(Errand errand, PaymentId payment, Time from, Time to) {
+Task<Reply<std::optional<Intent>>> Client::find_lost(Errand errand, PaymentId payment, Time from) {
   std::string after;
   while (true) {
-    Form form{{"created[gte]", std::to_string(unix_seconds(from))},
-              {"created[lte]", std::to_string(unix_seconds(to))},
-              {"limit", "100"}};
+    Form form{{"created[gte]", std::to_string(unix_seconds(from))}, {"limit", "100"}};
     if (!after.empty()) form.emplace_back("starting_after", after);
     auto listed = co_await page<Intent>(errand, intents, std::move(form));
     if (!listed) co_return std::unexpected(std::move(listed.error()));

@@ -219,8 +219,9 @@ class Client {
   /// Without a key: asked twice, the second answer says that it is canceled.
   Task<Reply<Intent>> cancel(Errand errand, std::string intent);
   Task<Reply<Intent>> find(Errand errand, std::string intent, Pace::Use use = Pace::Use::inquiry);
-  /// The PaymentIntent of a payment whose id we never heard. The list is consistent at once, the search is not.
-  Task<Reply<std::optional<Intent>>> find_lost(Errand errand, PaymentId payment, Time from, Time to);
+  /// The PaymentIntent, made since `from` by Stripe's clock, of a payment whose id we never heard. The list is
+  /// consistent at once, the search is not.
+  Task<Reply<std::optional<Intent>>> find_lost(Errand errand, PaymentId payment, Time from);
   /// `attempt` stands in its metadata: it tells one refund from its repetition after a failure.
   Task<Reply<Refund>> refund(Errand errand, std::string key, std::string intent, const payments::Refund& refund);
   Task<Reply<Refund>> find_refund(Errand errand, std::string refund);

@@ -162,6 +162,21 @@ TEST_CASE("the first try's stored 500 neither: the list knows whether it made it
   }
 }
 
+TEST_CASE("a clock that was wrong by an hour when the payment began hides no PaymentIntent from us") {
+  for (auto began : {"1 hour", "-1 hour"}) {
+    CAPTURE(began);
+    Shop shop;
+    shop.lose_answers(true);
+    CHECK(shop.placed(1999, "pm_card_visa"));
+    shop.room.run_jobs(1);
+    shop.lose_answers(false);
+    shop.room.sql("UPDATE payments SET replays = 3, created_at = created_at + $1::text::interval", std::string{began});
+    shop.settle();
+    CHECK(shop.news() == "payment.completed succeeded ");
+    CHECK(all_intents(shop).size() == 1);
+  }
+}
+
 TEST_CASE(
     "whatever Stripe and the network do, each order ends once: paid and charged once, or failed and not charged") {
   Section section;
