@@ -91,6 +91,7 @@ void Cluster::create() {
       {"default_toast_compression", "lz4"},  // events of some lines are long enough for it
       {"commit_delay", "400"},               // µs: where four commits are under way, one flush takes them all
       {"commit_siblings", "3"},
+      {"wal_sync_method", "open_datasync"},  // as lasting as fdatasync, by one call of the kernel instead of two
       {"log_min_duration_statement", "'500ms'"},
       {"log_line_prefix", "'%m [%p] %q%u@%d '"},
       {"log_checkpoints", "off"},
