@@ -11,8 +11,8 @@ struct Pages {
   struct Page {
     std::string json, etag;
   };
-  // One second: how long another process may show what has changed here.
-  Cache<Page> products{20'000, Duration{1'000}};
+  // How long another process may show what has changed here; an order is placed at today's price all the same.
+  Cache<Page> products{20'000, Duration{10'000}};
   Cache<Page> lists{1'000, Duration{1'000}};
   Cache<Counts> counts{2'000, Duration{2'000}};
   void clear() {
