@@ -94,16 +94,16 @@ static Task<> settle(Reaction& on, store::Order order, State state, const std::v
   co_return;
 }
 
-static Task<> on_payment(Reaction& on, PaymentId payment_id, OrderId order_id, PaymentNews news,
-                         std::optional<std::string> reason) {
+/// `order` is locked, `lines` are its lines.
+static Task<> on_payment(Reaction& on, const events::Envelope& event, store::Order order, std::vector<Line> lines,
+                         PaymentId payment_id, PaymentNews news, std::optional<std::string> reason) {
   auto& tx = on.tx();
-  auto order = co_await lock(tx, order_id);
   const Payment before{order.paid, order.payment_over, order.payment_sequence, order.payment_status,
                        order.payment_failure};
   auto payment = before;
-  apply(payment, news, on.event().sequence, reason);
-  store::note(tx, order.id, payment_id.text(), on.event().sequence,
-              {on.event().time, on.event().topic, std::string{name(news)}, reason});
+  apply(payment, news, event.sequence, reason);
+  store::note(tx, order.id, payment_id.text(), event.sequence,
+              {event.time, event.topic, std::string{name(news)}, reason});
   if (payment == before) co_return;
   const State state = order.state();
   std::vector<News> heard;
@@ -114,7 +114,6 @@ static Task<> on_payment(Reaction& on, PaymentId payment_id, OrderId order_id, P
   order.payment_sequence = payment.sequence;
   order.payment_status = payment.status;
   order.payment_failure = payment.failure;
-  auto lines = co_await lines_of(tx, order.id);
   const bool no_parcel = std::ranges::none_of(lines, &Line::requires_shipping);
   if (payment.paid && !before.paid && order.status == Status::cancelling) {
     if (no_parcel) heard.push_back(News::called_back);  // shipping has nothing to decide, and nothing is handed over
@@ -128,8 +127,29 @@ static Task<> on_payment(Reaction& on, PaymentId payment_id, OrderId order_id, P
   co_await settle(on, std::move(order), state, heard, std::move(lines), std::move(reason));
 }
 
-Task<> on_payment_completed(Reaction& on, PaymentCompleted event) {
-  return on_payment(on, event.payment_id, event.order_id, PaymentNews::succeeded, {});
+static Task<> on_payment(Reaction& on, PaymentId payment, OrderId id, PaymentNews news,
+                         std::optional<std::string> reason) {
+  auto order = co_await lock(on.tx(), id);
+  auto lines = co_await lines_of(on.tx(), id);
+  co_await on_payment(on, on.event(), std::move(order), std::move(lines), payment, news, std::move(reason));
+}
+
+/// What most orders hear once: a batch's orders are locked, and their lines read, together.
+Task<> on_payment_completed(Reaction& on, std::vector<events::Event<PaymentCompleted>> events) {
+  events::keep_newest(events);  // a payment ends once
+  std::vector<OrderId> ids;
+  for (auto& [envelope, event] : events) ids.push_back(event.order_id);
+  std::map<OrderId, store::Order> orders;
+  for (auto& order : co_await store::lock_orders(on.tx(), ids)) orders.emplace(order.id, std::move(order));
+  std::map<OrderId, std::vector<Line>> lines;
+  for (auto& line : co_await store::find_lines(on.tx(), ids)) lines[line.order_id].push_back(std::move(line.line));
+  for (auto& [envelope, event] : events) {
+    const auto order = orders.extract(event.order_id);
+    if (!order) throw std::runtime_error("there is no order " + event.order_id.text());
+    on.tx().traceparent = envelope.traceparent;
+    co_await on_payment(on, envelope, std::move(order.mapped()), std::move(lines[event.order_id]), event.payment_id,
+                        PaymentNews::succeeded, {});
+  }
 }
 Task<> on_payment_failed(Reaction& on, PaymentFailed event) {
   const auto news = event.final ? PaymentNews::failed : PaymentNews::declined;

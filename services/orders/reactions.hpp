@@ -86,7 +86,7 @@ BOOST_DESCRIBE_STRUCT(UserMerged, (), (user_id, guest_id))
 Task<> on_product_updated(Reaction& on, ProductUpdated event);
 Task<> on_product_deleted(Reaction& on, ProductDeleted event);
 Task<> on_inventory_imported(Reaction& on, std::vector<events::Event<InventoryImported>> events);
-Task<> on_payment_completed(Reaction& on, PaymentCompleted event);
+Task<> on_payment_completed(Reaction& on, std::vector<events::Event<PaymentCompleted>> events);
 Task<> on_payment_failed(Reaction& on, PaymentFailed event);
 Task<> on_payment_refunded(Reaction& on, PaymentRefunded event);
 Task<> on_shipment(Reaction& on, ShipmentEvent event);

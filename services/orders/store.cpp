@@ -802,6 +802,13 @@ Task<std::optional<Order>> lock_order(pg::Transaction& tx, OrderId id, Scope who
   return tx.one(lock_order_sql, id, whose);
 }
 
+static const pg::Statement<Order(std::vector<OrderId>)> lock_orders_sql{
+    "orders.lock_orders", "SELECT " ORDER_COLUMNS " FROM orders WHERE id = ANY ($1) ORDER BY id FOR UPDATE"};
+
+Task<std::vector<Order>> lock_orders(pg::Transaction& tx, std::vector<OrderId> ids) {
+  return tx.all(lock_orders_sql, std::move(ids));
+}
+
 static const pg::Statement<void(OrderId, Status, std::optional<std::string>, bool, bool, std::int64_t, PaymentStatus,
                                 std::optional<std::string>, Parcels, std::int64_t, std::optional<Time>, json::Raw,
                                 std::optional<json::Raw>, Time)>

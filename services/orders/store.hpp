@@ -225,6 +225,8 @@ Task<std::vector<EntryOf>> find_timeline(pg::Session& db, std::vector<OrderId> i
 Task<std::optional<std::int64_t>> order_version(pg::Session& db, OrderId id, Scope whose);
 
 Task<std::optional<Order>> lock_order(pg::Transaction& tx, OrderId id, Scope whose);
+/// Those that there are, whosever they are.
+Task<std::vector<Order>> lock_orders(pg::Transaction& tx, std::vector<OrderId> ids);
 /// Writes what its life changes: status, reason, the facts; raises the version by one, in the row and in `order`.
 void save(pg::Transaction& tx, Order& order, Time now);
 void note(pg::Transaction& tx, OrderId order, std::string source, std::int64_t sequence, TimelineEntry entry);
