@@ -216,8 +216,8 @@ TEST_CASE("in every currency: lines + tax + shipping - discounts = total = charg
         discount += line.discount;
         tax += line.tax;
       }
-      RC_ASSERT(priced.refused.empty());
-      RC_ASSERT(priced.discounts.size() == terms.discounts.size());
+      for (auto& each : priced.refused) RC_ASSERT(each.reason == Refusal::nothing_to_lower);
+      RC_ASSERT(priced.discounts.size() + priced.refused.size() == terms.discounts.size());
       for (auto& each : priced.discounts)
         if (each.kind != DiscountKind::free_shipping) codes += each.amount;
       RC_ASSERT(codes == discount);
