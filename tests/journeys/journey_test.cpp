@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <set>
+#include <thread>
 
 #include "app/home.hpp"
 #include "app/private_shop.hpp"
@@ -38,13 +39,16 @@ void journey(PrivateShop& shop) {
   CHECK(found.number("/data/0/price_from/amount") == 1250);
   CHECK(ann.get("/v1/products/bad").status == 404);
 
-  // The stock arrives by an event of its own.
+  // The stock arrives by an event of its own, and what is offered by another.
   until(staff, "/v1/inventory/MUG-L", 20, [](const Reply& stock) { return stock.number("/available") == 1000; });
 
   const auto cart = ann.post("/v1/carts", "{}");
   REQUIRE_MESSAGE(cart.ok(), cart.problem());
   const auto id = cart.text("/id");
-  REQUIRE(ann.put("/v1/carts/" + id + "/items/MUG-L", R"({"quantity": 2})").ok());
+  const auto takes = [&] { return ann.put("/v1/carts/" + id + "/items/MUG-L", R"({"quantity": 2})").ok(); };
+  for (int waited_ms = 0; !takes() && waited_ms < 20'000; waited_ms += 50)
+    std::this_thread::sleep_for(std::chrono::milliseconds{50});
+  REQUIRE(takes());
   REQUIRE(ann.put("/v1/carts/" + id + "/items/LAMP", R"({"quantity": 1})").ok());
   const auto priced = ann.put("/v1/carts/" + id + "/destination", R"({"country": "DE", "postal_code": "10115"})");
   REQUIRE_MESSAGE(priced.ok(), priced.problem());
