@@ -218,10 +218,19 @@ std::string PrivateShop::sql(const std::string& service, const std::string& stat
   const auto where = process_settings(load_config(serve), serve).database(service);
   return runtime_.wait(
       0, [](Runtime& on, pg::Options to, std::string text, std::vector<pg::Value> given) -> Task<std::string> {
-        pg::Connection connection{on, 0, to};
-        co_await connection.ready();
-        connection.send(text, std::move(given));
-        const auto rows = co_await connection.sync(in(Duration{20'000}));
+        std::unique_ptr<pg::Connection> connection;
+        for (const auto give_up = in(Duration{30'000}); !connection;) {
+          auto next = std::make_unique<pg::Connection>(on, 0, to);
+          try {
+            co_await next->ready();
+            connection = std::move(next);
+          } catch (const pg::Unavailable&) {  // it was killed, and comes back
+            if (std::chrono::steady_clock::now() >= give_up) throw;
+          }
+          if (!connection) co_await sleep(Duration{50});
+        }
+        connection->send(text, std::move(given));
+        const auto rows = co_await connection->sync(in(Duration{20'000}));
         co_return rows.size() && rows.columns() && !rows.null(0, 0) ? rows.text(0, 0) : "";
       }(runtime_, where, statement, std::move(params)));
 }
