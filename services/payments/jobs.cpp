@@ -276,7 +276,7 @@ static Task<Outcome> method_refused(Job& job, TryJob work, Payment payment, stri
     News news = News::none;
     if (made && !p.intent_id)
       news = intent_made(p, *made, Sight::late, stripe_of(job).livemode(), job.now(), terms_of(job));
-    const News refused = p.attempt == work.attempt ? refuse_try(p, "method_refused") : News::none;
+    const News refused = runs(p, work) ? refuse_try(p, "method_refused") : News::none;
     return refused == News::none ? news : refused;
   });
   co_return Done{};
@@ -360,10 +360,8 @@ static Task<Outcome> forestall(Job& job, Payment payment) {
 Task<Outcome> cancel_intent(Job& job, PaymentJob work) {
   const auto payment = co_await find(job.db(), work.payment);
   if (!payment || (payment->status != Status::cancelling && payment->status != Status::failed)) co_return Done{};
-  if (!payment->intent_id) {
-    if (payment->status == Status::failed) co_return Done{};
-    co_return co_await forestall(job, *payment);
-  }
+  if (!payment->intent_id && payment->status == Status::failed) co_return Done{};
+  if (!payment->intent_id) co_return co_await forestall(job, *payment);
 
   auto cancelled = co_await stripe_of(job).cancel(errand(job), *payment->intent_id);
   if (!cancelled) {

@@ -38,18 +38,20 @@ static Payment payment_of(Reaction& on, const OrderCreated& order, const KnownOr
   return payment;
 }
 
-static std::map<OrderId, KnownOrder> by_order(std::vector<KnownOrder> orders) {
-  std::map<OrderId, KnownOrder> out;
-  for (auto& order : orders) out.emplace(order.id, std::move(order));
-  return out;
+/// Notes the newest that these say of their orders, and answers what holds of each.
+template <typename E>
+static Task<std::map<OrderId, KnownOrder>> note(Reaction& on, const std::vector<events::Event<E>>& orders) {
+  std::vector<KnownOrder> heard;
+  for (auto& [envelope, order] : orders)
+    heard.push_back({order.order_id, order.customer_id, order.status, envelope.sequence});
+  std::map<OrderId, KnownOrder> known;
+  for (auto& order : co_await note_orders(on.tx(), heard)) known.emplace(order.id, order);
+  co_return known;
 }
 
 Task<> on_order_created(Reaction& on, std::vector<events::Event<OrderCreated>> orders) {
   events::keep_newest(orders);
-  std::vector<KnownOrder> heard;
-  for (auto& [envelope, order] : orders)
-    heard.push_back({order.order_id, order.customer_id, order.status, envelope.sequence});
-  const auto known = by_order(co_await note_orders(on.tx(), heard));
+  const auto known = co_await note(on, orders);
   std::vector<Payment> payments;
   std::vector<News> news;
   for (auto& [envelope, order] : orders) {
@@ -115,10 +117,7 @@ static Task<> end(Reaction& on, Payment& payment, const std::string& order_statu
 /// Only the newest word on an order counts, except that a refund once due stays due.
 Task<> on_order_changed(Reaction& on, std::vector<events::Event<OrderChanged>> orders) {
   events::keep_newest(orders);
-  std::vector<KnownOrder> heard;
-  for (auto& [envelope, order] : orders)
-    heard.push_back({order.order_id, order.customer_id, order.status, envelope.sequence});
-  const auto known = by_order(co_await note_orders(on.tx(), heard));
+  const auto known = co_await note(on, orders);
   for (auto& [envelope, order] : orders) {
     const auto& status = known.at(order.order_id).status;
     const bool ends = to_be_cancelled(status), due = order.refunds_due && !order.refunds_due->empty();
