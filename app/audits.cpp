@@ -163,7 +163,7 @@ Task<Examination> look(const Sources& sources, Duration grace) {
 
 Task<Examination> examine(Sources sources, Duration grace, Duration between_looks) {
   auto examination = co_await look(sources, grace);
-  if (examination.findings().empty()) co_return examination;
+  if (examination.findings().empty() || grace == Duration{0}) co_return examination;
   co_await sleep(between_looks);
   auto again = co_await look(sources, grace);
   again.keep_common(examination);

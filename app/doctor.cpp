@@ -59,7 +59,7 @@ Examination examine(Runtime& runtime, const DoctorOptions& given) {
     sources.stripe = [&](std::string target) { return stripe->send("GET", std::move(target), ""); };
   }
   const auto grace = std::chrono::seconds{options.grace_s};
-  return runtime.wait(0, examine(std::move(sources), grace, grace > grace.zero() ? Duration{1000} : Duration{0}));
+  return runtime.wait(0, examine(std::move(sources), grace, Duration{1000}));
 }
 
 int doctor(const DoctorOptions& options) {

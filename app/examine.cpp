@@ -330,7 +330,7 @@ void Examination::takings(const std::vector<Takings>& ledger, const std::vector<
   for (auto& [key, amounts] : days) {
     const auto start = parse_rfc3339(key.first + "T00:00:00Z").value_or(Time{});
     // A day that still runs is compared order by order.
-    if (options_.grace > Duration{0} && !settled(start + std::chrono::days{1})) continue;
+    if (!settled(start + std::chrono::days{1})) continue;
     if (amounts.first != amounts.second)
       find("report_day", "the report's revenue is not the ledger's",
            key.first + " " + key.second + ": report " + text(amounts.second) + ", ledger " + text(amounts.first), start,

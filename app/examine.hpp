@@ -140,7 +140,7 @@ struct Records {
 
 struct ExaminationOptions {
   Time now{};
-  Duration grace{};       // what is younger may still be on its way
+  Duration grace{};       // what is younger may still be on its way; 0: nothing may
   bool provider = false;  // Stripe's charges were read
 };
 
@@ -167,7 +167,10 @@ class Examination {
 
  private:
   struct About;
-  bool settled(Time since) const { return options_.now - since > options_.grace; }
+  /// Without grace nothing is excused, not even what changed after the look began or by a clock that was ahead.
+  bool settled(Time since) const {
+    return options_.grace == Duration{0} || options_.now - since > options_.grace;
+  }
   void money(const About& about);
   void refunds(const About& about);
   void parcels(const About& about);

@@ -336,6 +336,10 @@ TEST_CASE("refunds, cancellations, parts and what is young are no findings; what
   CHECK(later.findings().size() == 2);  // payments and the report never heard of it
   later.keep_common(while_it_runs);
   CHECK(later.findings().empty());
+  young.order->placed_at = young.order->updated_at = now + std::chrono::hours{1};  // by a clock that was ahead
+  Examination without_grace({now, Duration{0}, true});
+  without_grace.order(young);
+  CHECK(without_grace.findings().size() == 2);
 
   const auto compared = [&](std::vector<AuditedReconciliation> done, std::vector<Takings> ledger) {
     Examination books({now, std::chrono::minutes{15}, true});
