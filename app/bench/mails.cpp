@@ -52,13 +52,13 @@ static void mails_at(Bench& bench, int rate) {
   std::vector<Placed> placed;
   const int total = rate * (warm + rounds * seconds);
   std::atomic<int> failed = 0;
-  // When the mails were handed over is the sandbox's record, read on the way: it keeps the newest alone. When the label
-  // was known is in the order's timeline.
+  // When the mails were handed over is the sandbox's record, read on the way: it keeps and gives the newest alone. When
+  // the label was known is in the order's timeline.
   std::map<std::string, std::vector<Time>> mails;
   std::mutex reading;
   std::jthread reader([&, sandbox = shop.sandbox()](const std::stop_token& stop) {
-    for (std::string after = "0"; !stop.stop_requested(); std::this_thread::sleep_for(500ms)) {
-      const auto journal = sandbox.get("/journal?provider=ses&limit=500&after=" + after);
+    for (std::string after = "0"; !stop.stop_requested(); std::this_thread::sleep_for(200ms)) {
+      const auto journal = sandbox.get("/journal?provider=ses&limit=10000&after=" + after);
       // Parsed once: a reader that is busy would be measured as well.
       const auto handed = json::parse<Handed>(journal.body, json::lenient);
       if (!handed) continue;
