@@ -1,5 +1,9 @@
 #include "services/notifications/ses.hpp"
 
+#include <curl/curl.h>
+
+#include <atomic>
+
 #include "platform/json/json.hpp"
 
 namespace acme::notifications {
@@ -79,12 +83,17 @@ class Ses : public Channel {
     request.target = "/v2/email/outbound-emails";
     request.headers = {{"Host", host_}, {"Content-Type", "application/json"}};
     request.body = json::text(mail);
-    security::sign_sigv4(request, account_.credentials, {account_.region, "ses"}, now);
 
     std::optional<std::variant<Sent, Refused, NotSent, Unknown>> lost;
     http::Response response;
     try {
-      response = co_await client_.send(std::move(request), deadline);
+      response = co_await client_.send(signed_at(request, now + skew_.load()), deadline);
+      // A clock that is wrong, as AWS's own clients take it: what SES calls now is signed from here on.
+      const auto apart = response.status == 403 ? how_far(response, now) : std::nullopt;
+      if (apart && std::chrono::abs(*apart - skew_.load()) > std::chrono::minutes{4}) {
+        skew_ = *apart;
+        response = co_await client_.send(signed_at(std::move(request), now + *apart), deadline);
+      }
     } catch (const http::NoAnswer& error) {
       if (error.sent)
         lost = Unknown{error.what()};
@@ -106,14 +115,27 @@ class Ses : public Channel {
     // A quota, or an account that is being looked at: the mails wait, they are not at fault.
     for (auto pause : {"LimitExceededException", "AccountSuspendedException", "SendingPausedException"})
       if (type == pause) return NotSent{reason, Duration{300'000}};
-    // Our credentials or our clock: an operator's matter.
+    // Our credentials: an operator's matter.
     if (response.status == 401 || response.status == 403) return NotSent{reason, Duration{60'000}};
     if (response.status >= 400 && response.status < 500) return Refused{reason};
     return Unknown{reason};  // a 500 may follow the effect
   }
 
+  http::Request signed_at(http::Request request, Time time) const {
+    security::sign_sigv4(request, account_.credentials, {account_.region, "ses"}, time);
+    return request;
+  }
+  /// SES's clock less ours.
+  static std::optional<std::chrono::seconds> how_far(const http::Response& response, Time now) {
+    const auto date = response.headers.get("Date");
+    const auto seconds = date ? curl_getdate(std::string{*date}.c_str(), nullptr) : -1;
+    if (seconds < 0) return std::nullopt;
+    return std::chrono::seconds{seconds - unix_seconds(now)};
+  }
+
   http::Client client_;
   SesAccount account_;
+  std::atomic<std::chrono::seconds> skew_{};
   std::string host_;
 };
 

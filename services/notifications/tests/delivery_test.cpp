@@ -10,11 +10,13 @@
 #include "platform/testing/testing.hpp"
 #include "sandbox/sandbox.hpp"
 #include "services/notifications/service.hpp"
+#include "services/notifications/ses.hpp"
 #include "services/notifications/store.hpp"
 
 namespace acme::notifications {
 namespace {
 
+using namespace std::chrono_literals;
 using testing::at;
 
 const auto ann = testing::id<UserId>(1), eve = testing::id<UserId>(2);
@@ -345,6 +347,26 @@ TEST_CASE("while SES does not answer mails wait, and go when it does") {
     post.room->run_jobs();
   }
   CHECK(post.states() == "order_confirmation sent");
+}
+
+TEST_CASE("a clock that is an hour wrong keeps no mail back: what SES calls now is signed from its first refusal on") {
+  sandbox::Sandbox outside{{.base_port = 0}};
+  outside.start();
+  Runtime runtime({.loops = 1, .blocking_threads = 1});
+  const auto& secrets = outside.options().secrets;
+  const auto channel =
+      ses({.base_url = outside.ses_url()}, {{secrets.aws_access_key_id, secrets.aws_secret_access_key, ""},
+                                            outside.options().aws_region,
+                                            "shop@acme.example",
+                                            "",
+                                            ""});
+  const auto send = [&](Duration ahead) {
+    const auto answer = runtime.wait(0, channel->send({{}, "shipped", "ann@example.com", "Yours", "Hi", "Hi"},
+                                                      real_world().now() + ahead, in(Duration{5'000})));
+    return std::holds_alternative<Sent>(answer);
+  };
+  for (const auto ahead : {1h, 1h, -1h, 0h}) CHECK(send(ahead));
+  CHECK(outside.journal("ses").size() == 4 + 3);  // a refusal each time the clock jumped
 }
 
 TEST_CASE("with a fifth of the calls failing every order is told, and again only where an answer was lost") {
