@@ -4,6 +4,7 @@
 
 #include "platform/clock_jump.hpp"
 #include "platform/host.hpp"
+#include "platform/jobs/batch.hpp"
 #include "platform/testing/fresh.hpp"
 #include "platform/testing/testing.hpp"
 
@@ -196,6 +197,41 @@ TEST_CASE("a job exists once by its key, and the earlier time wins") {
   room.await(enqueue(room.database(), "one", room.world.now()));
   CHECK(room.run_jobs() == 1);
   CHECK(room.sql(rows) == "0");
+}
+
+TEST_CASE("jobs of a batch are made by one statement, each as if alone: what is due begins, what is there stays") {
+  Fresh fresh;
+  const auto doing = std::make_shared<Doing>();
+  doing->hold = true;
+  Host host{fresh.options, errands(doing, {.concurrency = 2})};
+  on_loop([&] { return enqueue(*host.host.database(), "b"); });
+  REQUIRE(comes_true([&] { return doing->at_once == 1; }));
+  const auto hour = std::chrono::system_clock::now() + std::chrono::hours{1};
+  const auto later = std::chrono::floor<std::chrono::microseconds>(hour);
+  const auto make = [&](std::vector<jobs::Wanted> wanted) {
+    return on_loop([&] {
+      return host.host.database()->transaction([&](pg::Transaction& tx) -> Task<bool> {
+        tx.repeatable = true;
+        jobs::enqueue(tx, wanted);
+        co_return tx.repeatable;
+      });
+    });
+  };
+  const std::string milk = R"({"what": "milk"})";
+  CHECK_FALSE(make({{"errand", "c", milk},
+                    {"errand", "a", milk},
+                    {"errand", "b", milk},
+                    {"errand", "c", milk, later},
+                    {"errand", "d", milk, later}}));
+  CHECK(comes_true([&] { return doing->at_once == 2; }));
+  CHECK(fresh.sql("SELECT string_agg(key || CASE WHEN again THEN ' again' WHEN run_at > now() THEN ' later' "
+                  "WHEN lease IS NULL THEN ' waits' ELSE ' runs' END, ', ' ORDER BY key) FROM platform.jobs") ==
+        "a runs, b again, c waits, d later");
+  doing->hold = false;
+  CHECK(comes_true([&] { return doing->ran == 4; }));
+  CHECK(comes_true([&] { return fresh.sql("SELECT string_agg(key, ' ') FROM platform.jobs") == "d"; }));
+  // Where each writes what it is about to do, the commit that makes them need not wait for the disk.
+  CHECK(make({{"errand", "e", milk, later, true}, {"errand", "f", milk, later, true}}));
 }
 
 TEST_CASE("a job that is asked for while it runs, runs once more") {
