@@ -284,9 +284,11 @@ Task<Result<NoContent>> stripe_webhook(Call& call, RawBody body) {
     // Of a try that runs here its own answer says the same, and is about to be stored.
     const auto payment = PaymentId::parse(event->data.object.metadata.payment_id);
     const auto until = std::min(in(patience), call.deadline());
-    while (payment && call.get<Tries>().running(*payment) && std::chrono::steady_clock::now() < until)
-      co_await sleep(Duration{10});
-    if (co_await paid(call.db(), event->data.object.id, payment)) co_return NoContent{};
+    auto& tries = call.get<Tries>();
+    while (payment && tries.running(*payment) && std::chrono::steady_clock::now() < until) co_await sleep(Duration{10});
+    const auto& intent = event->data.object.id;
+    if (payment && tries.take_paid(*payment, intent)) co_return NoContent{};
+    if (co_await paid(call.db(), intent, payment)) co_return NoContent{};
   }
   co_await call.database().transaction(
       [&](pg::Transaction& tx) { return on_stripe_event(tx, *event, livemode, call.now()); }, call.deadline());

@@ -14,28 +14,31 @@ using jobs::Done;
 using jobs::Outcome;
 using jobs::Retry;
 
-void drive(pg::Transaction& tx, const Payment& payment, Time now) {
+std::optional<jobs::Wanted> next_job(const Payment& payment, Time now) {
   const auto key = payment.id.text();
+  const auto job = json::text(PaymentJob{payment.id});
   switch (payment.status) {
     case Status::pending:
-      if (!payment.intent_id) jobs::enqueue(tx, "create_intent", key, PaymentJob{payment.id}, now);
-      break;
+      if (payment.intent_id) return std::nullopt;
+      return jobs::Wanted{"create_intent", key, job, now};
     case Status::confirming:  // the try looks at pay_by itself
-      jobs::enqueue(tx, "confirm_intent", key + ":" + std::to_string(payment.attempt),
-                    TryJob{payment.id, payment.attempt}, now);
-      break;
+      return jobs::Wanted{"confirm_intent", key + ":" + std::to_string(payment.attempt),
+                          json::text(TryJob{payment.id, payment.attempt}), now};
     case Status::requires_payment_method:
     case Status::requires_action:
-      jobs::enqueue(tx, "expire_payment", key, PaymentJob{payment.id}, payment.pay_by.value());
-      break;
+      return jobs::Wanted{"expire_payment", key, job, payment.pay_by.value()};
     case Status::cancelling:
-      jobs::enqueue(tx, "cancel_intent", key, PaymentJob{payment.id}, now);
-      break;
+      return jobs::Wanted{"cancel_intent", key, job, now};
     case Status::processing:  // outlives pay_by
     case Status::succeeded:
     case Status::failed:
-      break;
+      return std::nullopt;
   }
+  return std::nullopt;
+}
+
+void drive(pg::Transaction& tx, const Payment& payment, Time now) {
+  if (auto job = next_job(payment, now)) jobs::enqueue(tx, {std::move(*job)});
 }
 
 void alarm(const Payment& payment) {
@@ -212,14 +215,17 @@ static bool runs(const Payment& payment, TryJob work) {
   return payment.status == Status::confirming && payment.attempt == work.attempt;
 }
 
+static News hear(const Job& job, TryJob work, Payment& payment, const Seen& seen) {
+  const auto sight = runs(payment, work) ? Sight::answer : Sight::late;
+  const bool live = stripe_of(job).livemode();
+  if (!payment.intent_id) return intent_made(payment, seen, sight, live, job.now(), terms_of(job));
+  return settle(payment, seen, sight, live, job.now());
+}
+
 /// The running try's own answer: HTTP 200, or the PaymentIntent inside an error.
 static Task<Outcome> answered(Job& job, TryJob work, Seen seen) {
-  co_await conclude(job, work.payment, [&job, work, seen = std::move(seen)](Payment& p) {
-    const auto sight = runs(p, work) ? Sight::answer : Sight::late;
-    const bool live = stripe_of(job).livemode();
-    if (!p.intent_id) return intent_made(p, seen, sight, live, job.now(), terms_of(job));
-    return settle(p, seen, sight, live, job.now());
-  });
+  co_await conclude(job, work.payment,
+                    [&job, work, seen = std::move(seen)](Payment& p) { return hear(job, work, p, seen); });
   co_return Done{};
 }
 
@@ -294,10 +300,30 @@ bool Tries::running(PaymentId payment) const {
   const std::lock_guard lock{mutex_};
   return running_.contains(payment);
 }
+void Tries::begun(const Payment& payment) {
+  const std::lock_guard lock{mutex_};
+  begun_.keep(payment.id, payment);
+}
+std::optional<Payment> Tries::take_begun(PaymentId payment, Time now) {
+  const std::lock_guard lock{mutex_};
+  auto begun = begun_.take(payment);
+  return begun && now - begun->created_at < std::chrono::seconds{1} ? begun : std::nullopt;
+}
+void Tries::paid(const Payment& payment) {
+  const std::lock_guard lock{mutex_};
+  paid_.keep(payment.id, payment.intent_id.value());
+}
+bool Tries::take_paid(PaymentId payment, const std::string& intent) {
+  const std::lock_guard lock{mutex_};
+  return paid_.take(payment) == intent;
+}
 
 Task<Outcome> confirm_intent(Job& job, TryJob work) {
-  const Tries::Here here{job.get<Tries>(), work.payment};
-  const auto payment = co_await find(job.db(), work.payment);
+  auto& tries = job.get<Tries>();
+  const Tries::Here here{tries, work.payment};
+  std::optional<Payment> payment;
+  if (job.attempt() == 1) payment = tries.take_begun(work.payment, job.now());
+  if (!payment || !runs(*payment, work)) payment = co_await find(job.db(), work.payment);
   if (!payment || !runs(*payment, work)) co_return Done{};
   if (payment->pay_by && *payment->pay_by <= job.now()) {
     co_await conclude(job, payment->id, [work, now = job.now(), terms = terms_of(job)](Payment& p) {
@@ -317,7 +343,17 @@ Task<Outcome> confirm_intent(Job& job, TryJob work) {
     answer = co_await stripe_of(job).confirm(errand(job), try_key(*payment), *intent, means);
   else
     answer = co_await create(job, *payment, try_key(*payment), means);
-  if (answer) co_return co_await answered(job, work, stripe::seen(*answer));
+  if (answer) {
+    const auto seen = stripe::seen(*answer);
+    // Mostly nothing happened to it meanwhile, and it is paid: that is stored without taking its lock first.
+    auto paid = *payment;
+    if (hear(job, work, paid, seen) == News::completed && !paid.order_cancelled &&
+        co_await complete(job.db(), paid, job.traceparent(), job.now())) {
+      tries.paid(paid);
+      co_return Done{};
+    }
+    co_return co_await answered(job, work, seen);
+  }
 
   const auto& refusal = answer.error();
   switch (refusal.verdict) {

@@ -1,9 +1,11 @@
 #pragma once
 // What payments does outside the building. Every job may die at any point and run again: it reads where the payment
 // stands, calls with the key that this state names, and writes the outcome with the end of the job.
+#include <map>
 #include <mutex>
 #include <set>
 
+#include "platform/jobs/batch.hpp"
 #include "platform/service.hpp"
 #include "services/payments/store.hpp"
 #include "services/payments/stripe.hpp"
@@ -20,10 +22,18 @@ struct TryJob {
 };
 BOOST_DESCRIBE_STRUCT(TryJob, (), (payment, attempt))
 
-/// The tries that this process has on their way, from reading the payment to its stored outcome. A service's part.
+/// What this process knows of its tries without asking the database. A service's part.
 class Tries {
  public:
+  /// On its way, from reading the payment to its stored outcome.
   bool running(PaymentId payment) const;
+  /// A payment as it is being inserted. Its first try, which begins at the commit, takes it; one that begins later
+  /// reads what became of it meanwhile.
+  void begun(const Payment& payment);
+  std::optional<Payment> take_begun(PaymentId payment, Time now);
+  /// That this PaymentIntent paid it is stored.
+  void paid(const Payment& payment);
+  bool take_paid(PaymentId payment, const std::string& intent);
   class Here {
    public:
     Here(Tries& tries, PaymentId payment);
@@ -36,8 +46,27 @@ class Tries {
   };
 
  private:
+  /// The last few thousand.
+  template <typename T>
+  class Recent {
+   public:
+    void keep(PaymentId id, T value) {
+      if (newest_.size() >= 4096) older_ = std::exchange(newest_, {});
+      newest_.insert_or_assign(id, std::move(value));
+    }
+    std::optional<T> take(PaymentId id) {
+      auto found = newest_.extract(id);
+      if (!found) found = older_.extract(id);
+      return found ? std::optional{std::move(found.mapped())} : std::nullopt;
+    }
+
+   private:
+    std::map<PaymentId, T> newest_, older_;
+  };
   mutable std::mutex mutex_;
   std::multiset<PaymentId> running_;
+  Recent<Payment> begun_;
+  Recent<std::string> paid_;  // PaymentIntents
 };
 
 Task<jobs::Outcome> create_intent(Job& job, PaymentJob work);
@@ -87,7 +116,9 @@ Task<> sweep(Job& job);
 /// Reads Stripe's list of events for webhooks that never came.
 Task<> fill_gaps(Job& job);
 
-/// Makes the job that carries a payment on from where it stands.
+/// What carries a payment on from where it stands.
+std::optional<jobs::Wanted> next_job(const Payment& payment, Time now);
+/// Makes that job.
 void drive(pg::Transaction& tx, const Payment& payment, Time now);
 /// Writes the row, and with the news what follows from it: ledger, event, the next job, and for money that came for a
 /// cancelled order its refund.

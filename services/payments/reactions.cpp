@@ -51,27 +51,48 @@ static Task<std::map<OrderId, KnownOrder>> note(Reaction& on, const std::vector<
 
 Task<> on_order_created(Reaction& on, std::vector<events::Event<OrderCreated>> orders) {
   events::keep_newest(orders);
-  const auto known = co_await note(on, orders);
-  std::vector<Payment> payments;
-  std::vector<News> news;
-  for (auto& [envelope, order] : orders) {
-    const auto& now = known.at(order.order_id);
-    auto& payment = payments.emplace_back(payment_of(on, order, now));
-    news.push_back(begin(payment, on.now()));
-    if (news.back() != News::changed) continue;
-    if (to_be_cancelled(now.status))
-      news.back() = cancel(payment, "cancelled");
-    else if (payment.payment_method)
-      news.back() = try_at_once(payment, on.now());
-  }
-  const auto made = co_await insert(on.tx(), payments, on.now());
-  for (std::size_t i = 0; i < payments.size(); ++i) {
-    if (!made.contains(payments[i].id)) continue;
-    on.tx().traceparent = orders[i].envelope.traceparent;
-    if (news[i] == News::changed)
-      drive(on.tx(), payments[i], on.now());  // as it was inserted
-    else
-      keep(on, on.tx(), payments[i], news[i]);
+  std::map<OrderId, KnownOrder> known;
+  for (auto& [envelope, order] : orders)
+    known[order.order_id] = {order.order_id, order.customer_id, order.status, envelope.sequence};
+  while (!orders.empty()) {
+    std::vector<KnownOrder> heard;
+    std::vector<Payment> payments;
+    std::vector<News> news;
+    for (auto& [envelope, order] : orders) {
+      const auto& now = heard.emplace_back(known.at(order.order_id));
+      auto& payment = payments.emplace_back(payment_of(on, order, now));
+      news.push_back(begin(payment, on.now()));
+      if (news.back() != News::changed) continue;
+      if (to_be_cancelled(now.status))
+        news.back() = cancel(payment, "cancelled");
+      else if (payment.payment_method)
+        news.back() = try_at_once(payment, on.now());
+    }
+    std::set<OrderId> begun, differ;
+    for (auto& order : co_await begin(on.tx(), heard, payments, on.now())) {
+      auto& as_heard = known.at(order.id);
+      if (order.begun)
+        begun.insert(order.id);
+      else if (order.customer_id != as_heard.customer_id || order.status != as_heard.status)
+        differ.insert(order.id);
+      as_heard = order;
+    }
+    std::vector<jobs::Wanted> wanted;
+    for (std::size_t i = 0; i < payments.size(); ++i) {
+      auto& payment = payments[i];
+      if (!begun.contains(payment.order_id)) continue;
+      on.tx().traceparent = orders[i].envelope.traceparent;
+      if (news[i] != News::changed) {
+        keep(on, on.tx(), payment, news[i]);
+      } else if (auto job = next_job(payment, on.now())) {  // of the payment as it was inserted
+        job->traceparent = on.tx().traceparent;
+        wanted.push_back(std::move(*job));
+        if (payment.status == Status::confirming) on.get<Tries>().begun(payment);
+      }
+    }
+    jobs::enqueue(on.tx(), std::move(wanted));
+    // Something newer was heard of them before: they begin as that has it.
+    std::erase_if(orders, [&](auto& event) { return !differ.contains(event.data.order_id); });
   }
 }
 
@@ -125,6 +146,7 @@ Task<> on_order_changed(Reaction& on, std::vector<events::Event<OrderChanged>> o
     const auto id = co_await of_order(on.tx(), order.order_id);
     if (!id) continue;  // order.created is still to come, and will find what was noted
     on.tx().traceparent = envelope.traceparent;
+    on.get<Tries>().take_begun(*id, on.now());  // it is no longer as it began
     auto payment = co_await lock(on.tx(), *id);
     if (due) co_await refund_due(on, *payment, *order.refunds_due);
     if (ends) co_await end(on, *payment, status);

@@ -8,9 +8,9 @@ namespace acme::payments {
   "exp_month, exp_year, captured_at, alarm, tax, shipping, order_cancelled, refunding, refunded, placed_at, " \
   "created_at"
 
-static const pg::Statement<KnownOrder(std::vector<OrderId>, std::vector<UserId>, std::vector<std::string>,
-                                      std::vector<std::int64_t>)>
-    note_orders_sql{"payments.note_orders", R"sql(
+// What is newer than what is known.
+#define NOTED_ORDERS \
+  R"sql(
   WITH noted AS (
     INSERT INTO orders AS known (id, customer_id, status, sequence)
     SELECT * FROM unnest($1, $2, $3, $4) AS heard (id, customer_id, status, sequence) ORDER BY id
@@ -20,7 +20,12 @@ static const pg::Statement<KnownOrder(std::vector<OrderId>, std::vector<UserId>,
            status = CASE WHEN known.sequence < excluded.sequence THEN excluded.status ELSE known.status END,
            sequence = greatest(known.sequence, excluded.sequence)
     RETURNING id, customer_id, status, sequence
-  ), handed_over AS (  -- a guest's order that became a customer's
+  ))sql"
+
+static const pg::Statement<KnownOrder(std::vector<OrderId>, std::vector<UserId>, std::vector<std::string>,
+                                      std::vector<std::int64_t>)>
+    note_orders_sql{"payments.note_orders",
+                    NOTED_ORDERS R"sql(, handed_over AS (  -- a guest's order that became a customer's
     UPDATE payments SET customer_id = noted.customer_id
       FROM noted
      WHERE payments.order_id = noted.id AND payments.customer_id <> noted.customer_id
@@ -28,18 +33,24 @@ static const pg::Statement<KnownOrder(std::vector<OrderId>, std::vector<UserId>,
   SELECT id, customer_id, status, sequence FROM noted
 )sql"};
 
-Task<std::vector<KnownOrder>> note_orders(pg::Transaction& tx, const std::vector<KnownOrder>& heard) {
+struct HeardOrders {
+  explicit HeardOrders(const std::vector<KnownOrder>& heard) {
+    for (auto& order : heard) {
+      ids.push_back(order.id);
+      customers.push_back(order.customer_id);
+      statuses.push_back(order.status);
+      sequences.push_back(order.sequence);
+    }
+  }
   std::vector<OrderId> ids;
   std::vector<UserId> customers;
   std::vector<std::string> statuses;
   std::vector<std::int64_t> sequences;
-  for (auto& order : heard) {
-    ids.push_back(order.id);
-    customers.push_back(order.customer_id);
-    statuses.push_back(order.status);
-    sequences.push_back(order.sequence);
-  }
-  return tx.all(note_orders_sql, ids, customers, statuses, sequences);
+};
+
+Task<std::vector<KnownOrder>> note_orders(pg::Transaction& tx, const std::vector<KnownOrder>& heard) {
+  const HeardOrders orders{heard};
+  return tx.all(note_orders_sql, orders.ids, orders.customers, orders.statuses, orders.sequences);
 }
 
 static const pg::Statement<Payment(PaymentId)> find_sql{"payments.find",
@@ -80,24 +91,31 @@ Task<bool> paid(pg::Session& db, std::string intent_id, std::optional<PaymentId>
 }
 
 using MaybeText = std::optional<std::string>;
-static const pg::Statement<PaymentId(std::vector<PaymentId>, std::vector<OrderId>, std::vector<UserId>,
-                                     std::vector<std::int64_t>, std::vector<std::string>, std::vector<Status>,
-                                     std::vector<int>, std::vector<MaybeText>, std::vector<MaybeText>,
-                                     std::vector<std::int64_t>, std::vector<std::int64_t>, std::vector<Time>, Time)>
-    insert_sql{"payments.insert", R"sql(
-  INSERT INTO payments (id, order_id, customer_id, amount, currency, status, attempt, payment_method, return_url, tax,
-                        shipping, placed_at, version, create_try, replays, key_since, grace_given, created_at,
-                        updated_at, swept_at)
-  SELECT *, 1, 1, 0, $13, false, $13, $13, $13
-    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-  ON CONFLICT (order_id) DO NOTHING
-  RETURNING id
+static const pg::Statement<BegunOrder(std::vector<OrderId>, std::vector<UserId>, std::vector<std::string>,
+                                      std::vector<std::int64_t>, std::vector<PaymentId>, std::vector<std::int64_t>,
+                                      std::vector<std::string>, std::vector<Status>, std::vector<int>,
+                                      std::vector<MaybeText>, std::vector<MaybeText>, std::vector<std::int64_t>,
+                                      std::vector<std::int64_t>, std::vector<Time>, Time)>
+    begin_sql{"payments.begin", NOTED_ORDERS R"sql(, made AS (
+    INSERT INTO payments (id, order_id, customer_id, amount, currency, status, attempt, payment_method, return_url, tax,
+                          shipping, placed_at, version, create_try, replays, key_since, grace_given, created_at,
+                          updated_at, swept_at)
+    SELECT begun.id, noted.id, noted.customer_id, amount, currency, begun.status, attempt, method, return_url, tax,
+           shipping, placed_at, 1, 1, 0, $15, false, $15, $15, $15
+      FROM unnest($1, $2, $3, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+             AS begun (order_id, customer_id, order_status, id, amount, currency, status, attempt, method, return_url,
+                       tax, shipping, placed_at)
+           JOIN noted ON noted.id = order_id AND noted.customer_id = begun.customer_id AND noted.status = order_status
+    ON CONFLICT (order_id) DO NOTHING
+    RETURNING order_id
+  )
+  SELECT id, customer_id, status, sequence, EXISTS (SELECT FROM made WHERE order_id = noted.id) AS begun FROM noted
 )sql"};
 
-Task<std::set<PaymentId>> insert(pg::Transaction& tx, std::vector<Payment>& payments, Time now) {
+Task<std::vector<BegunOrder>> begin(pg::Transaction& tx, const std::vector<KnownOrder>& heard,
+                                    std::vector<Payment>& payments, Time now) {
+  const HeardOrders orders{heard};
   std::vector<PaymentId> ids;
-  std::vector<OrderId> orders;
-  std::vector<UserId> customers;
   std::vector<std::int64_t> amounts, taxes, shippings;
   std::vector<std::string> currencies;
   std::vector<Status> statuses;
@@ -107,8 +125,6 @@ Task<std::set<PaymentId>> insert(pg::Transaction& tx, std::vector<Payment>& paym
   for (auto& payment : payments) {
     payment.version = 1;
     ids.push_back(payment.id);
-    orders.push_back(payment.order_id);
-    customers.push_back(payment.customer_id);
     amounts.push_back(payment.amount);
     currencies.push_back(payment.currency);
     statuses.push_back(ended(payment.status) ? Status::pending : payment.status);
@@ -119,24 +135,43 @@ Task<std::set<PaymentId>> insert(pg::Transaction& tx, std::vector<Payment>& paym
     shippings.push_back(payment.shipping);
     placed.push_back(payment.placed_at);
   }
-  const auto made = co_await tx.all(insert_sql, ids, orders, customers, amounts, currencies, statuses, attempts,
-                                    methods, return_urls, taxes, shippings, placed, now);
-  co_return std::set<PaymentId>(made.begin(), made.end());
+  return tx.all(begin_sql, orders.ids, orders.customers, orders.statuses, orders.sequences, ids, amounts, currencies,
+                statuses, attempts, methods, return_urls, taxes, shippings, placed, now);
 }
 
-static const pg::Statement<void(PaymentId, Status, std::int64_t, MaybeText, int, int, int, Time, MaybeText, MaybeText,
-                                std::optional<Time>, bool, MaybeText, MaybeText, MaybeText, MaybeText, MaybeText,
-                                std::optional<int>, std::optional<int>, std::optional<Time>, MaybeText, Time, bool,
-                                std::int64_t, std::int64_t, std::optional<std::int64_t>)>
-    save_sql{"payments.save", R"sql(
-  UPDATE payments
-     SET status = $2, version = $3, intent_id = $4, create_try = $5, attempt = $6, replays = $7, key_since = $8,
-         payment_method = $9, return_url = $10, pay_by = $11, grace_given = $12, reason = $13, declined = $14,
-         charge_id = $15, brand = $16, last4 = $17, exp_month = $18, exp_year = $19, captured_at = $20, alarm = $21,
-         updated_at = $22, swept_at = $22, order_cancelled = $23, refunding = $24, refunded = $25,
-         ended_version = coalesce(ended_version, $26)
-   WHERE id = $1
-)sql"};
+using Texts = std::vector<std::string>;
+using Numbers = std::vector<std::int64_t>;
+using Save = PaymentId(PaymentId, Status, std::int64_t, MaybeText, int, int, int, Time, MaybeText, MaybeText,
+                       std::optional<Time>, bool, MaybeText, MaybeText, MaybeText, MaybeText, MaybeText,
+                       std::optional<int>, std::optional<int>, std::optional<Time>, MaybeText, Time, bool, std::int64_t,
+                       std::int64_t, std::optional<std::int64_t>, UserId, std::string, Texts, Numbers, MaybeText,
+                       std::string, std::string, json::Raw);
+// The row, if it is what it was, and with it what was captured ($28–$30) and the event ($31–$34).
+#define SAVE(from) \
+  R"sql(
+  WITH saved AS (
+    UPDATE payments
+       SET status = $2, version = $3, intent_id = $4, create_try = $5, attempt = $6, replays = $7, key_since = $8,
+           payment_method = $9, return_url = $10, pay_by = $11, grace_given = $12, reason = $13, declined = $14,
+           charge_id = $15, brand = $16, last4 = $17, exp_month = $18, exp_year = $19, captured_at = $20, alarm = $21,
+           updated_at = $22, swept_at = $22, order_cancelled = $23, refunding = $24, refunded = $25,
+           ended_version = coalesce(ended_version, $26))sql" from R"sql(
+     WHERE id = $1 AND version = $3 - 1 AND customer_id = $27
+    RETURNING id, currency, captured_at
+  ), booked AS (
+    INSERT INTO ledger (payment_id, kind, reference, debit, credit, amount, currency, at, sequence)
+    SELECT id, 'capture', $28, 'stripe', account, amount, currency, captured_at, $3
+      FROM saved, unnest($29, $30) AS part (account, amount)
+     WHERE amount > 0
+  ), said AS (
+    INSERT INTO platform.outbox (topic, key, sequence, traceparent, data)
+    SELECT $31, $32, $3, $33, $34 FROM saved WHERE $31 IS NOT NULL
+  )
+  SELECT id FROM saved
+)sql"
+static const pg::Statement<Save> save_sql{"payments.save", SAVE("")};
+static const pg::Statement<Save> complete_sql{
+    "payments.complete", SAVE(" FROM (SELECT set_config('synchronous_commit', 'off', true)) AS repeatable")};
 
 static const pg::Statement<void(std::optional<PaymentId>, std::string, std::string, std::string, std::string,
                                 std::int64_t, std::string, Time, std::int64_t)>
@@ -150,27 +185,6 @@ static void book(pg::Transaction& tx, const Payment& payment, std::string kind, 
   if (amount > 0)
     tx.later(book_sql, payment.id, std::move(kind), std::move(reference), std::move(debit), std::move(credit), amount,
              payment.currency, at, payment.version);
-}
-
-static const pg::Statement<void(PaymentId, std::string, std::vector<std::string>, std::vector<std::int64_t>,
-                                std::string, Time, std::int64_t)>
-    book_capture_sql{"payments.book_capture", R"sql(
-  INSERT INTO ledger (payment_id, kind, reference, debit, credit, amount, currency, at, sequence)
-  SELECT $1, 'capture', $2, 'stripe', account, amount, $5, $6, $7
-    FROM unnest($3, $4) AS part (account, amount)
-   WHERE amount > 0
-)sql"};
-
-/// What comes for an order is revenue, tax and shipping; what comes after its end is still the customer's.
-static void book_capture(pg::Transaction& tx, const Payment& payment, News news) {
-  std::vector<std::string> accounts{"revenue", "tax", "shipping"};
-  std::vector<std::int64_t> amounts{payment.amount - payment.tax - payment.shipping, payment.tax, payment.shipping};
-  if (news == News::stray) {
-    accounts = {"customer_funds"};
-    amounts = {payment.amount};
-  }
-  tx.later(book_capture_sql, payment.id, payment.charge_id.value(), accounts, amounts, payment.currency,
-           payment.captured_at.value(), payment.version);
 }
 
 struct Method {
@@ -199,7 +213,7 @@ BOOST_DESCRIBE_STRUCT(PaymentEvent, (),
                       (payment_id, order_id, customer_id, amount, currency, status, captured_at, final, reason, message,
                        method))
 
-static void announce(pg::Transaction& tx, const Payment& payment, News news, Time time = {}) {
+static events::Envelope event_of(const Payment& payment, News news) {
   PaymentEvent event{payment.id,
                      payment.order_id,
                      payment.customer_id,
@@ -220,21 +234,55 @@ static void announce(pg::Transaction& tx, const Payment& payment, News news, Tim
     event.reason = payment.reason.value_or("card_declined");
     event.message = std::string{decline_message(*event.reason)};
   }
-  events::publish(tx, news == News::completed ? "payment.completed" : "payment.failed", payment.id.text(),
-                  payment.version, event, time);
+  return {{},
+          news == News::completed ? "payment.completed" : "payment.failed",
+          payment.id.text(),
+          payment.version,
+          {},
+          {},
+          json::text(event)};
+}
+
+/// Calls `run(statement's parameters…)`.
+template <typename Run>
+static auto with_next_version(Payment& payment, News news, Time now, const std::string& traceparent, Run run) {
+  payment.version += 1;
+  const bool ends = news == News::completed || news == News::failed;
+  // What comes for an order is revenue, tax and shipping; what comes after its end is still the customer's.
+  Texts accounts;
+  Numbers amounts;
+  if (news == News::completed) {
+    accounts = {"revenue", "tax", "shipping"};
+    amounts = {payment.amount - payment.tax - payment.shipping, payment.tax, payment.shipping};
+  } else if (news == News::stray) {
+    accounts = {"customer_funds"};
+    amounts = {payment.amount};
+  }
+  MaybeText topic;
+  events::Envelope event;
+  if (ends || news == News::declined) {
+    event = event_of(payment, news);
+    topic = event.topic;
+  }
+  return run(payment.id, payment.status, payment.version, payment.intent_id, payment.create_try, payment.attempt,
+             payment.replays, payment.key_since, payment.payment_method, payment.return_url, payment.pay_by,
+             payment.grace_given, payment.reason, payment.declined, payment.charge_id, payment.brand, payment.last4,
+             payment.exp_month, payment.exp_year, payment.captured_at, payment.alarm, now, payment.order_cancelled,
+             payment.refunding, payment.refunded, ends ? std::optional{payment.version} : std::nullopt,
+             payment.customer_id, payment.charge_id.value_or(""), accounts, amounts, topic, event.key, traceparent,
+             json::Raw{topic ? event.data : "null"});
 }
 
 void save(pg::Transaction& tx, Payment& payment, News news, Time now) {
-  payment.version += 1;
-  const bool ends = news == News::completed || news == News::failed;
-  tx.later(save_sql, payment.id, payment.status, payment.version, payment.intent_id, payment.create_try,
-           payment.attempt, payment.replays, payment.key_since, payment.payment_method, payment.return_url,
-           payment.pay_by, payment.grace_given, payment.reason, payment.declined, payment.charge_id, payment.brand,
-           payment.last4, payment.exp_month, payment.exp_year, payment.captured_at, payment.alarm, now,
-           payment.order_cancelled, payment.refunding, payment.refunded,
-           ends ? std::optional{payment.version} : std::nullopt);
-  if ((news == News::completed || news == News::stray) && payment.amount > 0) book_capture(tx, payment, news);
-  if (ends || news == News::declined) announce(tx, payment, news);
+  with_next_version(payment, news, now, tx.traceparent, [&](auto&&... params) { tx.later(save_sql, params...); });
+  if (news != News::changed && news != News::stray) tx.announce(pg::News::events);
+}
+
+Task<bool> complete(pg::Session& db, Payment payment, std::string traceparent, Time now) {
+  const auto saved = co_await with_next_version(payment, News::completed, now, traceparent,
+                                                [&](auto&&... params) { return db.one(complete_sql, params...); });
+  if (saved) db.announce(pg::News::events);
+  co_return saved.has_value();
 }
 
 static const pg::Statement<void(PaymentId, Time)> count_replay_sql{"payments.count_replay", R"sql(
@@ -395,7 +443,9 @@ Task<std::vector<std::string>> say_again(pg::Transaction& tx, events::Again whic
     keys.push_back(payment.id.text());
     const bool failed = payment.status == Status::failed;
     payment.version = payment.ended_version.value_or(payment.version);
-    announce(tx, payment, failed ? News::failed : News::completed, payment.captured_at.value_or(payment.created_at));
+    auto end = event_of(payment, failed ? News::failed : News::completed);
+    end.time = payment.captured_at.value_or(payment.created_at);
+    events::publish(tx, std::move(end));
     for (payment.refunded = 0; next != told.end() && next->payment_id == payment.id; ++next) {
       if (failed) continue;  // of money that came after the end nobody is told
       payment.version = next->sequence;

@@ -1,6 +1,4 @@
 #pragma once
-#include <set>
-
 #include "commerce/scope.hpp"
 #include "platform/events/events.hpp"
 #include "platform/postgres/postgres.hpp"
@@ -16,6 +14,10 @@ struct KnownOrder {
   std::int64_t sequence = 0;
 };
 BOOST_DESCRIBE_STRUCT(KnownOrder, (), (id, customer_id, status, sequence))
+struct BegunOrder : KnownOrder {
+  bool begun = false;
+};
+BOOST_DESCRIBE_STRUCT(BegunOrder, (KnownOrder), (begun))
 
 /// Keeps what is newer than what is known, gives the orders' payments to their present customers, and answers what
 /// holds now. Each order is named once.
@@ -31,11 +33,16 @@ Task<std::optional<PaymentId>> with_intent(pg::Session& db, std::string intent_i
 /// Is one of them a payment that has succeeded?
 Task<bool> paid(pg::Session& db, std::string intent_id, std::optional<PaymentId> payment);
 
-/// As they begin, in their first version; one that ends at once is `pending` until it is saved with its news. Answers
-/// which were new: an order has one payment. Each order is named once.
-Task<std::set<PaymentId>> insert(pg::Transaction& tx, std::vector<Payment>& payments, Time now);
+/// Notes what is said of new orders, and writes the payment of each in its first version; one that ends at once is
+/// `pending` until it is saved with its news. Answers what is known of them, and which payments began: not those that
+/// were there, an order has one, nor those of whose orders something else is known than what they were made from.
+Task<std::vector<BegunOrder>> begin(pg::Transaction& tx, const std::vector<KnownOrder>& heard,
+                                    std::vector<Payment>& payments, Time now);
 /// The row as it now is, its next version, and with the news the ledger's row and the event. The row is locked.
 void save(pg::Transaction& tx, Payment& payment, News news, Time now);
+/// The same for one that is not locked and has just succeeded: in one statement, if it still stands as it was read.
+/// For what Stripe says again when it is asked again: the commit does not wait for the disk.
+Task<bool> complete(pg::Session& db, Payment payment, std::string traceparent, Time now);
 
 /// How each ended payment ended, again, and what was refunded of it.
 Task<std::vector<std::string>> say_again(pg::Transaction& tx, events::Again which);

@@ -153,6 +153,7 @@ TEST_CASE("the first try's stored 500 neither: the list knows whether it made it
     if (made) shop.room.run_jobs(1);
     shop.lose_answers(false);
     shop.room.sql("UPDATE payments SET replays = 3");
+    shop.world.advance(Duration{1'000});
     shop.settle();
     CHECK(shop.news() == "payment.completed succeeded ");
     CHECK(shop.field("attempt") == (made ? "1" : "2"));
