@@ -371,9 +371,12 @@ bool Room::hear(std::string topic, std::string data, std::string key, std::int64
   event.data = std::move(data);
   return hear(std::move(event));
 }
-bool Room::hear(events::Envelope envelope) {
-  events::Topic topic{{*state_->database, world, state_->service}, envelope.topic};
-  const auto result = await(topic.digest({events::Entry{0, std::move(envelope)}}, std::nullopt, 1, Duration{0}));
+bool Room::hear(events::Envelope envelope) { return hear(std::vector{std::move(envelope)}); }
+bool Room::hear(std::vector<events::Envelope> batch) {
+  events::Topic topic{{*state_->database, world, state_->service}, batch.front().topic};
+  std::vector<events::Entry> entries;
+  for (auto& event : batch) entries.push_back({std::ssize(entries), std::move(event)});
+  const auto result = await(topic.digest(std::move(entries), std::nullopt, 1, Duration{0}));
   check_events();
   return result.parked == 0;
 }

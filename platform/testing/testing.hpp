@@ -64,6 +64,8 @@ class Room {
   /// Delivers an event; the same envelope id twice is one event heard twice. Returns false when it was parked.
   bool hear(std::string topic, std::string data, std::string key = "", std::int64_t sequence = 1);
   bool hear(events::Envelope envelope);
+  /// Delivers events of one topic together.
+  bool hear(std::vector<events::Envelope> batch);
   /// Runs the jobs that are due, at most `limit` attempts; returns how many ran.
   int run_jobs(int limit = 100);
   /// Runs a periodic once.

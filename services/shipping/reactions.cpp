@@ -1,6 +1,7 @@
 #include "services/shipping/reactions.hpp"
 
 #include "commerce/sort_by_order.hpp"
+#include "platform/jobs/batch.hpp"
 #include "services/shipping/carrier.hpp"
 #include "services/shipping/jobs.hpp"
 #include "services/shipping/service.hpp"
@@ -9,83 +10,89 @@ namespace acme::shipping {
 
 namespace {
 
-/// The store, with the orders of the events locked.
-template <typename E>
-Task<std::unique_ptr<ShipmentStore>> locked(Reaction& on, const std::vector<events::Event<E>>& events) {
-  auto store = open_store(on.tx());
-  std::vector<OrderId> orders;
-  for (auto& event : events) orders.push_back(event.data.order_id);
-  co_await store->lock(std::move(orders));
-  co_return store;
-}
-
-Task<> decide(Reaction& on, ShipmentStore& store, OrderId order, ChangeAll hear) {
+/// Decides on the events' orders together; `hears` is what one of them makes of its order.
+template <typename E, typename Hears>
+Task<> decide(Reaction& on, std::vector<events::Event<E>> events, Hears hears, bool likely_new = false) {
   const auto& settings = on.get<Settings>();
   const auto new_id = [&] { return on.new_id<ShipmentId>(); };
-  const auto changed = co_await store.decide(order, new_id(), on.now(), [&](Dispatch& all) {
-    hear(all);
-    pack_apart(all, settings.parcel_grams - settings.packaging_grams, new_id, on.now());
-  });
-  carry_out(on.tx(), changed);
+  std::vector<Decision> decisions;
+  for (auto& event : events)
+    decisions.push_back({event.data.order_id,
+                         [&](Dispatch& all) {
+                           hears(all, event);
+                           pack_apart(all, settings.parcel_grams - settings.packaging_grams, new_id, on.now());
+                         },
+                         event.envelope.traceparent});
+  carry_out(on.tx(), co_await open_store(on.tx())->decide(std::move(decisions), new_id, on.now(), likely_new));
 }
 
-Task<> hear(Reaction& on, ShipmentStore& store, const events::Envelope& event, const OrderCancelled& order,
-            std::optional<Consignee> to, const std::optional<ShippingOption>& option) {
-  on.tx().traceparent = event.traceparent;
+OrderFacts facts_of(const events::Envelope& event, const OrderCancelled& order, std::optional<Consignee> to = {},
+                    const std::optional<ShippingOption>& option = {}) {
   OrderFacts facts{
       event.sequence, named<Stage>(order.status).value_or(Stage::open), order.customer_id, std::move(to), {}};
   if (option && option->carrier == "ups" && option->service != standard_service) facts.service = option->service;
   for (auto& line : order.lines)
     if (line.requires_shipping.value_or(true))
       facts.lines.push_back({line.line, line.sku, line.quantity, line.weight_grams});
-  co_await decide(on, store, order.order_id, [&](Dispatch& all) { hear_order(all, facts, on.now()); });
+  return facts;
 }
 
 }  // namespace
 
 Task<> on_order(Reaction& on, std::vector<events::Event<OrderHeard>> orders) {
   events::keep_newest(orders);
-  const auto store = co_await locked(on, orders);
-  for (auto& [envelope, order] : orders)
-    co_await hear(on, *store, envelope, order, order.shipping_address, order.shipping_option);
+  const auto hears = [&on](Dispatch& all, const events::Event<OrderHeard>& event) {
+    auto& order = event.data;
+    hear_order(all, facts_of(event.envelope, order, order.shipping_address, order.shipping_option), on.now());
+  };
+  const bool created = on.event().topic == "order.created";
+  return decide(on, std::move(orders), hears, created);
 }
 
 Task<> on_order_cancelled(Reaction& on, std::vector<events::Event<OrderCancelled>> orders) {
   sort_by_order(orders);
-  const auto store = co_await locked(on, orders);
-  for (auto& [envelope, order] : orders) co_await hear(on, *store, envelope, order, {}, {});
+  return decide(on, std::move(orders), [&on](Dispatch& all, const events::Event<OrderCancelled>& event) {
+    hear_order(all, facts_of(event.envelope, event.data), on.now());
+  });
 }
 
 Task<> on_payment_completed(Reaction& on, std::vector<events::Event<PaymentHeard>> payments) {
   sort_by_order(payments);
-  const auto store = co_await locked(on, payments);
-  for (auto& [envelope, payment] : payments) {
-    on.tx().traceparent = envelope.traceparent;
-    co_await decide(on, *store, payment.order_id, [&](Dispatch& all) { hear_payment(all, on.now()); });
-  }
+  return decide(on, std::move(payments),
+                [&on](Dispatch& all, const events::Event<PaymentHeard>&) { hear_payment(all, on.now()); });
 }
 
-static void announce(pg::Transaction& tx, const Shipment& shipment, const Announcement& said, Time time = {}) {
+static void announce(pg::Transaction& tx, const Shipment& shipment, const Announcement& said, Time time = {},
+                     std::string traceparent = {}) {
   ShipmentEvent event{shipment.id, shipment.order_id, {},          shipment.carrier,       shipment.tracking_number,
                       said.status, said.at,           said.reason, shipment.order_sequence};
   for (auto& line : shipment.lines) event.lines.push_back({line.line, line.sku, line.quantity});
   // An answer to a cancellation is an update even when nobody heard of the shipment before.
   const bool first = said.sequence == 1 && !said.status.starts_with("cancel");
-  events::publish(tx, first ? "shipment.created" : "shipment.updated", shipment.id.text(), said.sequence, event, time);
-}
-
-static void carry_out(pg::Transaction& tx, const Changed& changed, Time track_at, bool pushes) {
-  const auto& [shipment, effects] = changed;
-  for (auto& said : effects.say) announce(tx, shipment, said);
-  const ShipmentWork work{shipment.id};
-  if (effects.buy) jobs::enqueue(tx, buy_label_job, shipment.id.text(), work);
-  if (effects.void_label) jobs::enqueue(tx, void_label_job, shipment.id.text(), work);
-  if (effects.track) jobs::enqueue(tx, track_job, shipment.id.text(), work, track_at);
-  if (effects.track && pushes) jobs::enqueue(tx, subscribe_job, shipment.id.text(), work);
+  events::publish(tx, {{},
+                       first ? "shipment.created" : "shipment.updated",
+                       shipment.id.text(),
+                       said.sequence,
+                       time,
+                       std::move(traceparent),
+                       json::text(event)});
 }
 
 void carry_out(pg::Transaction& tx, const std::vector<Changed>& changed, Time track_at, bool pushes) {
-  for (auto& each : changed) carry_out(tx, each, track_at, pushes);
+  std::vector<jobs::Wanted> wanted;
+  for (auto& [shipment, effects, traceparent] : changed) {
+    for (auto& said : effects.say) announce(tx, shipment, said, {}, traceparent);
+    const auto want = [&](const char* kind, bool writes_first, Time at = {}) {
+      wanted.push_back(
+          {kind, shipment.id.text(), json::text(ShipmentWork{shipment.id}), at, writes_first, traceparent});
+    };
+    // Following a parcel, or asking to be told of it, changes nothing at the carrier.
+    if (effects.buy) want(buy_label_job, true);
+    if (effects.void_label) want(void_label_job, false);
+    if (effects.track) want(track_job, true, track_at);
+    if (effects.track && pushes) want(subscribe_job, true);
+  }
+  jobs::enqueue(tx, std::move(wanted));
 }
 
 Task<std::vector<std::string>> say_again(pg::Transaction& tx, events::Again which) {

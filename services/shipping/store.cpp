@@ -2,12 +2,19 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "platform/observe/log.hpp"
 
 namespace acme::shipping {
 
 namespace {
+
+using Texts = std::vector<std::string>;
+using Numbers = std::vector<std::int64_t>;
+using Truths = std::vector<bool>;
+template <typename T>
+using Maybe = std::vector<std::optional<T>>;
 
 /// A row: the shipment and what it keeps as JSON.
 struct Row : Shipment {
@@ -57,28 +64,34 @@ static const pg::Statement<Row(OrderId, Scope)> of_order_sql{"shipping.of_order"
    ORDER BY part
 )sql"};
 
-/// A shipment's columns, and more.
-template <typename... More>
-using Keep =
-    pg::Statement<void(ShipmentId, std::optional<UserId>, std::int64_t, Status, std::string, std::optional<std::string>,
-                       std::int64_t, Stage, bool, bool, std::int64_t, LabelState, std::optional<Time>, std::int64_t,
-                       std::optional<std::string>, std::optional<std::string>, std::optional<Time>, std::int64_t, Time,
-                       std::optional<json::Raw>, json::Raw, bool, std::int64_t, std::optional<std::string>, More...)>;
-static const Keep<> save_sql{"shipping.save", R"sql(
+/// All columns of shipments.
+template <typename Result>
+using Keep = pg::Statement<Result(
+    std::vector<ShipmentId>, std::vector<OrderId>, Numbers, Numbers, Maybe<UserId>, Numbers, std::vector<Status>, Texts,
+    Maybe<std::string>, Maybe<std::string>, Numbers, std::vector<Stage>, Truths, Truths, Truths, Numbers,
+    std::vector<LabelState>, Maybe<Time>, Numbers, Maybe<std::string>, Maybe<std::string>, Maybe<Time>, Numbers,
+    Numbers, std::vector<Time>, std::vector<Time>, Maybe<json::Raw>, std::vector<json::Raw>)>;
+#define ACME_KEPT                                                                                                     \
+  "id, order_id, part, parts, customer_id, sequence, status, carrier, service, reason, order_sequence, stage, paid, " \
+  "cancel_asked, untold, attempt, label, called_at, asks, carrier_shipment, tracking_number, status_at, polls, "      \
+  "version, created_at, updated_at, consignee, lines"
+#define ACME_GIVEN                                                                                                    \
+  "unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, " \
+  "$24, $25, $26, $27, $28)"
+static const Keep<void> save_sql{"shipping.save", R"sql(
   UPDATE shipments
-     SET customer_id = $2, sequence = $3, status = $4, carrier = $5, reason = $6, order_sequence = $7, stage = $8,
-         paid = $9, cancel_asked = $10, attempt = $11, label = $12, called_at = $13, asks = $14, carrier_shipment = $15,
-         tracking_number = $16, status_at = $17, polls = $18, updated_at = $19, consignee = $20, lines = $21,
-         untold = $22, parts = $23, service = $24, version = version + 1
-   WHERE id = $1
-)sql"};
-static const Keep<OrderId, std::int64_t> begin_sql{"shipping.begin", R"sql(
-  INSERT INTO shipments (id, customer_id, sequence, status, carrier, reason, order_sequence, stage, paid, cancel_asked,
-                         attempt, label, called_at, asks, carrier_shipment, tracking_number, status_at, polls,
-                         created_at, updated_at, consignee, lines, untold, parts, service, order_id, part, version)
-  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $19, $20, $21, $22, $23,
-          $24, $25, $26, 1)
+     SET parts = new.parts, customer_id = new.customer_id, sequence = new.sequence, status = new.status,
+         carrier = new.carrier, service = new.service, reason = new.reason, order_sequence = new.order_sequence,
+         stage = new.stage, paid = new.paid, cancel_asked = new.cancel_asked, untold = new.untold,
+         attempt = new.attempt, label = new.label, called_at = new.called_at, asks = new.asks,
+         carrier_shipment = new.carrier_shipment, tracking_number = new.tracking_number, status_at = new.status_at,
+         polls = new.polls, version = new.version, updated_at = new.updated_at, consignee = new.consignee,
+         lines = new.lines
+    FROM )sql" ACME_GIVEN " AS new (" ACME_KEPT ") WHERE shipments.id = new.id"};
+static const Keep<OrderId> begin_sql{"shipping.begin", "INSERT INTO shipments (" ACME_KEPT ") SELECT * FROM " ACME_GIVEN
+                                                       R"sql(
   ON CONFLICT (order_id, part) DO NOTHING
+  RETURNING order_id
 )sql"};
 
 // As begin_label() decides. It changes this parcel alone, so the order's lock is not needed: who decides on all of the
@@ -162,33 +175,43 @@ class PostgresStore : public ShipmentStore {
   explicit PostgresStore(pg::Session& db) : db_(db), tx_(nullptr) {}
   explicit PostgresStore(pg::Transaction& tx) : db_(tx), tx_(&tx) {}
 
-  Task<> lock(std::vector<OrderId> orders) override {
-    for (auto& order : orders) locked_[order];  // also those that nothing is known of yet
-    for (auto& row : co_await db_.all(lock_orders_sql, std::move(orders)))
-      locked_[row.order_id].push_back(unpack(std::move(row)));
-    std::erase_if(locked_, [](auto& order) { return !whole(order.second); });
-  }
-  Task<std::vector<Changed>> decide(OrderId order, ShipmentId fresh, Time now, ChangeAll change) override {
-    std::vector<Shipment> before;
-    if (auto locked = locked_.extract(order))
-      before = std::move(locked.mapped());
-    else
-      before = co_await locked_rows([this, order] { return db_.all(lock_orders_sql, {order}); });
-    if (before.empty()) {
-      Shipment first;
-      first.id = fresh;
-      first.order_id = order;
-      if (auto begun = co_await decide_on({std::move(first)}, 0, now, change)) co_return std::move(*begun);
-      before = co_await locked_rows([this, order] { return db_.all(lock_orders_sql, {order}); });
+  Task<std::vector<Changed>> decide(std::vector<Decision> decisions, std::function<ShipmentId()> new_id, Time now,
+                                    bool likely_new) override {
+    std::vector<std::vector<Changed>> changed(decisions.size());
+    std::set<OrderId> open;
+    for (auto& decision : decisions) open.insert(decision.order);
+    for (; !open.empty(); likely_new = false) {
+      Orders orders;
+      if (!likely_new) orders = co_await locked(open);
+      for (std::size_t i = 0; i < decisions.size(); ++i) {
+        if (!open.contains(decisions[i].order)) continue;
+        auto& order = orders[decisions[i].order];
+        if (order.now.empty()) {
+          auto& first = order.now.emplace_back();
+          first.id = new_id();
+          first.order_id = decisions[i].order;
+          first.created_at = now;
+        }
+        changed[i] = decide_on(order, now, decisions[i].change);
+        for (auto& each : changed[i]) each.traceparent = decisions[i].traceparent;
+      }
+      open = co_await keep(orders);
     }
-    const auto there = before.size();
-    co_return (co_await decide_on(std::move(before), there, now, std::move(change))).value();
+    std::vector<Changed> all;
+    for (auto& each : changed) std::ranges::move(each, std::back_inserter(all));
+    co_return all;
   }
   Task<std::vector<Changed>> decide_all(ShipmentId any, Time now, ChangeAll change) override {
-    auto before = co_await locked_rows([this, any] { return db_.all(lock_order_of_sql, any); });
-    if (before.empty()) co_return std::vector<Changed>{};
-    const auto there = before.size();
-    co_return (co_await decide_on(std::move(before), there, now, std::move(change))).value();
+    Orders orders;
+    std::vector<Changed> changed;
+    for (int looks = 0; looks == 0 || (looks < 2 && !whole(orders.begin()->second.before)); ++looks) {
+      orders.clear();
+      for (auto& row : co_await db_.all(lock_order_of_sql, any)) take(orders, std::move(row));
+      if (orders.empty()) co_return changed;
+    }
+    changed = decide_on(orders.begin()->second, now, change);
+    co_await keep(orders);
+    co_return changed;
   }
 
   Task<std::optional<Shipment>> call(ShipmentId shipment, Time now) override {
@@ -245,65 +268,102 @@ class PostgresStore : public ShipmentStore {
   }
 
  private:
+  /// An order's shipments, by part: as the table has them, and as they are decided.
+  struct Known {
+    std::vector<Shipment> before, now;
+  };
+  using Orders = std::map<OrderId, Known>;
+
+  static void take(Orders& orders, Row row) {
+    auto& order = orders[row.order_id];
+    order.now.push_back(order.before.emplace_back(unpack(std::move(row))));
+  }
   // A part that was made while we waited for part 1 is not among the rows of that statement, but part 1 counts it.
   static bool whole(const std::vector<Shipment>& all) {
     return all.empty() || all.size() >= static_cast<std::size_t>(all.front().parts);
   }
-  /// An order's shipments, part 1 locked first: whoever holds it, holds the order.
-  template <typename Look>
-  static Task<std::vector<Shipment>> locked_rows(Look look) {
-    std::vector<Shipment> all;
-    for (int looks = 0; looks == 0 || (looks < 2 && !whole(all)); ++looks) {
-      all.clear();
-      for (auto& row : co_await look()) all.push_back(unpack(std::move(row)));
+  /// These orders' shipments, part 1 of each locked first: whoever holds it, holds the order.
+  Task<Orders> locked(std::set<OrderId> open) {
+    Orders orders;
+    for (int looks = 0; looks < 2 && !open.empty(); ++looks) {
+      for (auto& order : open) orders.erase(order);
+      for (auto& row : co_await db_.all(lock_orders_sql, {open.begin(), open.end()})) take(orders, std::move(row));
+      std::erase_if(open, [&](auto& order) { return !orders.contains(order) || whole(orders[order].before); });
     }
-    co_return all;
+    co_return orders;
   }
 
-  /// Of `before` the table has the first `there`. Nothing when another one began the order's first shipment just now.
-  Task<std::optional<std::vector<Changed>>> decide_on(std::vector<Shipment> before, std::size_t there, Time now,
-                                                      ChangeAll change) {
-    Dispatch all{before, std::vector<Effects>(before.size())};
+  static std::vector<Changed> decide_on(Known& order, Time now, const ChangeAll& change) {
+    Dispatch all{order.now, std::vector<Effects>(order.now.size())};
     change(all);
     answer(all, now);
     // Until its order is paid and addressed, the only shipment holds what the order says last.
-    const auto pieces = pieces_of(before);
+    const auto pieces = pieces_of(order.now);
     ensure(pieces == pieces_of(all.shipments) || pieces.empty() ||
-               (before.size() == 1 && before.front().status == Status::waiting),
+               (order.now.size() == 1 && order.now.front().status == Status::waiting),
            "an order's shipments hold each of its pieces exactly once");
     std::vector<Changed> out;
     for (std::size_t i = 0; i < all.shipments.size(); ++i) {
       auto& next = all.shipments[i];
-      if (i < there) {
-        if (next != before[i]) co_await save(next, now);
-      } else if (!co_await begin(next, now)) {
-        co_return std::nullopt;
+      if (next.version == 0 || next != order.now[i]) {
+        ++next.version;
+        next.updated_at = now;
       }
-      out.push_back({std::move(next), std::move(all.effects[i])});
+      out.push_back({next, std::move(all.effects[i])});
     }
-    co_return out;
+    order.now = std::move(all.shipments);
+    return out;
   }
 
-  /// `run` with what save_sql takes.
+  /// `run` with what Keep takes.
   template <typename Run>
-  static auto keep(Shipment& next, Time now, Run run) {
-    next.updated_at = now;
-    ++next.version;
-    std::optional<json::Raw> consignee;
-    if (next.consignee) consignee = json::Raw{json::text(*next.consignee)};
-    return run(next.id, next.customer_id, next.sequence, next.status, next.carrier, next.reason, next.order_sequence,
-               next.stage, next.paid, next.cancel_asked, next.attempt, next.label, next.called_at, next.asks,
-               next.carrier_shipment, next.tracking_number, next.status_at, next.polls, now, consignee,
-               json::Raw{json::text(next.lines)}, next.untold, next.parts, next.service);
+  static auto columns(const std::vector<const Shipment*>& of, Run run) {
+    const auto column = [&of]<typename T>(T Shipment::* member) {
+      std::vector<T> out;
+      for (auto* shipment : of) out.push_back(shipment->*member);
+      return out;
+    };
+    Maybe<json::Raw> consignees;
+    std::vector<json::Raw> lines;
+    for (auto* shipment : of) {
+      consignees.push_back(shipment->consignee.transform([](auto& to) { return json::Raw{json::text(to)}; }));
+      lines.push_back({json::text(shipment->lines)});
+    }
+    return run(column(&Shipment::id), column(&Shipment::order_id), column(&Shipment::part), column(&Shipment::parts),
+               column(&Shipment::customer_id), column(&Shipment::sequence), column(&Shipment::status),
+               column(&Shipment::carrier), column(&Shipment::service), column(&Shipment::reason),
+               column(&Shipment::order_sequence), column(&Shipment::stage), column(&Shipment::paid),
+               column(&Shipment::cancel_asked), column(&Shipment::untold), column(&Shipment::attempt),
+               column(&Shipment::label), column(&Shipment::called_at), column(&Shipment::asks),
+               column(&Shipment::carrier_shipment), column(&Shipment::tracking_number), column(&Shipment::status_at),
+               column(&Shipment::polls), column(&Shipment::version), column(&Shipment::created_at),
+               column(&Shipment::updated_at), std::move(consignees), std::move(lines));
   }
-  Task<> save(Shipment& next, Time now) {
-    return keep(next, now, [this](auto... columns) { return write(save_sql, std::move(columns)...); });
+
+  /// Those of which another one began the first shipment just now: of them nothing is kept.
+  Task<std::set<OrderId>> keep(const Orders& orders) {
+    std::vector<const Shipment*> firsts, parts, changed;
+    std::set<OrderId> lost;
+    for (auto& [id, order] : orders)
+      if (order.before.empty()) firsts.push_back(&order.now.front()), lost.insert(id);
+    if (!firsts.empty())
+      for (auto& begun : co_await begin(firsts)) lost.erase(begun);
+    for (auto& [id, order] : orders)
+      for (std::size_t i = lost.contains(id) ? order.now.size() : 0; i < order.now.size(); ++i)
+        if (i >= std::max<std::size_t>(order.before.size(), 1))
+          parts.push_back(&order.now[i]);
+        else if (i < order.before.size() && order.now[i] != order.before[i])
+          changed.push_back(&order.now[i]);
+    if (!parts.empty() && (co_await begin(parts)).size() < parts.size())
+      throw std::logic_error("a part was made of an order that was locked");
+    if (!changed.empty()) co_await save(changed);
+    co_return lost;
   }
-  Task<bool> begin(Shipment& next, Time now) {
-    next.created_at = now;
-    co_return co_await keep(next, now, [this, &next](auto... columns) {
-      return db_.run(begin_sql, std::move(columns)..., next.order_id, next.part);
-    }) == 1;
+  Task<std::vector<OrderId>> begin(const std::vector<const Shipment*>& shipments) {
+    return columns(shipments, [this](auto... all) { return db_.all(begin_sql, std::move(all)...); });
+  }
+  Task<> save(const std::vector<const Shipment*>& shipments) {
+    return columns(shipments, [this](auto... all) { return write(save_sql, std::move(all)...); });
   }
 
   /// In a transaction without a round trip of its own.
@@ -317,7 +377,6 @@ class PostgresStore : public ShipmentStore {
 
   pg::Session& db_;
   pg::Transaction* const tx_;
-  std::map<OrderId, std::vector<Shipment>> locked_;  // and not yet decided on
 };
 
 }  // namespace

@@ -16,6 +16,13 @@ using ChangeAll = std::function<void(Dispatch&)>;
 struct Changed {
   Shipment shipment;
   Effects effects;
+  std::string traceparent = {};  // of what decided it; "": the transaction's
+};
+/// On one order of several.
+struct Decision {
+  OrderId order;
+  ChangeAll change;
+  std::string traceparent = {};
 };
 
 struct LabelImage {
@@ -44,12 +51,12 @@ BOOST_DESCRIBE_STRUCT(AuditRow, (),
 class ShipmentStore {
  public:
   virtual ~ShipmentStore() = default;
-  /// Locks and reads these orders' shipments together; `decide` on each then need not.
-  virtual Task<> lock(std::vector<OrderId> orders) = 0;
-  /// The order's shipments, the first begun as `fresh` when nothing was heard of the order yet, decided on, answered
-  /// for and kept as one step, under the order's lock. Their pieces stay the same: each leaves exactly once.
-  virtual Task<std::vector<Changed>> decide(OrderId order, ShipmentId fresh, Time now, ChangeAll change) = 0;
-  /// By one of them; empty when there is none.
+  /// Each order's shipments, the first begun when nothing was heard of the order yet, decided on, answered for and kept
+  /// as one step, under the orders' locks. Their pieces stay the same: each leaves exactly once. Any number of orders
+  /// is as many statements as one; with `likely_new` their first shipments are begun before a look.
+  virtual Task<std::vector<Changed>> decide(std::vector<Decision> decisions, std::function<ShipmentId()> new_id,
+                                            Time now, bool likely_new = false) = 0;
+  /// By one of an order's shipments; empty when there is none.
   virtual Task<std::vector<Changed>> decide_all(ShipmentId any, Time now, ChangeAll change) = 0;
   /// On one of them, which comes first in the answer.
   Task<std::vector<Changed>> decide(ShipmentId shipment, Time now, Change change);

@@ -35,21 +35,31 @@ struct Dock {
   }
 
   static std::string order(int n) { return testing::id<OrderId>(n).text(); }
-  bool hear_order(int n = 1, std::string topic = "order.created", std::int64_t sequence = 1,
-                  std::string status = "pending", std::string postal_code = "75001", std::string more = "") {
+  events::Envelope of_order(int n, std::string topic = "order.created", std::int64_t sequence = 1,
+                            std::string status = "pending", std::string postal_code = "75001", std::string more = "") {
     const std::string address = R"("shipping_address": {"name": "Ann Example", "line1": "1 Rue de Rivoli", "city":
       "Paris", "postal_code": ")" +
                                 postal_code + R"(", "country": "FR", "phone": "+33123456789"},)";
-    return room->hear(topic,
-                      R"({"order_id": ")" + order(n) + R"(", "customer_id": ")" + ann.text() + R"(", "status": ")" +
-                          status + R"(",)" + (topic == "order.cancelled" ? "" : address) +
-                          R"("lines": [{"line": 1, "sku": "MUG", "quantity": 2, "weight_grams": 300)" + more + "}]}",
-                      order(n), sequence);
+    auto data = R"({"order_id": ")" + order(n) + R"(", "customer_id": ")" + ann.text() + R"(", "status": ")" + status +
+                R"(",)" + (topic == "order.cancelled" ? "" : address) +
+                R"("lines": [{"line": 1, "sku": "MUG", "quantity": 2, "weight_grams": 300)" + more + "}]}";
+    return {world.uuid(), std::move(topic), order(n), sequence, world.now(), "", std::move(data)};
   }
-  bool hear_payment(int n = 1) {
-    return room->hear("payment.completed", R"({"order_id": ")" + order(n) + R"(", "amount": 2890})",
-                      testing::id<PaymentId>(n).text(), 2);
+  events::Envelope of_payment(int n) {
+    return {world.uuid(),
+            "payment.completed",
+            testing::id<PaymentId>(n).text(),
+            2,
+            world.now(),
+            "",
+            R"({"order_id": ")" + order(n) + R"(", "amount": 2890})"};
   }
+  bool hear_order(int n = 1, std::string topic = "order.created", std::int64_t sequence = 1,
+                  std::string status = "pending", std::string postal_code = "75001", std::string more = "") {
+    return room->hear(
+        of_order(n, std::move(topic), sequence, std::move(status), std::move(postal_code), std::move(more)));
+  }
+  bool hear_payment(int n = 1) { return room->hear(of_payment(n)); }
   void paid_order(int n = 1, std::string postal_code = "75001") {
     hear_order(n, "order.created", 1, "pending", std::move(postal_code));
     hear_payment(n);

@@ -11,6 +11,29 @@ namespace {
 
 using testing::at;
 
+TEST_CASE("orders that are heard of together fare as each would alone") {
+  Dock dock;
+  dock.hear_payment(2);  // before its order
+  dock.hear_order(4, "order.updated", 2, "cancelling");
+  CHECK(dock.room->hear({dock.of_order(3), dock.of_order(1), dock.of_order(4), dock.of_order(2)}));
+  CHECK(dock.room->hear({dock.of_payment(4), dock.of_payment(3), dock.of_payment(1), dock.of_payment(5)}));
+  CHECK(dock.column("status", 4) == "cancelled");
+  CHECK(dock.column("status", 5) == "waiting");
+  dock.work();
+  for (int n : {1, 2, 3}) CHECK(dock.column("status", n) == "label_created");
+  CHECK(dock.labels_alive() == 3);
+  CHECK(dock.room->hear({dock.of_order(1, "order.updated", 2, "paid"), dock.of_order(3, "order.updated", 2, "paid"),
+                         dock.of_order(1, "order.updated", 3, "cancelling"),
+                         dock.of_order(5, "order.updated", 2, "paid")}));
+  CHECK(dock.column("order_sequence", 1) == "3");
+  CHECK(dock.column("order_sequence", 3) == "2");
+  dock.work();
+  CHECK(dock.column("status", 1) == "cancelled");
+  CHECK(dock.column("status", 3) == "label_created");
+  CHECK(dock.column("status", 5) == "label_created");
+  CHECK(dock.labels_alive() == 3);
+}
+
 /// The answer to buying the label of order 1 is lost: UPS has it, we do not know.
 void lose_the_label(Dock& dock, std::int64_t visible_after_ms = 0) {
   dock.paid_order(9);
@@ -191,14 +214,15 @@ TEST_CASE("a cancelling that waits for a split sees the new part too") {
   dock.room->await(open_store(splitting->transaction())->decide_all(shipment, dock.world.now(), [&](Dispatch& all) {
     CHECK(split_by_staff(all, shipment, {{1, 1}}, testing::id<ShipmentId>(77), dock.world.now()) == Split::done);
   }));
+  const auto hear = [&](Dispatch& all) {
+    OrderFacts facts;
+    facts.sequence = 2;
+    facts.stage = Stage::cancelling;
+    hear_order(all, facts, dock.world.now());
+  };
   const auto cancel = [&](pg::Transaction& tx) -> Task<std::vector<Changed>> {
     const auto store = open_store(tx);
-    co_return co_await store->decide(order, testing::id<ShipmentId>(78), dock.world.now(), [&](Dispatch& all) {
-      OrderFacts facts;
-      facts.sequence = 2;
-      facts.stage = Stage::cancelling;
-      hear_order(all, facts, dock.world.now());
-    });
+    co_return co_await store->decide({{order, hear}}, [] { return testing::id<ShipmentId>(78); }, dock.world.now());
   };
   std::vector<Changed> cancelled;
   {
