@@ -67,8 +67,8 @@ class Carrier {
   /// In no order. `Refused`: not to this address, or not so heavy.
   virtual Task<std::variant<std::vector<Rate>, Refused, NotDone>> rates(Consignee to, std::vector<std::int64_t> grams,
                                                                         Deadline deadline) = 0;
-  /// Asks for pushes about a parcel; false when it will have to be polled alone.
-  virtual Task<bool> subscribe(std::string tracking_number, Deadline deadline) = 0;
+  /// Asks for pushes about these parcels, a hundred at most; the others than those answered have to be polled alone.
+  virtual Task<std::vector<std::string>> subscribe(std::vector<std::string> tracking_numbers, Deadline deadline) = 0;
 };
 
 }  // namespace acme::shipping

@@ -33,21 +33,62 @@ Task<std::optional<Shipment>> conclude(Job& job, ShipmentId id, bool done, Chang
       job.deadline());
 }
 
-Task<jobs::Outcome> keep_label(Job& job, ShipmentId id, Label label, std::string reference) {
-  const auto kept = co_await conclude(
-      job, id, true,
-      [&](Shipment& shipment) {
-        return label_bought(shipment, label.carrier_shipment, label.tracking_number, job.now());
-      },
-      [&](ShipmentStore& store, const Shipment& shipment) {
-        return store.label_bought(reference, shipment.id, label, job.now());
-      },
-      false);
-  if (!kept || state_of(*kept) != State::label_created || !job.get<Settings>().push) co_return jobs::Done{};
+/// Of labels whose parcels are still wanted; false: others are decided on by themselves.
+Task<std::vector<bool>> keep_labels(Job& job, std::vector<Labels::Bought> labels) {
+  const auto work = [&](pg::Transaction& tx) -> Task<std::vector<bool>> {
+    tx.repeatable = true;  // the carrier says it again, asked by the reference
+    std::vector<bool> kept;
+    std::vector<Changed> changed;
+    auto wanted = co_await open_store(tx)->labels_bought({labels.begin(), labels.end()}, job.now());
+    for (auto& label : labels) {
+      const auto shipment = std::ranges::find(wanted, label.shipment.id, &Shipment::id);
+      kept.push_back(shipment != wanted.end());
+      if (!kept.back()) continue;
+      if (*label.job) (*label.job)->finish(tx);
+      Announcement said{std::string{name(shipment->status)}, shipment->sequence, job.now(), {}};
+      changed.push_back({std::move(*shipment), {.say = {std::move(said)}, .track = true}, label.traceparent});
+    }
+    carry_out(tx, changed, job.now() + Duration{job.get<Settings>().track_first_ms}, false);
+    co_return kept;
+  };
+  try {
+    co_return co_await job.database().transaction(work, job.deadline());
+  } catch (const pg::Error&) {  // whosever fault it is
+    co_return std::vector<bool>(labels.size());
+  }
+}
+
+Task<std::vector<bool>> subscribe_all(Job& job, std::vector<std::string> numbers) {
+  const auto taken = co_await job.get<Carrier>().subscribe(numbers, job.deadline());
+  std::vector<bool> out;
+  for (auto& number : numbers) out.push_back(std::ranges::count(taken, number) > 0);
+  co_return out;
+}
+
+Task<jobs::Outcome> keep_label(Job& job, Shipment shipment, Label label) {
+  auto& labels = job.get<Labels>();
+  const struct Here {
+    std::shared_ptr<Job*> job;
+    ~Here() { *job = nullptr; }
+  } here{std::make_shared<Job*>(&job)};
+  const auto keep = [&job](std::vector<Labels::Bought> all) { return keep_labels(job, std::move(all)); };
+  bool pushes = co_await labels.bought.join({{shipment, label}, job.traceparent(), here.job}, keep, job.deadline());
+  if (!pushes) {
+    const auto kept = co_await conclude(
+        job, shipment.id, true,
+        [&](Shipment& of) { return label_bought(of, label.carrier_shipment, label.tracking_number, job.now()); },
+        [&](ShipmentStore& store, const Shipment& of) {
+          return store.label_bought(reference(shipment), of.id, label, job.now());
+        },
+        false);
+    pushes = kept && state_of(*kept) == State::label_created;
+  }
+  if (!pushes || !job.get<Settings>().push) co_return jobs::Done{};
   // A convenience, polling is the truth: it is a job only where it did not work at once.
-  if (!co_await job.get<Carrier>().subscribe(label.tracking_number, job.deadline()))
+  const auto ask = [&job](std::vector<std::string> all) { return subscribe_all(job, std::move(all)); };
+  if (!co_await labels.pushes.join(label.tracking_number, ask, job.deadline()))
     co_await job.database().transaction(
-        [id](pg::Transaction& tx) -> Task<> {
+        [id = shipment.id](pg::Transaction& tx) -> Task<> {
           jobs::enqueue(tx, subscribe_job, id.text(), ShipmentWork{id});
           co_return;
         },
@@ -63,7 +104,7 @@ Task<jobs::Outcome> buy(Job& job, Shipment shipment) {
                                        job.deadline());
   const std::string name = reference(shipment);
   if (auto* label = std::get_if<Label>(&answer))
-    co_return co_await keep_label(job, shipment.id, std::move(*label), name);
+    co_return co_await keep_label(job, std::move(shipment), std::move(*label));
   if (auto* refused = std::get_if<Refused>(&answer)) {
     log::warning("label refused", {{"shipment", shipment.id.text()}, {"reason", refused->reason}});
     co_await conclude(
@@ -88,7 +129,7 @@ Task<jobs::Outcome> ask(Job& job, Shipment shipment) {
   const std::string name = reference(shipment);
   auto found = co_await carrier.find(name, *shipment.called_at, job.deadline());
   if (auto* label = std::get_if<Label>(&found))
-    co_return co_await keep_label(job, shipment.id, std::move(*label), name);
+    co_return co_await keep_label(job, std::move(shipment), std::move(*label));
   if (auto* not_done = std::get_if<NotDone>(&found)) co_return jobs::Retry{not_done->reason, not_done->after};
   if (auto* blind = std::get_if<WithoutLabel>(&found)) {
     auto voided = co_await carrier.void_label(blind->tracking_number, job.deadline());
@@ -123,8 +164,16 @@ Task<jobs::Outcome> ask(Job& job, Shipment shipment) {
 
 }  // namespace
 
+static Task<std::vector<std::optional<Shipment>>> call(Job& job, std::vector<ShipmentId> ids) {
+  std::vector<std::optional<Shipment>> called(ids.size());
+  for (auto& shipment : co_await open_store(job.db())->call(ids, job.now()))
+    called[static_cast<std::size_t>(std::ranges::find(ids, shipment.id) - ids.begin())] = std::move(shipment);
+  co_return called;
+}
+
 Task<jobs::Outcome> buy_label(Job& job, ShipmentWork work) {
-  if (auto called = co_await open_store(job.db())->call(work.shipment_id, job.now()))
+  const auto calls = [&job](std::vector<ShipmentId> ids) { return call(job, std::move(ids)); };
+  if (auto called = co_await job.get<Labels>().calls.join(work.shipment_id, calls, job.deadline()))
     co_return co_await buy(job, std::move(*called));
   Step step = Step::nothing;
   const auto begun = co_await job.database().transaction(
@@ -219,7 +268,8 @@ Task<jobs::Outcome> subscribe(Job& job, ShipmentWork work) {
   if (!job.get<Settings>().push) co_return jobs::Done{};
   const auto shipment = co_await open_store(job.db())->find(work.shipment_id, everybody);
   if (!shipment || final(shipment->status) || !shipment->tracking_number) co_return jobs::Done{};
-  if (co_await job.get<Carrier>().subscribe(*shipment->tracking_number, job.deadline())) co_return jobs::Done{};
+  if (!(co_await job.get<Carrier>().subscribe({*shipment->tracking_number}, job.deadline())).empty())
+    co_return jobs::Done{};
   if (job.attempt() >= 3) co_return jobs::Done{};
   co_return jobs::Retry{"no subscription"};
 }

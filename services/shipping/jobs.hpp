@@ -3,6 +3,7 @@
 // there.
 #include "platform/service.hpp"
 #include "services/shipping/store.hpp"
+#include "services/shipping/together.hpp"
 
 namespace acme::shipping {
 
@@ -22,6 +23,17 @@ struct StragglerWork {
   Time called_at{};
 };
 BOOST_DESCRIBE_STRUCT(StragglerWork, (), (reference, called_at))
+
+/// Labels that are bought at the same time are written down, and told to the carrier's pushes, together.
+struct Labels {
+  struct Bought : BoughtLabel {
+    std::string traceparent;
+    std::shared_ptr<Job*> job;  // null once nobody waits any more
+  };
+  Together<ShipmentId, std::optional<Shipment>> calls{64};
+  Together<Bought, bool> bought{64};
+  Together<std::string, bool> pushes{100, Duration{10}};
+};
 
 /// Writes the intent, calls, writes the outcome; after a lost answer it asks by reference until it knows. Never buys a
 /// second label while the first may exist.

@@ -37,6 +37,7 @@ Service service(const config::Config& config) {
   shipping.provide(std::make_shared<QuoteKey>(config.secret("quote_key")));
 
   shipping.provide(std::make_shared<AtTheCarrier>());
+  shipping.provide(std::make_shared<Labels>());
   shipping.post("/v1/shipping/rates", shipping_rates).limited_as("rates");
   shipping.get("/v1/orders/{order}/shipments", shipments_of_order);
   shipping.get("/v1/shipments/{shipment}", get_shipment);
@@ -61,7 +62,7 @@ Service service(const config::Config& config) {
   shipping.on("order.cancelled", on_order_cancelled);
   shipping.on("payment.completed", on_payment_completed);
 
-  shipping.job(buy_label_job, buy_label);
+  shipping.job(buy_label_job, buy_label, {.concurrency = 16});
   shipping.job(void_label_job, void_label);
   shipping.job(track_job, track);
   shipping.job(subscribe_job, subscribe);

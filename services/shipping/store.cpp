@@ -94,12 +94,37 @@ static const Keep<OrderId> begin_sql{"shipping.begin", "INSERT INTO shipments ("
   RETURNING order_id
 )sql"};
 
-// As begin_label() decides. It changes this parcel alone, so the order's lock is not needed: who decides on all of the
-// order's parcels locks each.
-static const pg::Statement<Row(ShipmentId, Time)> call_sql{"shipping.call", R"sql(
+// As begin_label() and label_bought() decide, where nothing else came between. They change these parcels alone, so
+// their orders' locks are not needed: who decides on all of an order's parcels locks each, in this order.
+static const pg::Statement<Row(std::vector<ShipmentId>, Time)> call_sql{"shipping.call", R"sql(
+  WITH ready AS (
+    SELECT id AS ready_id
+      FROM shipments
+     WHERE id = ANY ($1) AND status = 'ready' AND label = 'none' AND NOT cancel_asked
+     ORDER BY order_id, part
+       FOR NO KEY UPDATE
+  )
   UPDATE shipments
      SET label = 'called', called_at = $2, asks = 0, updated_at = $2, version = version + 1
-   WHERE id = $1 AND status = 'ready' AND label = 'none' AND NOT cancel_asked
+    FROM ready
+   WHERE id = ready_id
+  RETURNING )sql" ACME_SHIPMENT};
+static const pg::Statement<Row(std::vector<ShipmentId>, Numbers, Texts, Texts, Time)> labels_bought_sql{
+    "shipping.labels_bought", R"sql(
+  WITH called AS (
+    SELECT id AS called_id, bought_shipment, bought_number
+      FROM unnest($1, $2, $3, $4) AS bought (called_shipment, called_attempt, bought_shipment, bought_number)
+           JOIN shipments ON id = called_shipment AND attempt = called_attempt
+     WHERE status = 'ready' AND label = 'called' AND NOT cancel_asked
+     ORDER BY order_id, part
+       FOR NO KEY UPDATE OF shipments
+  )
+  UPDATE shipments
+     SET label = 'bought', carrier_shipment = bought_shipment, tracking_number = bought_number,
+         status = 'label_created', status_at = $5, reason = NULL, polls = 0, sequence = sequence + 1,
+         updated_at = $5, version = version + 1
+    FROM called
+   WHERE id = called_id
   RETURNING )sql" ACME_SHIPMENT};
 
 static const pg::Statement<void(std::string, ShipmentId, std::string, std::string, std::string, pg::Bytes, Time)>
@@ -214,10 +239,28 @@ class PostgresStore : public ShipmentStore {
     co_return changed;
   }
 
-  Task<std::optional<Shipment>> call(ShipmentId shipment, Time now) override {
-    auto row = co_await db_.one(call_sql, shipment, now);
-    if (!row) co_return std::nullopt;
-    co_return unpack(std::move(*row));
+  Task<std::vector<Shipment>> call(std::vector<ShipmentId> shipments, Time now) override {
+    std::vector<Shipment> called;
+    for (auto& row : co_await db_.all(call_sql, std::move(shipments), now)) called.push_back(unpack(std::move(row)));
+    co_return called;
+  }
+  Task<std::vector<Shipment>> labels_bought(std::vector<BoughtLabel> labels, Time now) override {
+    std::vector<ShipmentId> ids;
+    Numbers attempts;
+    Texts shipments, numbers;
+    for (auto& [shipment, label] : labels) {
+      ids.push_back(shipment.id);
+      attempts.push_back(shipment.attempt);
+      shipments.push_back(label.carrier_shipment);
+      numbers.push_back(label.tracking_number);
+    }
+    std::vector<Shipment> wanted;
+    for (auto& row : co_await db_.all(labels_bought_sql, ids, attempts, shipments, numbers, now))
+      wanted.push_back(unpack(std::move(row)));
+    for (auto& [shipment, label] : labels)
+      if (std::ranges::count(wanted, shipment.id, &Shipment::id) > 0)
+        co_await label_bought(reference(shipment), shipment.id, std::move(label), now);
+    co_return wanted;
   }
   Task<> label_bought(std::string reference, ShipmentId shipment, Label label, Time now) override {
     co_await write(label_bought_sql, reference, shipment, label.carrier_shipment, label.tracking_number, label.format,

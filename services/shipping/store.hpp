@@ -25,6 +25,11 @@ struct Decision {
   std::string traceparent = {};
 };
 
+struct BoughtLabel {
+  Shipment shipment;  // as it was when the carrier was called
+  Label label;
+};
+
 struct LabelImage {
   std::string format;
   pg::Bytes image;
@@ -61,8 +66,10 @@ class ShipmentStore {
   /// On one of them, which comes first in the answer.
   Task<std::vector<Changed>> decide(ShipmentId shipment, Time now, Change change);
 
-  /// The intent to buy a label, of a parcel that is ready for it; nothing when it is not, or was called already.
-  virtual Task<std::optional<Shipment>> call(ShipmentId shipment, Time now) = 0;
+  /// The intent to buy labels: those of these parcels that are ready for one and were not called yet.
+  virtual Task<std::vector<Shipment>> call(std::vector<ShipmentId> shipments, Time now) = 0;
+  /// What the carrier answered to it: those of these parcels that are still wanted, with their label.
+  virtual Task<std::vector<Shipment>> labels_bought(std::vector<BoughtLabel> labels, Time now) = 0;
   /// What came of it ("refused", "void", "lost").
   virtual Task<> label_bought(std::string reference, ShipmentId shipment, Label label, Time now) = 0;
   virtual Task<> label_ended(std::string reference, std::string state, std::string reason, Time now) = 0;

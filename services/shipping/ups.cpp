@@ -263,17 +263,19 @@ class Ups : public Carrier {
     co_return rates;
   }
 
-  Task<bool> subscribe(std::string number, Deadline deadline) override {
+  Task<std::vector<std::string>> subscribe(std::vector<std::string> numbers, Deadline deadline) override {
+    std::vector<std::string> taken;
     auto answer = co_await call("POST", "/api/track/v2/subscription/standard/package",
                                 object({{"locale", quote("en_US")},
                                         {"countryCode", quote(account_.origin.country)},
-                                        {"trackingNumberList", array({number})}}),
+                                        {"trackingNumberList", json::text(numbers)}}),
                                 deadline);
     auto* response = std::get_if<http::Response>(&answer);
-    if (!response || response->status >= 300) co_return false;
+    if (!response || response->status >= 300) co_return taken;
     const json::Document document{response->body, from_ups};
     const auto valid = document.root().member("validTrackingNumbers");
-    co_return valid.is_array() && valid.size() > 0;
+    for (std::size_t i = 0; valid.is_array() && i < valid.size(); ++i) json::read(valid.at(i), taken.emplace_back());
+    co_return taken;
   }
 
  private:
