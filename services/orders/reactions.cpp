@@ -1,5 +1,6 @@
 #include "services/orders/reactions.hpp"
 
+#include "commerce/sort_by_order.hpp"
 #include "platform/observe/log.hpp"
 #include "services/orders/events.hpp"
 #include "services/orders/followers.hpp"
@@ -72,8 +73,8 @@ static void hand_over_without_parcel(pg::Transaction& tx, OrderId id, const std:
 }
 
 /// Writes the facts that changed, and where their news lead from `state`.
-static Task<> settle(Reaction& on, store::Order order, State state, const std::vector<News>& news,
-                     std::vector<Line> lines, std::optional<std::string> reason) {
+static void settle(Reaction& on, store::Order& order, State state, const std::vector<News>& news,
+                   std::vector<Line> lines, std::optional<std::string> reason) {
   auto& tx = on.tx();
   const Status before = order.status;
   for (auto each : news) state = next(state, each);
@@ -91,7 +92,6 @@ static Task<> settle(Reaction& on, store::Order order, State state, const std::v
   if (asked) note_cancelling(tx, order, on.now(), order.status == Status::cancelled ? order.reason : "cancel_refused");
   on.get<Followers>().wake(order.id);
   if (moved) announce(tx, order, std::move(lines));
-  co_return;
 }
 
 /// `order` is locked, `lines` are its lines.
@@ -124,7 +124,7 @@ static Task<> on_payment(Reaction& on, const events::Envelope& event, store::Ord
       heard.push_back(News::delivered);
     }
   }
-  co_await settle(on, std::move(order), state, heard, std::move(lines), std::move(reason));
+  settle(on, order, state, heard, std::move(lines), std::move(reason));
 }
 
 static Task<> on_payment(Reaction& on, PaymentId payment, OrderId id, PaymentNews news,
@@ -160,37 +160,41 @@ Task<> on_payment_refunded(Reaction& on, PaymentRefunded event) {
   return on_payment(on, event.payment_id, event.order_id, news, {});
 }
 
-Task<> on_shipment(Reaction& on, ShipmentEvent event) {
+/// What is known of an order when its parcels speak.
+struct Shipped {
+  struct Known : Parcel {
+    std::string carrier;
+    json::Raw contents;
+    bool changed = false;
+  };
+  store::Order order;
+  std::vector<Line> lines;
+  std::map<ShipmentId, Known> parcels;
+};
+
+static void hear(Reaction& on, const events::Envelope& envelope, const ShipmentEvent& event, Shipped& of) {
+  auto& [order, lines, parcels] = of;
   auto& tx = on.tx();
-  auto order = co_await lock(tx, event.order_id);
-  std::vector<Parcel> parcels{{}};  // the first is this event's
-  json::Raw contents;
-  for (auto& known : co_await store::find_parcels(tx, order.id)) {
-    auto& parcel = known.id == event.shipment_id ? parcels.front() : parcels.emplace_back();
-    parcel = {
-        known.sequence, known.status, known.tracking_number, known.labelled, known.handed_over, known.delivered, {}};
-    for (auto& line : json::parse<std::vector<ShippedLine>>(known.lines.text, json::event).value())
-      parcel.lines[line.line] += line.quantity;
-    if (known.id == event.shipment_id) contents = known.lines;
-  }
-  auto& parcel = parcels.front();
-  const auto before = parcel;
-  apply(parcel, event.status, on.event().sequence, event.tracking_number);
+  const bool known = parcels.contains(event.shipment_id);
+  auto& parcel = parcels[event.shipment_id];
+  const Parcel before = parcel;
+  apply(parcel, event.status, envelope.sequence, event.tracking_number);
   // The newest word says what is in it: until it is labelled, shipping may share a parcel's pieces among several.
-  if (parcel.lines.empty() || (on.event().sequence > before.sequence && !event.lines.empty())) {
+  if (parcel.lines.empty() || (envelope.sequence > before.sequence && !event.lines.empty())) {
     parcel.lines.clear();
     for (auto& line : event.lines) parcel.lines[line.line] += line.quantity;
-    contents.text = json::text(event.lines);
+    parcel.contents.text = json::text(event.lines);
   }
-  store::note(tx, order.id, event.shipment_id.text(), on.event().sequence,
-              {on.event().time, on.event().topic, event.status, event.reason ? event.reason : event.tracking_number});
+  store::note(tx, order.id, event.shipment_id.text(), envelope.sequence,
+              {envelope.time, envelope.topic, event.status, event.reason ? event.reason : event.tracking_number});
   // An answer to this cancelling, not to an earlier one.
   const bool answers = order.status == Status::cancelling && event.order_sequence.value_or(0) >= order.cancel_version;
   const State state = order.state();
   std::vector<News> heard;
-  auto lines = co_await lines_of(tx, order.id);
-  if (parcel != before) {
-    store::save(tx, order.id, event.shipment_id, event.carrier, parcel, contents);
+  const bool changed = static_cast<Parcel&>(parcel) != before;
+  if (changed) {
+    parcel.changed = true;
+    if (!known) parcel.carrier = event.carrier;
     if (parcel.handed_over && !before.handed_over) {
       if (order.status != Status::cancelled)
         store::take_stock(tx, order.id, parcel.lines);
@@ -201,14 +205,54 @@ Task<> on_shipment(Reaction& on, ShipmentEvent event) {
     std::map<int, std::int64_t> ordered;
     for (auto& line : lines)
       if (line.requires_shipping) ordered[line.line] = line.quantity;
-    const auto reached = progress(parcels, ordered);
+    std::vector<Parcel> all;
+    for (auto& [id, each] : parcels) all.push_back(each);
+    const auto reached = progress(all, ordered);
     if (const auto news = news_of(order.parcels, reached)) heard.push_back(*news);
     order.parcels = reached;
   }
   // Of an order that is being cancelled, shipping says `cancelled` when that is true of all of its parcels.
   if (answers && event.status == "cancelled") heard.push_back(News::called_back);
   if (answers && event.status == "cancel_refused") heard.push_back(News::cancel_refused);
-  if (parcel != before || !heard.empty()) co_await settle(on, std::move(order), state, heard, std::move(lines), {});
+  if (changed || !heard.empty()) settle(on, order, state, heard, lines, {});
+}
+
+/// A batch's orders are locked, and what is known of them read, together; so are their parcels kept.
+Task<> on_shipment(Reaction& on, std::vector<events::Event<ShipmentEvent>> events) {
+  sort_by_order(events);
+  auto& tx = on.tx();
+  std::vector<OrderId> ids;
+  for (auto& event : events) ids.push_back(event.data.order_id);
+  std::map<OrderId, Shipped> orders;
+  for (auto& order : co_await store::lock_orders(tx, ids)) orders[order.id].order = std::move(order);
+  for (auto& line : co_await store::find_lines(tx, ids)) orders[line.order_id].lines.push_back(std::move(line.line));
+  for (auto& parcel : co_await store::find_parcels(tx, ids)) {
+    auto& known = orders[parcel.order_id].parcels[parcel.id];
+    known.carrier = parcel.carrier;
+    known.contents = parcel.lines;
+    static_cast<Parcel&>(known) = {parcel.sequence,
+                                   parcel.status,
+                                   parcel.tracking_number,
+                                   parcel.labelled,
+                                   parcel.handed_over,
+                                   parcel.delivered,
+                                   {}};
+    for (auto& line : json::parse<std::vector<ShippedLine>>(parcel.lines.text, json::event).value())
+      known.lines[line.line] += line.quantity;
+  }
+  for (auto& [envelope, event] : events) {
+    const auto order = orders.find(event.order_id);
+    if (order == orders.end()) throw std::runtime_error("there is no order " + event.order_id.text());
+    tx.traceparent = envelope.traceparent;
+    hear(on, envelope, event, order->second);
+  }
+  std::vector<store::KnownParcel> kept;
+  for (auto& [id, order] : orders)
+    for (auto& [shipment, parcel] : order.parcels)
+      if (parcel.changed)
+        kept.push_back({shipment, id, parcel.sequence, parcel.carrier, parcel.tracking_number, parcel.status,
+                        parcel.labelled, parcel.handed_over, parcel.delivered, parcel.contents});
+  store::save(tx, kept);
 }
 
 // Auth speaks.

@@ -89,7 +89,7 @@ Task<> on_inventory_imported(Reaction& on, std::vector<events::Event<InventoryIm
 Task<> on_payment_completed(Reaction& on, std::vector<events::Event<PaymentCompleted>> events);
 Task<> on_payment_failed(Reaction& on, PaymentFailed event);
 Task<> on_payment_refunded(Reaction& on, PaymentRefunded event);
-Task<> on_shipment(Reaction& on, ShipmentEvent event);
+Task<> on_shipment(Reaction& on, std::vector<events::Event<ShipmentEvent>> events);
 Task<> on_user_merged(Reaction& on, UserMerged event);
 
 /// A minute after a merge: what the guest's last tokens still did is the user's, too.

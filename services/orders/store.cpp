@@ -841,29 +841,50 @@ void note(pg::Transaction& tx, OrderId order, std::string source, std::int64_t s
            std::move(entry.detail));
 }
 
-static const pg::Statement<KnownParcel(OrderId)> find_parcels_sql{"orders.find_parcels", R"sql(
-  SELECT id, sequence, tracking_number, status, labelled, handed_over, delivered, lines
-    FROM order_shipments WHERE order_id = $1 ORDER BY id
+static const pg::Statement<KnownParcel(std::vector<OrderId>)> find_parcels_sql{"orders.find_parcels", R"sql(
+  SELECT id, order_id, sequence, carrier, tracking_number, status, labelled, handed_over, delivered, lines
+    FROM order_shipments WHERE order_id = ANY ($1)
 )sql"};
 
-Task<std::vector<KnownParcel>> find_parcels(pg::Session& db, OrderId order) { return db.all(find_parcels_sql, order); }
+Task<std::vector<KnownParcel>> find_parcels(pg::Session& db, std::vector<OrderId> orders) {
+  return db.all(find_parcels_sql, std::move(orders));
+}
 
-static const pg::Statement<void(ShipmentId, OrderId, std::int64_t, std::string, std::optional<std::string>, std::string,
-                                bool, bool, bool, json::Raw)>
-    save_parcel_sql{"orders.save_parcel", R"sql(
+static const pg::Statement<void(std::vector<ShipmentId>, std::vector<OrderId>, Numbers, Texts, std::vector<MaybeText>,
+                                Texts, Truths, Truths, Truths, Jsons)>
+    save_parcels_sql{"orders.save_parcels", R"sql(
   INSERT INTO order_shipments (id, order_id, sequence, carrier, tracking_number, status, labelled, handed_over, delivered,
                                lines)
-  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+  SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
   ON CONFLICT (id) DO UPDATE
      SET sequence = excluded.sequence, tracking_number = excluded.tracking_number, status = excluded.status,
          labelled = excluded.labelled, handed_over = excluded.handed_over, delivered = excluded.delivered,
          lines = excluded.lines
 )sql"};
 
-void save(pg::Transaction& tx, OrderId order, ShipmentId id, const std::string& carrier, const Parcel& parcel,
-          const json::Raw& lines) {
-  tx.later(save_parcel_sql, id, order, parcel.sequence, carrier, parcel.tracking_number, parcel.status, parcel.labelled,
-           parcel.handed_over, parcel.delivered, lines);
+void save(pg::Transaction& tx, const std::vector<KnownParcel>& parcels) {
+  if (parcels.empty()) return;
+  std::vector<ShipmentId> ids;
+  std::vector<OrderId> orders;
+  Numbers sequences;
+  Texts carriers, statuses;
+  std::vector<MaybeText> tracking_numbers;
+  Truths labelled, handed_over, delivered;
+  Jsons lines;
+  for (auto& parcel : parcels) {
+    ids.push_back(parcel.id);
+    orders.push_back(parcel.order_id);
+    sequences.push_back(parcel.sequence);
+    carriers.push_back(parcel.carrier);
+    tracking_numbers.push_back(parcel.tracking_number);
+    statuses.push_back(parcel.status);
+    labelled.push_back(parcel.labelled);
+    handed_over.push_back(parcel.handed_over);
+    delivered.push_back(parcel.delivered);
+    lines.push_back(parcel.lines);
+  }
+  tx.later(save_parcels_sql, ids, orders, sequences, carriers, tracking_numbers, statuses, labelled, handed_over,
+           delivered, lines);
 }
 
 // Stock is locked by SKU, in the order in which placing takes it: the two cannot deadlock. An order has a SKU once.

@@ -233,16 +233,19 @@ void note(pg::Transaction& tx, OrderId order, std::string source, std::int64_t s
 
 struct KnownParcel {
   ShipmentId id;
+  OrderId order_id;
   std::int64_t sequence = 0;
+  std::string carrier;
   std::optional<std::string> tracking_number;
   std::string status;
   bool labelled = false, handed_over = false, delivered = false;
   json::Raw lines;
 };
-BOOST_DESCRIBE_STRUCT(KnownParcel, (), (id, sequence, tracking_number, status, labelled, handed_over, delivered, lines))
-Task<std::vector<KnownParcel>> find_parcels(pg::Session& db, OrderId order);
-void save(pg::Transaction& tx, OrderId order, ShipmentId id, const std::string& carrier, const Parcel& parcel,
-          const json::Raw& lines);
+BOOST_DESCRIBE_STRUCT(KnownParcel, (),
+                      (id, order_id, sequence, carrier, tracking_number, status, labelled, handed_over, delivered,
+                       lines))
+Task<std::vector<KnownParcel>> find_parcels(pg::Session& db, std::vector<OrderId> orders);
+void save(pg::Transaction& tx, const std::vector<KnownParcel>& parcels);
 
 /// What a cancelled order held is free again.
 void release_stock(pg::Transaction& tx, OrderId order);
