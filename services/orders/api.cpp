@@ -761,9 +761,11 @@ Task<Result<http::Response>> cancel_order(Call& call, OrderId id, CancelOrder re
       order->status = status_of(asked);
       order->reason = name(request.reason);
       order->cancel_version = order->version + 1;
-      store::save(tx, *order, call.now());
-      note_cancelling(tx, *order, call.now(), order->reason);
-      announce(tx, *order, std::move(lines));
+      store::Changes changes{tx};
+      changes.save(*order, call.now());
+      note_cancelling(changes, *order, call.now(), order->reason);
+      announce(changes, *order, std::move(lines));
+      changes.write();
       call.get<Followers>().wake(id);
     } else if (order->status != Status::cancelling && order->status != Status::cancelled) {
       co_return refuse(conflict("cannot_cancel", "This order is on its way or has arrived: it cannot be cancelled."));

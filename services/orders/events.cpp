@@ -34,15 +34,15 @@ static OrderEvent brief(OrderEvent event) {
   return event;
 }
 
-void announce(pg::Transaction& tx, const store::Order& order, std::vector<Line> lines) {
+void announce(store::Changes& changes, const store::Order& order, std::vector<Line> lines) {
   auto event = event_of(order, std::move(lines));
   if (order.status == Status::cancelled) event = brief(std::move(event));
-  events::publish(tx, topic_of(order.status), order.id.text(), order.version, event);
+  changes.say(order, topic_of(order.status), json::text(event));
 }
 
-void note_cancelling(pg::Transaction& tx, const store::Order& order, Time at, std::optional<std::string> detail) {
-  store::note(tx, order.id, order.id.text(), order.version,
-              {at, topic_of(order.status), std::string{name(order.status)}, std::move(detail)});
+void note_cancelling(store::Changes& changes, const store::Order& order, Time at, std::optional<std::string> detail) {
+  changes.note(order.id, order.id.text(), order.version,
+               {at, topic_of(order.status), std::string{name(order.status)}, std::move(detail)});
 }
 
 Task<std::vector<std::string>> say_again(pg::Transaction& tx, events::Again which) {

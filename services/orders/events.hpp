@@ -31,10 +31,10 @@ BOOST_DESCRIBE_STRUCT(OrderEvent, (),
                        billing_address, payment_method, return_url))
 
 /// The order's state as it stands in `order`: order.cancelled when it is cancelled, else order.updated.
-void announce(pg::Transaction& tx, const store::Order& order, std::vector<Line> lines);
+void announce(store::Changes& changes, const store::Order& order, std::vector<Line> lines);
 
 /// The timeline's entry of how the order stands after cancelling was asked for, or is decided.
-void note_cancelling(pg::Transaction& tx, const store::Order& order, Time at, std::optional<std::string> detail);
+void note_cancelling(store::Changes& changes, const store::Order& order, Time at, std::optional<std::string> detail);
 
 /// order.created of those that are not paid yet, the present state of the others; one that is asked for by its key says
 /// both.

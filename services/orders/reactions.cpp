@@ -73,8 +73,8 @@ static void hand_over_without_parcel(pg::Transaction& tx, OrderId id, const std:
 }
 
 /// Writes the facts that changed, and where their news lead from `state`.
-static void settle(Reaction& on, store::Order& order, State state, const std::vector<News>& news,
-                   std::vector<Line> lines, std::optional<std::string> reason) {
+static void settle(Reaction& on, store::Changes& changes, store::Order& order, State state,
+                   const std::vector<News>& news, std::vector<Line> lines, std::optional<std::string> reason) {
   auto& tx = on.tx();
   const Status before = order.status;
   for (auto each : news) state = next(state, each);
@@ -88,23 +88,22 @@ static void settle(Reaction& on, store::Order& order, State state, const std::ve
     order.reason.reset();
     if (order.paid) hand_over_without_parcel(tx, order.id, lines);  // it waited for this
   }
-  store::save(tx, order, on.now());
-  if (asked) note_cancelling(tx, order, on.now(), order.status == Status::cancelled ? order.reason : "cancel_refused");
+  changes.save(order, on.now());
+  if (asked)
+    note_cancelling(changes, order, on.now(), order.status == Status::cancelled ? order.reason : "cancel_refused");
   on.get<Followers>().wake(order.id);
-  if (moved) announce(tx, order, std::move(lines));
+  if (moved) announce(changes, order, std::move(lines));
 }
 
 /// `order` is locked, `lines` are its lines.
-static Task<> on_payment(Reaction& on, const events::Envelope& event, store::Order order, std::vector<Line> lines,
-                         PaymentId payment_id, PaymentNews news, std::optional<std::string> reason) {
-  auto& tx = on.tx();
+static void hear(Reaction& on, store::Changes& changes, const events::Envelope& event, store::Order& order,
+                 std::vector<Line> lines, PaymentId payment_id, PaymentNews news, std::optional<std::string> reason) {
   const Payment before{order.paid, order.payment_over, order.payment_sequence, order.payment_status,
                        order.payment_failure};
   auto payment = before;
   apply(payment, news, event.sequence, reason);
-  store::note(tx, order.id, payment_id.text(), event.sequence,
-              {event.time, event.topic, std::string{name(news)}, reason});
-  if (payment == before) co_return;
+  changes.note(order.id, payment_id.text(), event.sequence, {event.time, event.topic, std::string{name(news)}, reason});
+  if (payment == before) return;
   const State state = order.state();
   std::vector<News> heard;
   if (payment.paid && !before.paid) heard.push_back(News::paid);
@@ -118,23 +117,25 @@ static Task<> on_payment(Reaction& on, const events::Envelope& event, store::Ord
   if (payment.paid && !before.paid && order.status == Status::cancelling) {
     if (no_parcel) heard.push_back(News::called_back);  // shipping has nothing to decide, and nothing is handed over
   } else if (payment.paid && !before.paid && order.status != Status::cancelled) {
-    hand_over_without_parcel(tx, order.id, lines);
+    hand_over_without_parcel(on.tx(), order.id, lines);
     if (no_parcel) {
       order.parcels = Parcels::delivered;
       heard.push_back(News::delivered);
     }
   }
-  settle(on, order, state, heard, std::move(lines), std::move(reason));
+  settle(on, changes, order, state, heard, std::move(lines), std::move(reason));
 }
 
 static Task<> on_payment(Reaction& on, PaymentId payment, OrderId id, PaymentNews news,
                          std::optional<std::string> reason) {
   auto order = co_await lock(on.tx(), id);
   auto lines = co_await lines_of(on.tx(), id);
-  co_await on_payment(on, on.event(), std::move(order), std::move(lines), payment, news, std::move(reason));
+  store::Changes changes{on.tx()};
+  hear(on, changes, on.event(), order, std::move(lines), payment, news, std::move(reason));
+  changes.write();
 }
 
-/// What most orders hear once: a batch's orders are locked, and their lines read, together.
+/// What most orders hear once: a batch's orders are locked, their lines read, and what comes of it written, together.
 Task<> on_payment_completed(Reaction& on, std::vector<events::Event<PaymentCompleted>> events) {
   events::keep_newest(events);  // a payment ends once
   std::vector<OrderId> ids;
@@ -143,13 +144,14 @@ Task<> on_payment_completed(Reaction& on, std::vector<events::Event<PaymentCompl
   for (auto& order : co_await store::lock_orders(on.tx(), ids)) orders.emplace(order.id, std::move(order));
   std::map<OrderId, std::vector<Line>> lines;
   for (auto& line : co_await store::find_lines(on.tx(), ids)) lines[line.order_id].push_back(std::move(line.line));
+  store::Changes changes{on.tx()};
   for (auto& [envelope, event] : events) {
-    const auto order = orders.extract(event.order_id);
-    if (!order) throw std::runtime_error("there is no order " + event.order_id.text());
+    const auto order = orders.find(event.order_id);
+    if (order == orders.end()) throw std::runtime_error("there is no order " + event.order_id.text());
     on.tx().traceparent = envelope.traceparent;
-    co_await on_payment(on, envelope, std::move(order.mapped()), std::move(lines[event.order_id]), event.payment_id,
-                        PaymentNews::succeeded, {});
+    hear(on, changes, envelope, order->second, lines[event.order_id], event.payment_id, PaymentNews::succeeded, {});
   }
+  changes.write();
 }
 Task<> on_payment_failed(Reaction& on, PaymentFailed event) {
   const auto news = event.final ? PaymentNews::failed : PaymentNews::declined;
@@ -172,9 +174,9 @@ struct Shipped {
   std::map<ShipmentId, Known> parcels;
 };
 
-static void hear(Reaction& on, const events::Envelope& envelope, const ShipmentEvent& event, Shipped& of) {
+static void hear(Reaction& on, store::Changes& changes, const events::Envelope& envelope, const ShipmentEvent& event,
+                 Shipped& of) {
   auto& [order, lines, parcels] = of;
-  auto& tx = on.tx();
   const bool known = parcels.contains(event.shipment_id);
   auto& parcel = parcels[event.shipment_id];
   const Parcel before = parcel;
@@ -185,8 +187,8 @@ static void hear(Reaction& on, const events::Envelope& envelope, const ShipmentE
     for (auto& line : event.lines) parcel.lines[line.line] += line.quantity;
     parcel.contents.text = json::text(event.lines);
   }
-  store::note(tx, order.id, event.shipment_id.text(), envelope.sequence,
-              {envelope.time, envelope.topic, event.status, event.reason ? event.reason : event.tracking_number});
+  changes.note(order.id, event.shipment_id.text(), envelope.sequence,
+               {envelope.time, envelope.topic, event.status, event.reason ? event.reason : event.tracking_number});
   // An answer to this cancelling, not to an earlier one.
   const bool answers = order.status == Status::cancelling && event.order_sequence.value_or(0) >= order.cancel_version;
   const State state = order.state();
@@ -197,7 +199,7 @@ static void hear(Reaction& on, const events::Envelope& envelope, const ShipmentE
     if (!known) parcel.carrier = event.carrier;
     if (parcel.handed_over && !before.handed_over) {
       if (order.status != Status::cancelled)
-        store::take_stock(tx, order.id, parcel.lines);
+        store::take_stock(on.tx(), order.id, parcel.lines);
       else
         log::error("a cancelled order was handed over to the carrier",
                    {{"order_id", order.id.text()}, {"shipment_id", event.shipment_id.text()}});
@@ -214,7 +216,7 @@ static void hear(Reaction& on, const events::Envelope& envelope, const ShipmentE
   // Of an order that is being cancelled, shipping says `cancelled` when that is true of all of its parcels.
   if (answers && event.status == "cancelled") heard.push_back(News::called_back);
   if (answers && event.status == "cancel_refused") heard.push_back(News::cancel_refused);
-  if (changed || !heard.empty()) settle(on, order, state, heard, lines, {});
+  if (changed || !heard.empty()) settle(on, changes, order, state, heard, lines, {});
 }
 
 /// A batch's orders are locked, and what is known of them read, together; so are their parcels kept.
@@ -240,12 +242,14 @@ Task<> on_shipment(Reaction& on, std::vector<events::Event<ShipmentEvent>> event
     for (auto& line : json::parse<std::vector<ShippedLine>>(parcel.lines.text, json::event).value())
       known.lines[line.line] += line.quantity;
   }
+  store::Changes changes{tx};
   for (auto& [envelope, event] : events) {
     const auto order = orders.find(event.order_id);
     if (order == orders.end()) throw std::runtime_error("there is no order " + event.order_id.text());
     tx.traceparent = envelope.traceparent;
-    hear(on, envelope, event, order->second);
+    hear(on, changes, envelope, event, order->second);
   }
+  changes.write();
   std::vector<store::KnownParcel> kept;
   for (auto& [id, order] : orders)
     for (auto& [shipment, parcel] : order.parcels)
@@ -258,10 +262,12 @@ Task<> on_shipment(Reaction& on, std::vector<events::Event<ShipmentEvent>> event
 // Auth speaks.
 
 static Task<> adopt(pg::Transaction& tx, UserMerged merged, Time now) {
+  store::Changes changes{tx};
   for (auto& id : co_await store::merge(tx, merged.guest_id, merged.user_id, now)) {
     const auto order = co_await store::find_order(tx, id, everybody);
-    announce(tx, order.value(), co_await lines_of(tx, id));
+    announce(changes, order.value(), co_await lines_of(tx, id));
   }
+  changes.write();
 }
 
 Task<> on_user_merged(Reaction& on, UserMerged event) {

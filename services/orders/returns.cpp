@@ -84,11 +84,11 @@ Task<std::optional<Locked>> lock(pg::Transaction& tx, OrderId id, Scope whose) {
 }
 
 /// The order shows it, too: so its version rises, and who follows it hears of it.
-void tell(Call& call, pg::Transaction& tx, store::Order& order, const store::Return& of,
+void tell(Call& call, store::Changes& changes, store::Order& order, const store::Return& of,
           std::optional<std::string> why) {
-  store::save(tx, order, call.now());
-  store::note(tx, order.id, of.id.text(), of.version,
-              {call.now(), "return", std::string{name(of.status)}, std::move(why)});
+  changes.save(order, call.now());
+  changes.note(order.id, of.id.text(), of.version,
+               {call.now(), "return", std::string{name(of.status)}, std::move(why)});
   call.get<Followers>().wake(order.id);
 }
 
@@ -146,10 +146,12 @@ Task<Result<http::Response>> decide(Call& call, ReturnId id, ReturnNews news, st
       std::vector<ReturnView> views;
       for (auto& each : all->returns) views.push_back(view_of(each, each.id == id ? lines : all->returned));
       all->order.returns = told(views);
-      tell(call, tx, all->order, changed, why);
       std::vector<Line> own;
       for (auto& line : all->lines) own.push_back(line.line);
-      announce(tx, all->order, std::move(own));
+      store::Changes changes{tx};
+      tell(call, changes, all->order, changed, why);
+      announce(changes, all->order, std::move(own));
+      changes.write();
     }
     co_return view_of(*it, lines);
   };
@@ -207,7 +209,9 @@ Task<Result<http::Response>> request_return(Call& call, OrderId id, RequestRetur
     }
     if (!faults.empty()) co_return refuse(invalid(std::move(faults)));
     store::add(tx, made, lines);
-    tell(call, tx, order, made, made.reason);
+    store::Changes changes{tx};
+    tell(call, changes, order, made, made.reason);
+    changes.write();
     co_return created(view_of(made, lines));
   };
   co_return co_await call.once(work);

@@ -809,36 +809,97 @@ Task<std::vector<Order>> lock_orders(pg::Transaction& tx, std::vector<OrderId> i
   return tx.all(lock_orders_sql, std::move(ids));
 }
 
-static const pg::Statement<void(OrderId, Status, std::optional<std::string>, bool, bool, std::int64_t, PaymentStatus,
-                                std::optional<std::string>, Parcels, std::int64_t, std::optional<Time>, json::Raw,
-                                std::optional<json::Raw>, Time)>
-    save_order_sql{"orders.save_order", R"sql(
-  UPDATE orders
-     SET version = version + 1, status = $2, reason = $3, paid = $4, payment_over = $5, payment_sequence = $6,
-         payment_status = $7, payment_failure = $8, parcels = $9, cancel_version = $10, delivered_at = $11,
-         refunds_due = $12, returns = $13, updated_at = $14
-   WHERE id = $1
+// Arrays are read by their place: unnested side by side each would cost a table of its own. The orders are looked up by
+// their ids alone, whatever a plan thinks of how many there are.
+static const pg::Statement<void(
+    std::vector<OrderId>, Numbers, std::vector<Status>, std::vector<MaybeText>, Truths, Truths, Numbers,
+    std::vector<PaymentStatus>, std::vector<MaybeText>, std::vector<Parcels>, Numbers, std::vector<MaybeTime>, Jsons,
+    std::vector<std::optional<json::Raw>>, std::vector<Time>, std::vector<OrderId>, Texts, Numbers, std::vector<Time>,
+    Texts, Texts, std::vector<MaybeText>, Texts, Texts, Numbers, Texts, Jsons)>
+    change_orders_sql{"orders.change", R"sql(
+  WITH saved AS (
+    UPDATE orders
+       SET version = $2[i], status = $3[i], reason = $4[i], paid = $5[i], payment_over = $6[i], payment_sequence = $7[i],
+           payment_status = $8[i], payment_failure = $9[i], parcels = $10[i], cancel_version = $11[i],
+           delivered_at = $12[i], refunds_due = $13[i], returns = $14[i], updated_at = $15[i]
+      FROM unnest($1) WITH ORDINALITY AS changed (order_id, i)
+     WHERE id = ANY ($1) AND id = order_id
+  ), noted AS (
+    INSERT INTO order_timeline (order_id, source, sequence, at, event, status, detail)
+    SELECT $16[i], $17[i], $18[i], $19[i], $20[i], $21[i], $22[i] FROM generate_series(1, cardinality($16)) AS i
+    ON CONFLICT DO NOTHING
+  )
+  INSERT INTO platform.outbox (topic, key, sequence, traceparent, data)
+  SELECT $23[i], $24[i], $25[i], $26[i], $27[i] FROM generate_series(1, cardinality($23)) AS i
 )sql"};
 
-void save(pg::Transaction& tx, Order& order, Time now) {
+void Changes::save(Order& order, Time now) {
   order.version += 1;
   order.updated_at = now;
   if (order.status == Status::delivered && !order.delivered_at) order.delivered_at = now;
-  tx.later(save_order_sql, order.id, order.status, order.reason, order.paid, order.payment_over, order.payment_sequence,
-           order.payment_status, order.payment_failure, order.parcels, order.cancel_version, order.delivered_at,
-           order.refunds_due, order.returns, now);
+  orders_.insert_or_assign(order.id, order);
 }
 
-static const pg::Statement<void(OrderId, std::string, std::int64_t, Time, std::string, std::string,
-                                std::optional<std::string>)>
-    note_sql{"orders.note", R"sql(
-  INSERT INTO order_timeline (order_id, source, sequence, at, event, status, detail) VALUES ($1, $2, $3, $4, $5, $6, $7)
-  ON CONFLICT DO NOTHING
-)sql"};
+void Changes::note(OrderId order, std::string source, std::int64_t sequence, TimelineEntry entry) {
+  entries_.push_back({order, std::move(source), sequence, std::move(entry)});
+}
 
-void note(pg::Transaction& tx, OrderId order, std::string source, std::int64_t sequence, TimelineEntry entry) {
-  tx.later(note_sql, order, std::move(source), sequence, entry.at, std::move(entry.event), std::move(entry.status),
-           std::move(entry.detail));
+void Changes::say(const Order& order, std::string topic, std::string data) {
+  events_.push_back({{}, std::move(topic), order.id.text(), order.version, {}, tx_.traceparent, std::move(data)});
+}
+
+void Changes::write() {
+  if (orders_.empty() && entries_.empty() && events_.empty()) return;
+  std::vector<OrderId> ids, entry_orders;
+  Numbers versions, payment_sequences, cancel_versions, entry_sequences, event_sequences;
+  std::vector<Status> statuses;
+  std::vector<PaymentStatus> payment_statuses;
+  std::vector<Parcels> parcels;
+  std::vector<MaybeText> reasons, payment_failures, details;
+  Truths paid, payment_over;
+  std::vector<MaybeTime> delivered;
+  Jsons refunds_due, data;
+  std::vector<std::optional<json::Raw>> returns;
+  std::vector<Time> updated, entry_times;
+  Texts sources, entry_events, entry_statuses, topics, keys, traceparents;
+  for (auto& [id, order] : orders_) {
+    ids.push_back(id);
+    versions.push_back(order.version);
+    statuses.push_back(order.status);
+    reasons.push_back(order.reason);
+    paid.push_back(order.paid);
+    payment_over.push_back(order.payment_over);
+    payment_sequences.push_back(order.payment_sequence);
+    payment_statuses.push_back(order.payment_status);
+    payment_failures.push_back(order.payment_failure);
+    parcels.push_back(order.parcels);
+    cancel_versions.push_back(order.cancel_version);
+    delivered.push_back(order.delivered_at);
+    refunds_due.push_back(order.refunds_due);
+    returns.push_back(order.returns);
+    updated.push_back(order.updated_at);
+  }
+  for (auto& [order, source, sequence, entry] : entries_) {
+    entry_orders.push_back(order);
+    sources.push_back(source);
+    entry_sequences.push_back(sequence);
+    entry_times.push_back(entry.at);
+    entry_events.push_back(entry.event);
+    entry_statuses.push_back(entry.status);
+    details.push_back(entry.detail);
+  }
+  for (auto& event : events_) {
+    topics.push_back(event.topic);
+    keys.push_back(event.key);
+    event_sequences.push_back(event.sequence);
+    traceparents.push_back(event.traceparent);
+    data.push_back({event.data});
+  }
+  tx_.later(change_orders_sql, ids, versions, statuses, reasons, paid, payment_over, payment_sequences,
+            payment_statuses, payment_failures, parcels, cancel_versions, delivered, refunds_due, returns, updated,
+            entry_orders, sources, entry_sequences, entry_times, entry_events, entry_statuses, details, topics, keys,
+            event_sequences, traceparents, data);
+  if (!events_.empty()) tx_.announce(pg::News::events);
 }
 
 static const pg::Statement<KnownParcel(std::vector<OrderId>)> find_parcels_sql{"orders.find_parcels", R"sql(

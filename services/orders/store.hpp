@@ -227,9 +227,28 @@ Task<std::optional<std::int64_t>> order_version(pg::Session& db, OrderId id, Sco
 Task<std::optional<Order>> lock_order(pg::Transaction& tx, OrderId id, Scope whose);
 /// Those that there are, whosever they are.
 Task<std::vector<Order>> lock_orders(pg::Transaction& tx, std::vector<OrderId> ids);
-/// Writes what its life changes: status, reason, the facts; raises the version by one, in the row and in `order`.
-void save(pg::Transaction& tx, Order& order, Time now);
-void note(pg::Transaction& tx, OrderId order, std::string source, std::int64_t sequence, TimelineEntry entry);
+/// What happens to orders whose rows are locked, gathered and written by one statement.
+class Changes {
+ public:
+  explicit Changes(pg::Transaction& tx) : tx_(tx) {}
+  /// What its life changes: status, reason, the facts; raises the version by one, in the row and in `order`.
+  void save(Order& order, Time now);
+  void note(OrderId order, std::string source, std::int64_t sequence, TimelineEntry entry);
+  void say(const Order& order, std::string topic, std::string data);
+  void write();
+
+ private:
+  struct Entry {
+    OrderId order;
+    std::string source;
+    std::int64_t sequence = 0;
+    TimelineEntry entry;
+  };
+  pg::Transaction& tx_;
+  std::map<OrderId, Order> orders_;
+  std::vector<Entry> entries_;
+  std::vector<events::Envelope> events_;
+};
 
 struct KnownParcel {
   ShipmentId id;
