@@ -40,7 +40,6 @@ const pg::Statement<Row(std::vector<std::int64_t>, std::vector<std::int64_t>, in
 CrashPoint read_point{"relay.read"}, appended_point{"relay.appended"}, deleted_point{"relay.deleted"};
 
 constexpr int batch = 500;
-constexpr Duration gather{5};  // what is said meanwhile moves together: Kafka's linger.ms
 constexpr Duration busy{20}, idle{500};
 
 }  // namespace
@@ -50,6 +49,7 @@ struct Relay::State {
   Log& log;
   const std::string service;
   const int loop;
+  const Duration pace;
   Signal signal;
   std::vector<std::int64_t> appended = {};  // rows that are in the log; the next look takes them out of the outbox
   std::vector<Row> ahead = {};              // read while those before them were appended
@@ -95,12 +95,13 @@ struct Relay::State {
     auto pause = busy;
     for (;;) {
       bool trouble = false;
+      const auto next = in(self->pace);
       try {
         if (!writer) writer = co_await self->log.writer(self->service);
         if (writer) {
           const int count = co_await self->move(*writer);
           if (count == batch) continue;
-          if (count > 0) co_await sleep(gather);
+          if (count > 0) co_await sleep(std::chrono::ceil<Duration>(next - std::chrono::steady_clock::now()));
           pause = count > 0 ? busy : std::min(pause * 3 / 2, idle);
         } else {
           pause = idle;  // another process is the relay
@@ -122,8 +123,8 @@ struct Relay::State {
   }
 };
 
-Relay::Relay(Runtime&, int loop, pg::Database& database, Log& log, std::string service)
-    : state_(std::make_shared<State>(database, log, std::move(service), loop)) {}
+Relay::Relay(Runtime&, int loop, pg::Database& database, Log& log, std::string service, Duration pace)
+    : state_(std::make_shared<State>(database, log, std::move(service), loop, pace)) {}
 Relay::~Relay() = default;
 void Relay::start(TaskGroup& group) { group.spawn(state_->loop, "relay", State::run(state_)); }
 void Relay::wake() { state_->signal.set(); }

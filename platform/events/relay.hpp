@@ -11,7 +11,9 @@ namespace acme::events {
 /// log at least once, and an event of a late commit is not skipped. One at a time, whatever the number of processes.
 class Relay {
  public:
-  Relay(Runtime& runtime, int loop, pg::Database& database, Log& log, std::string service);
+  /// `pace`: from one move to the next, unless a backlog waits. What is said meanwhile moves together.
+  Relay(Runtime& runtime, int loop, pg::Database& database, Log& log, std::string service,
+        Duration pace = Duration{12});
   ~Relay();
   void start(TaskGroup& group);
   /// The outbox may have grown: safe from every thread.

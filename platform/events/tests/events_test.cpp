@@ -53,7 +53,8 @@ Task<> on_steps(Reaction& on, std::vector<events::Event<Step>> steps) {
 
 /// A service that publishes steps and hears them, over a real log.
 struct Stage {
-  explicit Stage(bool in_batches = false, double disorder = 0) : service("nobody"), chance(7) {
+  explicit Stage(bool in_batches = false, double disorder = 0, Duration pace = Duration{12})
+      : service("nobody"), chance(7) {
     if (in_batches)
       service.on("step", on_steps);
     else
@@ -63,7 +64,7 @@ struct Stage {
     log = std::make_unique<events::PostgresLog>(testing::runtime(), log_database.options);
     disordered = std::make_unique<events::testing::Disorder>(
         *log, events::testing::Disorder::Options{disorder, disorder, Duration{5}}, chance);
-    relay = std::make_unique<events::Relay>(testing::runtime(), 0, *fresh.db, *disordered, "nobody");
+    relay = std::make_unique<events::Relay>(testing::runtime(), 0, *fresh.db, *disordered, "nobody", pace);
     consumers = std::make_unique<events::Consumers>(
         testing::runtime(), pieces(), *disordered,
         events::Consumers::Options{.batch = 50, .tries = 2, .pause = Duration{1}, .outage = Duration{30}});
@@ -84,10 +85,11 @@ struct Stage {
     relay->wake();
   }
   /// Waits until the query yields the value.
-  bool becomes(const std::string& query, const std::string& value) {
+  bool becomes(const std::string& query, const std::string& value) { return becomes_in(fresh, query, value); }
+  bool becomes_in(Fresh& database, const std::string& query, const std::string& value) {
     std::string is;
     for (const auto give_up = in(Duration{15'000}); std::chrono::steady_clock::now() < give_up;) {
-      is = fresh.sql(query);
+      is = database.sql(query);
       if (is == value) return true;
       on_loop([]() -> Task<> { co_await sleep(Duration{10}); });
     }
@@ -142,6 +144,26 @@ TEST_CASE("a backlog of many batches goes into the log once, leaves the outbox a
                         "FROM effects) AS steps WHERE step <> 1") == "0");
   CHECK(stage.becomes(outbox, "0"));
   CHECK(stage.log_database.sql("SELECT count(*) FROM platform.log") == "1900");
+}
+
+TEST_CASE(
+    "what comes after quiet goes into the log at once, a backlog too, and what is said soon after a move together") {
+  constexpr auto logged = "SELECT count(*) FROM platform.log";
+  const auto becomes = [](Stage& stage, int events) {
+    return stage.becomes_in(stage.log_database, logged, std::to_string(events));
+  };
+  {
+    Stage stage{false, 0, std::chrono::hours{1}};
+    stage.publish("a", 1, 700);
+    CHECK(becomes(stage, 700));
+  }
+  constexpr Duration pace{100};
+  Stage stage{false, 0, pace};
+  const auto begin = std::chrono::steady_clock::now();
+  for (int n = 1; n <= 100; ++n) stage.publish("a", n, n);
+  CHECK(becomes(stage, 100));
+  const auto paces = (std::chrono::steady_clock::now() - begin) / pace;
+  CHECK(std::stoi(stage.log_database.sql("SELECT count(DISTINCT xmin::text) FROM platform.log")) <= 2 + paces);
 }
 
 TEST_CASE("two processes relay and hear the same service: still once and in order") {
