@@ -16,8 +16,7 @@ struct Row {
   std::string topic, key;
   std::int64_t sequence;
   Time time;
-  std::string traceparent;
-  json::Raw data;
+  std::string traceparent, data;
 };
 BOOST_DESCRIBE_STRUCT(Row, (), (seq, id, topic, key, sequence, time, traceparent, data))
 
@@ -73,7 +72,7 @@ struct Relay::State {
     for (auto& row : rows) {
       seqs.push_back(row.seq);
       events.push_back({row.id, std::move(row.topic), std::move(row.key), row.sequence, row.time,
-                        std::move(row.traceparent), std::move(row.data.text)});
+                        std::move(row.traceparent), std::move(row.data)});
     }
     read_point.reached();
     if (rows.size() == batch) {

@@ -262,7 +262,7 @@ struct OutboxRow {
 };
 BOOST_DESCRIBE_STRUCT(OutboxRow, (), (seq, id, topic, key, sequence, time, traceparent, data))
 const pg::Statement<OutboxRow(std::int64_t)> outbox_sql{"platform.test_outbox", R"sql(
-  SELECT seq, id, topic, key, sequence, time, traceparent, data
+  SELECT seq, id, topic, key, sequence, time, traceparent, data::jsonb
     FROM platform.outbox
    WHERE seq > $1
    ORDER BY seq
