@@ -12,11 +12,20 @@ namespace acme::jobs {
 
 namespace {
 
+struct Made {
+  std::string kind, key;
+  bool made;
+};
+BOOST_DESCRIBE_STRUCT(Made, (), (kind, key, made))
+using Texts = std::vector<std::string>;
 // While it runs it is asked for again: it then runs once more. A dead one comes to life. `lease`: of a new one, whose
 // first attempt begins at the commit.
-#define ACME_ENQUEUE(given) \
-  R"sql(
-  INSERT INTO platform.jobs AS job (kind, key, payload, run_at, traceparent, lease, attempts))sql" given R"sql(
+const pg::Statement<Made(Texts, Texts, std::vector<json::Raw>, std::vector<std::optional<Time>>, Texts,
+                         std::vector<std::optional<std::int64_t>>)>
+    enqueue_sql{"platform.enqueue", R"sql(
+  INSERT INTO platform.jobs AS job (kind, key, payload, run_at, traceparent, lease, attempts)
+  SELECT kind, key, payload, coalesce(run_at, now()), traceparent, lease, CASE WHEN lease IS NULL THEN 0 ELSE 1 END
+    FROM unnest($1, $2, $3, $4, $5, $6) AS wanted (kind, key, payload, run_at, traceparent, lease)
       ON CONFLICT (kind, key) DO UPDATE
      SET run_at = CASE job.state WHEN 'dead' THEN excluded.run_at ELSE least(job.run_at, excluded.run_at) END,
          attempts = CASE job.state WHEN 'dead' THEN 0 ELSE job.attempts END,
@@ -25,25 +34,7 @@ namespace {
          state = 'waiting'
    WHERE job.state = 'dead' OR job.lease IS NOT NULL OR excluded.run_at < job.run_at
   RETURNING kind, key, xmax = 0 AS made
-)sql"
-struct Made {
-  std::string kind, key;
-  bool made;
-};
-BOOST_DESCRIBE_STRUCT(Made, (), (kind, key, made))
-using Texts = std::vector<std::string>;
-// clang-format off
-const pg::Statement<Made(std::string, std::string, json::Raw, std::optional<Time>, std::string,
-                         std::optional<std::int64_t>)>
-    enqueue_sql{"platform.enqueue", ACME_ENQUEUE(R"sql(
-  VALUES ($1, $2, $3, coalesce($4, now()), $5, $6, CASE WHEN $6 IS NULL THEN 0 ELSE 1 END))sql")};
-// For one alone it would cost half as much again.
-const pg::Statement<Made(Texts, Texts, std::vector<json::Raw>, std::vector<std::optional<Time>>, Texts,
-                         std::vector<std::optional<std::int64_t>>)>
-    enqueue_all_sql{"platform.enqueue_all", ACME_ENQUEUE(R"sql(
-  SELECT kind, key, payload, coalesce(run_at, now()), traceparent, lease, CASE WHEN lease IS NULL THEN 0 ELSE 1 END
-    FROM unnest($1, $2, $3, $4, $5, $6) AS wanted (kind, key, payload, run_at, traceparent, lease))sql")};
-// clang-format on
+)sql"};
 const pg::Statement<void(std::string, std::string)> cancel_sql{"platform.cancel_job", R"sql(
   DELETE FROM platform.jobs
    WHERE kind = $1 AND key = $2 AND lease IS NULL AND state = 'waiting'
@@ -134,6 +125,8 @@ class Attempt final : public Job {
   }
   /// As finish_sql says, once it is committed.
   std::int64_t finished() const { return *finished_; }
+  void ended() { *finished_ = 1; }
+  std::int64_t lease() const { return lease_; }
 
  private:
   Pieces pieces_;
@@ -151,64 +144,82 @@ static std::optional<Time> later(const Wanted& job) {
   return job.run_at == Time{} ? std::nullopt : std::optional{job.run_at};
 }
 
+struct Places::State {
+  Desk* desk;
+  std::vector<std::unique_ptr<Place>> places;
+};
+Places::Places(pg::Transaction& tx, std::vector<Wanted> given)
+    : wanted(std::move(given)), state_(std::make_unique<State>(tx.desk)) {
+  for (auto& job : wanted) {
+    if (job.traceparent.empty()) job.traceparent = tx.traceparent;
+    if (!job.writes_first) tx.repeatable = false;
+    state_->places.push_back(tx.desk ? tx.desk->take(job.kind, job.key, later(job)) : nullptr);
+  }
+  if (!tx.desk && !wanted.empty()) tx.announce(pg::News::jobs);
+}
+Places::Places(Places&&) noexcept = default;
+Places::~Places() = default;
+std::vector<std::optional<std::int64_t>> Places::leases() const {
+  std::vector<std::optional<std::int64_t>> leases;
+  for (auto& place : state_->places) leases.push_back(place ? std::optional{place->lease()} : std::nullopt);
+  return leases;
+}
+void Places::begin(std::size_t n) { begin(n, std::move(wanted[n].payload)); }
+void Places::begin(std::size_t n, std::string payload) {
+  auto& job = wanted[n];
+  if (!state_->places[n]) return look(n);
+  state_->places[n]->begin(
+      {std::move(job.kind), std::move(job.key), {std::move(payload)}, 1, std::move(job.traceparent)});
+}
+void Places::look(std::size_t n) {
+  auto* desk = state_->desk;
+  if (desk && !state_->places[n] && desk->soon(later(wanted[n]))) desk->look(wanted[n].kind);
+}
+
 void enqueue(pg::Transaction& tx, std::string kind, std::string key, std::string payload, Time run_at) {
   std::vector<Wanted> one;
   one.push_back({std::move(kind), std::move(key), std::move(payload), run_at});
   enqueue(tx, std::move(one));
 }
 void enqueue(pg::Transaction& tx, std::vector<Wanted> wanted) {
-  // Rows are locked in key order; the earliest of the same is the one.
+  // Rows are locked in key order; of the same job the earliest is the one.
   const auto name = [](const Wanted& job) { return std::pair<std::string_view, std::string_view>{job.kind, job.key}; };
   std::ranges::sort(wanted, {}, [&](const Wanted& job) { return std::pair{name(job), job.run_at}; });
   const auto rest = std::ranges::unique(wanted, {}, name);
   wanted.erase(rest.begin(), rest.end());
   if (wanted.empty()) return;
-
-  struct Rows {
-    Texts kinds, keys, traceparents;
-    std::vector<json::Raw> payloads;
-    std::vector<std::optional<Time>> times;
-    std::vector<std::optional<std::int64_t>> leases;
-  } rows;
-  std::vector<std::unique_ptr<Place>> places;
-  for (auto& job : wanted) {
-    auto& place = places.emplace_back(tx.desk ? tx.desk->take(job.kind, job.key, later(job)) : nullptr);
-    if (job.traceparent.empty()) job.traceparent = tx.traceparent;
-    if (!job.writes_first) tx.repeatable = false;
-    rows.kinds.push_back(job.kind);
-    rows.keys.push_back(job.key);
-    rows.payloads.push_back({job.payload});
-    rows.times.push_back(later(job));
-    rows.traceparents.push_back(job.traceparent);
-    rows.leases.push_back(place ? std::optional{place->lease()} : std::nullopt);
+  Places places{tx, std::move(wanted)};
+  Texts kinds, keys, traceparents;
+  std::vector<json::Raw> payloads;
+  std::vector<std::optional<Time>> times;
+  for (auto& job : places.wanted) {
+    kinds.push_back(job.kind);
+    keys.push_back(job.key);
+    payloads.push_back({job.payload});
+    times.push_back(later(job));
+    traceparents.push_back(job.traceparent);
   }
-  if (!tx.desk) tx.announce(pg::News::jobs);
-  std::vector<pg::Value> params;
-  const bool one = wanted.size() == 1;
-  if (one)
-    params = {pg::encode(rows.kinds[0]), pg::encode(rows.keys[0]),         pg::encode(rows.payloads[0]),
-              pg::encode(rows.times[0]), pg::encode(rows.traceparents[0]), pg::encode(rows.leases[0])};
-  else
-    params = {pg::encode(rows.kinds), pg::encode(rows.keys),         pg::encode(rows.payloads),
-              pg::encode(rows.times), pg::encode(rows.traceparents), pg::encode(rows.leases)};
-  tx.send(one ? static_cast<const pg::StatementInfo&>(enqueue_sql) : enqueue_all_sql, std::move(params),
-          [desk = tx.desk, wanted = std::move(wanted), places = std::move(places)](const pg::Rows& answer) mutable {
-            std::size_t n = 0;  // answered in the order given, without those that stay as they were
-            for (std::size_t row = 0; row < answer.size(); ++row, ++n) {
-              const auto made = pg::decode<Made>(answer, row);
-              while (wanted[n].kind != made.kind || wanted[n].key != made.key) ++n;
-              auto& job = wanted[n];
-              if (made.made && places[n])
-                places[n]->begin(
-                    {std::move(job.kind), std::move(job.key), {std::move(job.payload)}, 1, std::move(job.traceparent)});
-            }
-            for (std::size_t i = 0; desk && i < wanted.size(); ++i)
-              if (!places[i] && desk->soon(later(wanted[i]))) desk->look(wanted[i].kind);
-          });
+  std::vector params{pg::encode(kinds), pg::encode(keys),         pg::encode(payloads),
+                     pg::encode(times), pg::encode(traceparents), pg::encode(places.leases())};
+  tx.send(enqueue_sql, std::move(params), [places = std::move(places)](const pg::Rows& rows) mutable {
+    std::size_t n = 0;  // in the order given, without those that stay as they were
+    for (std::size_t row = 0; row < rows.size(); ++row, ++n) {
+      const auto job = pg::decode<Made>(rows, row);
+      while (places.wanted[n].kind != job.kind || places.wanted[n].key != job.key) ++n;
+      if (job.made)
+        places.begin(n);
+      else
+        places.look(n);
+    }
+  });
 }
 void cancel(pg::Transaction& tx, std::string kind, std::string key) {
   tx.later(cancel_sql, std::move(kind), std::move(key));
 }
+
+// Every job is an attempt.
+std::int64_t lease_of(const Job& job) { return static_cast<const Attempt&>(job).lease(); }
+void ended(Job& job) { static_cast<Attempt&>(job).ended(); }
 
 Task<Due> claim(Pieces pieces, std::vector<std::string> kinds, std::vector<int> free, std::int64_t lease) {
   Due due;

@@ -159,8 +159,7 @@ struct Runner::State : Desk, std::enable_shared_from_this<State> {
     }
     std::int64_t lease() const override { return lease_; }
     void begin(Claimed job) override {
-      if (state_->draining) return;
-      begun_ = true;
+      begun_ = true;  // while we drain as well: what the row says of it may be that it runs
       state_->begin(std::move(job), lease_);
     }
 

@@ -1,5 +1,6 @@
 #include "services/notifications/jobs.hpp"
 
+#include "platform/jobs/batch.hpp"
 #include "platform/observe/log.hpp"
 #include "platform/observe/metrics.hpp"
 #include "services/notifications/channel.hpp"
@@ -39,7 +40,8 @@ void enqueue_send(pg::Transaction& tx, NotificationId id) { jobs::enqueue(tx, se
 
 Task<jobs::Outcome> send(Job& job, SendWork given) {
   const auto& settings = job.get<Settings>();
-  auto work = co_await begin_send(job.db(), given.notification_id, {}, job.now());
+  auto work = std::move(given.begun);
+  if (!work) work = co_await begin_send(job.db(), given.notification_id, {}, job.now());
   if (!work) {
     const auto found = co_await look(job.db(), given.notification_id);
     if (!found || (found->state != State::waiting && found->state != State::sending)) co_return jobs::Done{};
@@ -79,13 +81,17 @@ Task<jobs::Outcome> send(Job& job, SendWork given) {
     co_return jobs::Retry{unknown->reason, Duration{1}, false};  // which then waits
   }
   metrics::counter("acme_notifications_total", "Notifications by how they ended.", {{"state", "sent"}}).add();
-  co_await job.database().transaction(
-      [&](pg::Transaction& tx) -> Task<> {
-        mark_sent(tx, work->id, mail->subject, std::get<Sent>(answer).message_id, job.now());
-        job.finish(tx);
-        co_return;
-      },
-      job.deadline());
+  const auto mark = [&job](std::vector<Handed>& mails) {
+    return job.database().transaction(
+        [&mails](pg::Transaction& tx) -> Task<> {
+          mark_sent(tx, mails);
+          co_return;
+        },
+        job.deadline());
+  };
+  const auto handed = co_await job.get<Marking>().join(
+      {work->id, mail->subject, std::get<Sent>(answer).message_id, job.now(), jobs::lease_of(job)}, mark);
+  if (handed.ended) jobs::ended(job);
   co_return jobs::Done{};
 }
 

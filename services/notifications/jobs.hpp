@@ -1,17 +1,16 @@
 #pragma once
+#include "platform/runtime/together.hpp"
 #include "platform/service.hpp"
 #include "services/notifications/store.hpp"
 
 namespace acme::notifications {
 
-inline constexpr auto send_job = "notifications.send";
-
-struct SendWork {
-  NotificationId notification_id;
-};
-BOOST_DESCRIBE_STRUCT(SendWork, (), (notification_id))
-
 void enqueue_send(pg::Transaction& tx, NotificationId id);
+
+/// What was handed over is marked together: nobody waits for it.
+struct Marking : Together<Handed> {
+  Marking() : Together{Duration{10}} {}
+};
 
 /// Renders and hands over. SES takes no key, so a call without an answer is not repeated blindly: the row stays
 /// `sending` for `settings.repeat_after_ms` (twice as long after each further loss), then the mail is sent once more;

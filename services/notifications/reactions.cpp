@@ -26,12 +26,16 @@ Task<> learn_orders(Reaction& on, const std::vector<events::Event<OrderHeard>>& 
   for (auto id : co_await learn(on.tx(), std::move(contacts))) enqueue_send(on.tx(), id);
 }
 
-Task<> demand(Reaction& on, const events::Envelope& event, Kind kind, OrderId order, std::string fact, Detail detail) {
-  on.tx().traceparent = event.traceparent;
-  Demand wanted{on.new_id<NotificationId>(), event.id,  std::string{name(kind)} + " " + std::move(fact), kind, order,
-                {json::text(detail)},        event.time};
-  const auto id = wanted.id;
-  if (co_await note(on.tx(), std::move(wanted), on.now())) enqueue_send(on.tx(), id);
+void demand(Reaction& on, std::vector<Demand>& out, const events::Envelope& event, Kind kind, OrderId order,
+            std::string fact, Detail detail) {
+  out.push_back({on.new_id<NotificationId>(),
+                 event.id,
+                 std::string{name(kind)} + " " + std::move(fact),
+                 kind,
+                 order,
+                 {json::text(detail)},
+                 event.time,
+                 event.traceparent});
 }
 
 Detail detail(const PaymentCompleted& payment) {
@@ -53,51 +57,62 @@ void list(Detail& detail, const std::vector<Piece>& pieces) {
 }
 
 /// All of them are said each time; each of their steps is told once.
-Task<> demand_returns(Reaction& on, const events::Envelope& event, OrderId order,
-                      const std::optional<std::vector<ReturnHeard>>& returns) {
-  if (!returns) co_return;
+void demand_returns(Reaction& on, std::vector<Demand>& out, const events::Envelope& event, OrderId order,
+                    const std::optional<std::vector<ReturnHeard>>& returns) {
+  if (!returns) return;
   for (auto& each : *returns)
     for (const auto kind : kinds_of_return(each.status)) {
       Detail detail;
       list(detail, each.lines);
       if (kind == Kind::return_refused) detail.note = each.note;
       if (kind == Kind::return_received && each.refund > 0) detail.amount = each.refund;
-      co_await demand(on, event, kind, order, each.return_id.text(), std::move(detail));
+      demand(on, out, event, kind, order, each.return_id.text(), std::move(detail));
     }
 }
 
 }  // namespace
 
 Task<> on_order_created(Reaction& on, std::vector<events::Event<OrderHeard>> orders) {
+  std::vector<Demand> demands;
   events::keep_newest(orders);
   co_await learn_orders(on, orders);
   for (auto& [envelope, order] : orders)
-    co_await demand(on, envelope, Kind::order_confirmation, order.order_id, order.order_id.text(), {});
+    demand(on, demands, envelope, Kind::order_confirmation, order.order_id, order.order_id.text(), {});
+  note(on.tx(), std::move(demands), on.now());
 }
 
 Task<> on_order_updated(Reaction& on, std::vector<events::Event<OrderHeard>> orders) {
+  std::vector<Demand> demands;
   events::keep_newest(orders);
   co_await learn_orders(on, orders);
-  for (auto& [envelope, order] : orders) co_await demand_returns(on, envelope, order.order_id, order.returns);
+  for (auto& [envelope, order] : orders) demand_returns(on, demands, envelope, order.order_id, order.returns);
+  note(on.tx(), std::move(demands), on.now());
 }
 
 Task<> on_order_cancelled(Reaction& on, std::vector<events::Event<OrderCancelled>> orders) {
+  std::vector<Demand> demands;
   sort_by_order(orders);
   for (auto& [envelope, order] : orders) {
     if (const auto kind = kind_of_cancellation(order.reason))
-      co_await demand(on, envelope, *kind, order.order_id, order.order_id.text(), {});
-    co_await demand_returns(on, envelope, order.order_id, order.returns);
+      demand(on, demands, envelope, *kind, order.order_id, order.order_id.text(), {});
+    demand_returns(on, demands, envelope, order.order_id, order.returns);
   }
+  note(on.tx(), std::move(demands), on.now());
+  co_return;
 }
 
 Task<> on_payment_completed(Reaction& on, std::vector<events::Event<PaymentCompleted>> payments) {
+  std::vector<Demand> demands;
   sort_by_order(payments);
   for (auto& [envelope, payment] : payments)
-    co_await demand(on, envelope, Kind::payment_received, payment.order_id, payment.payment_id.text(), detail(payment));
+    demand(on, demands, envelope, Kind::payment_received, payment.order_id, payment.payment_id.text(), detail(payment));
+  note(on.tx(), std::move(demands), on.now());
+  co_return;
 }
 
 // A decline may happen again and is told each time; the end is told once.
 Task<> on_payment_failed(Reaction& on, std::vector<events::Event<PaymentFailed>> payments) {
+  std::vector<Demand> demands;
   sort_by_order(payments);
   for (auto& [envelope, payment] : payments) {
     const auto kind = kind_of_failure(payment.final, payment.reason);
@@ -106,20 +121,23 @@ Task<> on_payment_failed(Reaction& on, std::vector<events::Event<PaymentFailed>>
     if (*kind == Kind::payment_declined) fact += " " + std::to_string(envelope.sequence);
     auto why = detail(payment);
     why.reason = payment.reason;
-    co_await demand(on, envelope, *kind, payment.order_id, std::move(fact), std::move(why));
+    demand(on, demands, envelope, *kind, payment.order_id, std::move(fact), std::move(why));
   }
+  note(on.tx(), std::move(demands), on.now());
+  co_return;
 }
 
 // What a bank sends back is the operator's matter: he pays it in another way.
 Task<> on_payment_refunded(Reaction& on, std::vector<events::Event<PaymentRefunded>> payments) {
+  std::vector<Demand> demands;
   sort_by_order(payments);
   for (auto& [envelope, payment] : payments) {
     auto refund = detail(payment);
     refund.amount = std::abs(payment.refund_amount);
     if (payment.refund_amount > 0) {
       // Tried again after it came back, it is told again.
-      co_await demand(on, envelope, Kind::refunded, payment.order_id,
-                      payment.refund_id.text() + " " + std::to_string(envelope.sequence), std::move(refund));
+      demand(on, demands, envelope, Kind::refunded, payment.order_id,
+             payment.refund_id.text() + " " + std::to_string(envelope.sequence), std::move(refund));
       continue;
     }
     tell_operator(on.tx(), payment.refund_id.text() + " " + std::to_string(envelope.sequence),
@@ -129,6 +147,8 @@ Task<> on_payment_refunded(Reaction& on, std::vector<events::Event<PaymentRefund
                        "\nRefund: " + payment.refund_id.text() +
                        "\n\nThe money is the customer's: try the refund again, or pay it in another way.\n"});
   }
+  note(on.tx(), std::move(demands), on.now());
+  co_return;
 }
 
 Task<> on_payment_disputed(Reaction& on, PaymentDisputed dispute) {
@@ -143,6 +163,7 @@ Task<> on_payment_disputed(Reaction& on, PaymentDisputed dispute) {
 }
 
 Task<> on_shipment(Reaction& on, std::vector<events::Event<ShipmentHeard>> shipments) {
+  std::vector<Demand> demands;
   sort_by_order(shipments);
   for (auto& [envelope, shipment] : shipments) {
     const auto kind = kind_of_shipment(shipment.status);
@@ -151,8 +172,10 @@ Task<> on_shipment(Reaction& on, std::vector<events::Event<ShipmentHeard>> shipm
     detail.carrier = shipment.carrier;
     detail.tracking_number = shipment.tracking_number;
     list(detail, shipment.lines);
-    co_await demand(on, envelope, *kind, shipment.order_id, shipment.shipment_id.text(), std::move(detail));
+    demand(on, demands, envelope, *kind, shipment.order_id, shipment.shipment_id.text(), std::move(detail));
   }
+  note(on.tx(), std::move(demands), on.now());
+  co_return;
 }
 
 Task<> on_user_merged(Reaction& on, UserMerged user) { return merge(on.tx(), user.guest_id, user.user_id); }

@@ -16,6 +16,7 @@ Service service(const config::Config& config) {
   client.base_url = settings.ses_url;
   notifications.provide(std::make_shared<Settings>(settings));
   notifications.provide(std::make_shared<Mailer>(settings.shop_name, settings.shop_url));
+  notifications.provide(std::make_shared<Marking>());
   notifications.provide(ses(client, {{config.secret("aws_access_key_id"), config.secret("aws_secret_access_key"), ""},
                                      settings.aws_region,
                                      settings.from,
@@ -48,7 +49,7 @@ Service service(const config::Config& config) {
   notifications.on("user.merged", on_user_merged);
   notifications.on("user.deleted", on_user_deleted);
 
-  notifications.job(send_job, send, {.concurrency = 16});
+  notifications.job(send_job, send, {.concurrency = 32});
   notifications.job(operator_job, send_to_operator,
                     {.concurrency = 1, .max_attempts = static_cast<int>(settings.most_sends)});
   notifications.every("erase", Duration{3'600'000},

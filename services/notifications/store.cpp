@@ -1,5 +1,7 @@
 #include "services/notifications/store.hpp"
 
+#include "platform/jobs/batch.hpp"
+
 namespace acme::notifications {
 
 // A guest's order that was heard after the guest had become a user belongs to the user; one of a person who left keeps
@@ -54,32 +56,102 @@ Task<std::vector<NotificationId>> learn(pg::Transaction& tx, std::vector<Contact
   co_return co_await tx.all(waiting_sql, noted_before);
 }
 
-// Locks the order's row, so that an event and its order cannot miss each other; made where the order is still to come.
-static const pg::Statement<bool(NotificationId, Uuid, std::string, Kind, OrderId, json::Raw, Time, Time)> note_sql{
-    "notifications.note", R"sql(
-  WITH there AS (
-    SELECT sequence, customer_id, email FROM orders WHERE order_id = $5 FOR NO KEY UPDATE
+// Locks the orders' rows, so that an event and its order cannot miss each other; made where an order is still to come.
+struct Noted {
+  NotificationId id;
+  std::optional<std::string> email, locale;
+  std::optional<json::Raw> snapshot;
+};
+BOOST_DESCRIBE_STRUCT(Noted, (), (id, email, locale, snapshot))
+static const pg::Statement<Noted(std::vector<NotificationId>, std::vector<Uuid>, std::vector<std::string>,
+                                 std::vector<Kind>, std::vector<OrderId>, std::vector<json::Raw>, std::vector<Time>,
+                                 std::vector<std::string>, std::vector<std::string>,
+                                 std::vector<std::optional<std::int64_t>>, Time)>
+    note_sql{"notifications.note", R"sql(
+  WITH wanted AS MATERIALIZED (
+    SELECT *
+      FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+           AS wanted (id, event_id, fact, kind, order_id, data, happened_at, key, traceparent, lease)
+  ), there AS (
+    SELECT order_id, sequence, customer_id, email, locale, snapshot
+      FROM orders
+     WHERE order_id = ANY ($5)
+     ORDER BY order_id
+       FOR NO KEY UPDATE
   ), made AS (
     INSERT INTO orders AS old (order_id)
-    SELECT $5 WHERE NOT EXISTS (SELECT FROM there)
-    ON CONFLICT (order_id) DO UPDATE SET sequence = old.sequence
-    RETURNING sequence, customer_id, email
+    SELECT DISTINCT order_id
+      FROM unnest($5) AS order_id
+     WHERE order_id NOT IN (SELECT order_id FROM there)
+     ORDER BY order_id
+        ON CONFLICT (order_id) DO UPDATE
+       SET sequence = old.sequence
+    RETURNING order_id, sequence, customer_id, email, locale, snapshot
   ), known AS (
     SELECT * FROM there UNION ALL SELECT * FROM made
   ), noted AS (
     INSERT INTO notifications (id, event_id, fact, channel, kind, order_id, customer_id, recipient, data, happened_at,
-                               created_at, updated_at)
-    SELECT $1, $2, $3, 'email', $4, $5, customer_id, email, $6, $7, $8, $8 FROM known
-    ON CONFLICT DO NOTHING
-    RETURNING 1
+                               created_at, updated_at, state, sends)
+    SELECT id, event_id, fact, 'email', kind, order_id, customer_id, email, data, happened_at, $11, $11,
+           CASE WHEN sequence > 0 AND lease IS NOT NULL THEN 'sending' ELSE 'waiting' END,
+           CASE WHEN sequence > 0 AND lease IS NOT NULL THEN 1 ELSE 0 END
+      FROM wanted JOIN known USING (order_id)
+     ORDER BY id
+        ON CONFLICT DO NOTHING
+    RETURNING id
+  ), enqueued AS (
+    INSERT INTO platform.jobs (kind, key, payload, traceparent, lease, attempts)
+    SELECT 'notifications.send', key, jsonb_build_object('notification_id', key), traceparent, lease,
+           CASE WHEN lease IS NULL THEN 0 ELSE 1 END
+      FROM noted JOIN wanted USING (id) JOIN known USING (order_id)
+     WHERE sequence > 0
+     ORDER BY id
   )
-  SELECT sequence > 0 AND EXISTS (SELECT FROM noted) FROM known
+  SELECT id, email, locale, snapshot
+    FROM noted JOIN wanted USING (id) JOIN known USING (order_id)
+   WHERE sequence > 0
 )sql"};
 
-Task<bool> note(pg::Transaction& tx, Demand demand, Time now) {
-  co_return (co_await tx.one(note_sql, demand.id, demand.event_id, demand.fact, demand.kind, demand.order_id,
-                             demand.data, demand.happened_at, now))
-      .value();
+void note(pg::Transaction& tx, std::vector<Demand> demands, Time now) {
+  if (demands.empty()) return;
+  std::vector<NotificationId> ids;
+  std::vector<Uuid> events;
+  std::vector<std::string> facts, keys, traceparents;
+  std::vector<Kind> kinds;
+  std::vector<OrderId> orders;
+  std::vector<json::Raw> data;
+  std::vector<Time> times;
+  std::vector<jobs::Wanted> sends;
+  for (auto& demand : demands) {
+    ids.push_back(demand.id);
+    events.push_back(demand.event_id);
+    facts.push_back(std::move(demand.fact));
+    kinds.push_back(demand.kind);
+    orders.push_back(demand.order_id);
+    data.push_back(demand.data);
+    times.push_back(demand.happened_at);
+    keys.push_back(demand.id.text());
+    traceparents.push_back(demand.traceparent);
+    sends.push_back({send_job, keys.back(), json::text(SendWork{demand.id}), {}, false, demand.traceparent});
+  }
+  jobs::Places places{tx, std::move(sends)};
+  std::vector params{
+      pg::encode(ids),  pg::encode(events), pg::encode(facts), pg::encode(kinds),        pg::encode(orders),
+      pg::encode(data), pg::encode(times),  pg::encode(keys),  pg::encode(traceparents), pg::encode(places.leases()),
+      pg::encode(now)};
+  tx.send(
+      note_sql, std::move(params),
+      [places = std::move(places), demands = std::move(demands), now](const pg::Rows& rows) mutable {
+        for (std::size_t row = 0; row < rows.size(); ++row) {
+          auto noted = pg::decode<Noted>(rows, row);
+          const auto n = static_cast<std::size_t>(std::ranges::find(demands, noted.id, &Demand::id) - demands.begin());
+          auto& demand = demands.at(n);
+          places.begin(
+              n, json::text(SendWork{noted.id, Work{noted.id, demand.kind, State::sending, 1, std::move(noted.email),
+                                                    std::move(noted.locale), std::move(noted.snapshot),
+                                                    std::move(demand.data), demand.happened_at, now}}));
+        }
+      });
 }
 
 #define ACME_WORK "id, kind, state, sends, email, locale, snapshot, data, happened_at, updated_at "
@@ -103,15 +175,42 @@ static const pg::Statement<Work(NotificationId)> look_sql{"notifications.look", 
 
 Task<std::optional<Work>> look(pg::Session& db, NotificationId id) { return db.one(look_sql, id); }
 
-static const pg::Statement<void(NotificationId, std::string, std::string, Time)> mark_sent_sql{
-    "notifications.mark_sent", R"sql(
-  UPDATE notifications
-     SET state = 'sent', subject = $2, message_id = $3, sent_at = $4, updated_at = $4, reason = NULL
-   WHERE id = $1 AND state = 'sending'
+static const pg::Statement<NotificationId(std::vector<NotificationId>, std::vector<std::string>,
+                                          std::vector<std::string>, std::vector<Time>, std::vector<std::string>,
+                                          std::int64_t)>
+    mark_sent_sql{"notifications.mark_sent", R"sql(
+  WITH marked AS (
+    UPDATE notifications
+       SET state = 'sent', subject = sent.subject, message_id = sent.message_id, sent_at = sent.at,
+           updated_at = sent.at, reason = NULL
+      FROM unnest($1, $2, $3, $4) AS sent (id, subject, message_id, at)
+     WHERE notifications.id = ANY ($1) AND notifications.id = sent.id AND state = 'sending'
+  ), ended AS (
+    DELETE FROM platform.jobs
+     WHERE kind = 'notifications.send' AND key = ANY ($5) AND lease = $6 AND NOT again
+    RETURNING key
+  )
+  SELECT id
+    FROM unnest($1, $5) AS sent (id, key) JOIN ended USING (key)
 )sql"};
 
-void mark_sent(pg::Transaction& tx, NotificationId id, std::string subject, std::string message_id, Time now) {
-  tx.later(mark_sent_sql, id, std::move(subject), std::move(message_id), now);
+void mark_sent(pg::Transaction& tx, std::vector<Handed>& mails) {
+  std::vector<NotificationId> ids;
+  std::vector<std::string> subjects, messages, keys;
+  std::vector<Time> times;
+  for (auto& mail : mails) {
+    ids.push_back(mail.id);
+    subjects.push_back(mail.subject);
+    messages.push_back(mail.message_id);
+    times.push_back(mail.at);
+    keys.push_back(mail.id.text());
+  }
+  std::vector params{pg::encode(ids),   pg::encode(subjects), pg::encode(messages),
+                     pg::encode(times), pg::encode(keys),     pg::encode(mails.front().lease)};
+  tx.send(mark_sent_sql, std::move(params), [&mails](const pg::Rows& ended) {
+    for (std::size_t row = 0; row < ended.size(); ++row)
+      std::ranges::find(mails, pg::decode<NotificationId>(ended, row), &Handed::id)->ended = true;
+  });
 }
 
 static const pg::Statement<void(NotificationId, State, std::string, std::string, Time)> mark_ended_sql{

@@ -25,9 +25,8 @@ struct Demand {
   OrderId order_id;
   json::Raw data;
   Time happened_at{};
+  std::string traceparent;
 };
-/// Its row in the delivery log; true when the order is known and the message can go.
-Task<bool> note(pg::Transaction& tx, Demand demand, Time now);
 
 /// All that a message needs.
 struct Work {
@@ -41,11 +40,29 @@ struct Work {
   Time happened_at{}, updated_at{};
 };
 BOOST_DESCRIBE_STRUCT(Work, (), (id, kind, state, sends, email, locale, snapshot, data, happened_at, updated_at))
+inline constexpr auto send_job = "notifications.send";
+struct SendWork {
+  NotificationId notification_id;
+  std::optional<Work> begun = {};  // of a first attempt whose intent was recorded with the demand
+};
+BOOST_DESCRIBE_STRUCT(SendWork, (), (notification_id, begun))
+/// Their rows in the delivery log, and the jobs that send those whose order is known. What has a place at work is begun
+/// with its row: the commit is the intent to send.
+void note(pg::Transaction& tx, std::vector<Demand> demands, Time now);
+
 /// The intent to send, before the call: of one that waits and whose order is known, or of one whose answer was lost
 /// `lost` times until now. nullopt when it is neither.
 Task<std::optional<Work>> begin_send(pg::Session& db, NotificationId id, std::optional<std::int64_t> lost, Time now);
 Task<std::optional<Work>> look(pg::Session& db, NotificationId id);
-void mark_sent(pg::Transaction& tx, NotificationId id, std::string subject, std::string message_id, Time now);
+struct Handed {
+  NotificationId id;
+  std::string subject, message_id;
+  Time at{};
+  std::int64_t lease = 0;  // of its job
+  bool ended = false;      // its job's row is gone too
+};
+/// Marks them as sent and ends their jobs, of those that have the first one's lease. They outlive the transaction.
+void mark_sent(pg::Transaction& tx, std::vector<Handed>& mails);
 /// skipped (this time it was not sent) or dead
 void mark_ended(pg::Transaction& tx, NotificationId id, State state, std::string subject, std::string reason, Time now);
 Task<> mark_not_sent(pg::Session& db, NotificationId id, Time now);

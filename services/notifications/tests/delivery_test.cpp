@@ -5,8 +5,9 @@
 #include <thread>
 
 #include "commerce/ids.hpp"
+#include "platform/host.hpp"
 #include "platform/runtime/runtime.hpp"
-#include "platform/testing/cluster.hpp"
+#include "platform/testing/fresh.hpp"
 #include "platform/testing/testing.hpp"
 #include "sandbox/sandbox.hpp"
 #include "services/notifications/service.hpp"
@@ -25,20 +26,22 @@ const auto ann = testing::id<UserId>(1), eve = testing::id<UserId>(2);
 struct Post {
   testing::TestWorld world;
   sandbox::Sandbox outside{{.base_port = 0, .world = &world}};
+  const std::string directory =
+      (std::filesystem::temp_directory_path() / ("acme-post-" + std::to_string(::getpid()))).string();
   std::unique_ptr<testing::Room> room;
+  Service service() const {
+    return notifications::service(
+        config::Config::load("",
+                             {"acme.secrets=" + directory, "notifications.ses_url=" + outside.ses_url(),
+                              "notifications.operator_email=operator@acme.example"},
+                             {}));
+  }
 
   explicit Post(testing::Room::Mode mode = testing::Room::Mode::rolls_back) {
     outside.start();
-    const auto directory =
-        (std::filesystem::temp_directory_path() / ("acme-post-" + std::to_string(::getpid()))).string();
     config::keep_secret(directory, "aws_access_key_id", outside.options().secrets.aws_access_key_id);
     config::keep_secret(directory, "aws_secret_access_key", outside.options().secrets.aws_secret_access_key);
-    room = std::make_unique<testing::Room>(
-        service(config::Config::load("",
-                                     {"acme.secrets=" + directory, "notifications.ses_url=" + outside.ses_url(),
-                                      "notifications.operator_email=operator@acme.example"},
-                                     {})),
-        mode);
+    room = std::make_unique<testing::Room>(service(), mode);
     room->world = world;
   }
 
@@ -240,15 +243,17 @@ TEST_CASE("an order that is heard while its payment is being noted finds what wa
   auto& database = post.room->database();
   const auto order = testing::id<OrderId>(1);
   auto noting = post.room->await(database.begin(in(Duration{20'000})));
-  CHECK_FALSE(post.room->await(note(noting->transaction(),
-                                    {testing::id<NotificationId>(5),
-                                     testing::id<OrderId>(6).uuid(),
-                                     "paid",
-                                     Kind::payment_received,
-                                     order,
-                                     {"{}"},
-                                     post.world.now()},
-                                    post.world.now())));
+  note(noting->transaction(),
+       {{testing::id<NotificationId>(5),
+         testing::id<OrderId>(6).uuid(),
+         "paid",
+         Kind::payment_received,
+         order,
+         {"{}"},
+         post.world.now(),
+         ""}},
+       post.world.now());
+  post.room->await(look(noting->transaction(), testing::id<NotificationId>(5)));  // sends it
   std::vector<NotificationId> found;
   {
     std::jthread learning{[&] {
@@ -333,6 +338,47 @@ TEST_CASE("a process that dies between the intent and the call leaves a mail tha
   post.room->run_jobs();
   CHECK(post.subjects().size() == 1);
   CHECK(post.states() == "order_confirmation sent");
+}
+
+TEST_CASE("mails that are demanded while there is room are begun with their rows, and marked together: a write each") {
+  Post post{testing::Room::Mode::commits};  // SES and the settings
+  testing::Fresh fresh{{}, "notifications"};
+  ServiceHost host{testing::runtime(), post.service(), {.database = fresh.options, .world = &post.world}};
+  host.start();
+  const auto demand = [&](int n, int order) {
+    return Demand{testing::id<NotificationId>(n),
+                  testing::id<OrderId>(n).uuid(),
+                  "paid " + std::to_string(n),
+                  Kind::payment_received,
+                  testing::id<OrderId>(order),
+                  {"{}"},
+                  post.world.now(),
+                  ""};
+  };
+  const auto comes_true = [&](const std::string& sql) {
+    for (const auto give_up = in(Duration{15'000}); std::chrono::steady_clock::now() < give_up;)
+      if (fresh.sql(sql) == "t") return true;
+    return false;
+  };
+  const std::string snapshot = R"({"order_id": ")" + Post::order(1) + R"(", "number": "A-1", "currency": "EUR",
+      "totals": {"subtotal": 1, "discount": 0, "shipping": 0, "tax": 0, "tax_included": true, "total": 1},
+      "lines": [], "placed_at": "2030-01-01T12:00:00Z"})";
+  REQUIRE(
+      comes_true("SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM "
+                 "pg_database WHERE datname = current_database())"));
+  testing::on_loop([&] {
+    return host.database()->transaction([&](pg::Transaction& tx) -> Task<> {
+      co_await learn(tx, {{testing::id<OrderId>(1), 1, ann, "ann@example.com", "en", {snapshot}}});
+      note(tx, {demand(1, 1), demand(2, 1), demand(3, 2)}, post.world.now());
+    });
+  });
+  CHECK(comes_true("SELECT count(*) = 2 FROM notifications WHERE state = 'sent'"));
+  CHECK(post.subjects().size() == 2);
+  // Of each row there was one version before: the intent to send, or what waits for its order.
+  CHECK(fresh.sql("SELECT string_agg(state || ' ' || sends || ' ' || ctid, ', ' ORDER BY id) FROM notifications") ==
+        "sent 1 (0,4), sent 1 (0,5), waiting 0 (0,3)");
+  CHECK(comes_true("SELECT count(*) = 0 FROM platform.jobs"));
+  testing::on_loop([&] { return host.stop(); });
 }
 
 TEST_CASE("while SES does not answer mails wait, and go when it does") {
