@@ -232,7 +232,7 @@ std::string StockedShop::placing_script(const std::string& name, int orders, con
       same("NULL::jsonb"),
       same("clock_timestamp()"),
       each("'ord_' || gen_random_uuid()"),
-      same(literal(event) + "::jsonb"),
+      same(literal(event) + "::text"),
       same("''::text"),
       "(SELECT array_agg(o ORDER BY o, l) FROM generate_series(1, " + n + ") AS o, generate_series(1, " + m + ") AS l)",
       "(SELECT array_agg(l ORDER BY o, l) FROM generate_series(1, " + n + ") AS o, generate_series(1, " + m + ") AS l)",
@@ -252,7 +252,7 @@ std::string StockedShop::placing_script(const std::string& name, int orders, con
   };
   std::string call;
   for (auto& argument : arguments) call += (call.empty() ? "" : ",\n  ") + argument;
-  return script(name, variables + "SELECT * FROM place_orders_v3(\n  " + call + ");\n");
+  return script(name, variables + "SELECT * FROM place_orders_v4(\n  " + call + ");\n");
 }
 
 std::string StockedShop::script(const std::string& name, const std::string& text) const {

@@ -815,7 +815,7 @@ static const pg::Statement<void(
     std::vector<OrderId>, Numbers, std::vector<Status>, std::vector<MaybeText>, Truths, Truths, Numbers,
     std::vector<PaymentStatus>, std::vector<MaybeText>, std::vector<Parcels>, Numbers, std::vector<MaybeTime>, Jsons,
     std::vector<std::optional<json::Raw>>, std::vector<Time>, std::vector<OrderId>, Texts, Numbers, std::vector<Time>,
-    Texts, Texts, std::vector<MaybeText>, Texts, Texts, Numbers, Texts, Jsons)>
+    Texts, Texts, std::vector<MaybeText>, Texts, Texts, Numbers, Texts, Texts)>
     change_orders_sql{"orders.change", R"sql(
   WITH saved AS (
     UPDATE orders
@@ -858,10 +858,10 @@ void Changes::write() {
   std::vector<MaybeText> reasons, payment_failures, details;
   Truths paid, payment_over;
   std::vector<MaybeTime> delivered;
-  Jsons refunds_due, data;
+  Jsons refunds_due;
   std::vector<std::optional<json::Raw>> returns;
   std::vector<Time> updated, entry_times;
-  Texts sources, entry_events, entry_statuses, topics, keys, traceparents;
+  Texts sources, entry_events, entry_statuses, topics, keys, traceparents, data;
   for (auto& [id, order] : orders_) {
     ids.push_back(id);
     versions.push_back(order.version);
@@ -893,7 +893,7 @@ void Changes::write() {
     keys.push_back(event.key);
     event_sequences.push_back(event.sequence);
     traceparents.push_back(event.traceparent);
-    data.push_back({event.data});
+    data.push_back(event.data);
   }
   tx_.later(change_orders_sql, ids, versions, statuses, reasons, paid, payment_over, payment_sequences,
             payment_statuses, payment_failures, parcels, cancel_versions, delivered, refunds_due, returns, updated,
@@ -1166,17 +1166,17 @@ using Ints = std::vector<int>;
 static const pg::Statement<Placed(Texts, Texts, Texts, Jsons, std::vector<OrderId>, Numbers, std::vector<UserId>,
                                   Truths, MaybeUuids, MaybeNumbers, Texts, Numbers, Numbers, Numbers, Numbers, Truths,
                                   Numbers, Texts, Texts, Jsons, MaybeJsons, MaybeJsons, MaybeJsons, std::vector<Time>,
-                                  Texts, Jsons, Texts, Ints, Ints, Texts, std::vector<ProductId>, Texts, Numbers,
+                                  Texts, Texts, Texts, Ints, Ints, Texts, std::vector<ProductId>, Texts, Numbers,
                                   Numbers, Numbers, Numbers, Numbers, Numbers, Ints, Texts, Numbers, Numbers)>
     place_sql{"orders.place", R"sql(
   SELECT place, outcome, obstacles, answer_status, answer_headers, answer_body
-    FROM place_orders_v3($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
+    FROM place_orders_v4($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
                          $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42)
 )sql"};
 
 Task<std::vector<Placed>> place(pg::Session& db, const std::vector<const Draft*>& drafts) {
-  Texts keys, hashes, bodies, currencies, emails, locales, event_keys, traceparents, skus, titles, codes;
-  Jsons headers, addresses, events;
+  Texts keys, hashes, bodies, currencies, emails, locales, event_keys, events, traceparents, skus, titles, codes;
+  Jsons headers, addresses;
   std::vector<OrderId> ids;
   std::vector<UserId> customers;
   std::vector<ProductId> products;
@@ -1215,7 +1215,7 @@ Task<std::vector<Placed>> place(pg::Session& db, const std::vector<const Draft*>
                                                        : std::optional{json::Raw{json::text(draft->discounts)}});
     times.push_back(draft->placed_at);
     event_keys.push_back(draft->id.text());
-    events.push_back({draft->event});
+    events.push_back(draft->event);
     traceparents.push_back(draft->traceparent);
     for (std::size_t i = 0; i < draft->lines.size(); ++i) {
       auto& line = draft->lines[i];

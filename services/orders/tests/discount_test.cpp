@@ -221,11 +221,11 @@ TEST_CASE("a code that changed since the order was priced is said to have change
   Till shop;
   shop.offers_code("TEN", ten_percent);
   const auto outcome = shop.sql(R"(
-    SELECT outcome FROM place_orders_v3(ARRAY['k'], ARRAY['h'], ARRAY['b'], ARRAY['[]'::jsonb], ARRAY[gen_random_uuid()],
+    SELECT outcome FROM place_orders_v4(ARRAY['k'], ARRAY['h'], ARRAY['b'], ARRAY['[]'::jsonb], ARRAY[gen_random_uuid()],
       ARRAY[1::bigint], ARRAY[gen_random_uuid()], ARRAY[false], ARRAY[NULL::uuid], ARRAY[NULL::bigint], ARRAY['EUR'],
       ARRAY[2000::bigint], ARRAY[200::bigint], ARRAY[0::bigint], ARRAY[0::bigint], ARRAY[true], ARRAY[1800::bigint],
       ARRAY['a@b'], ARRAY['en'], ARRAY['{}'::jsonb], ARRAY[NULL::jsonb], ARRAY[NULL::jsonb], ARRAY[NULL::jsonb],
-      ARRAY[now()], ARRAY['ord'], ARRAY['{}'::jsonb], ARRAY[''], ARRAY[1], ARRAY[1], ARRAY['MUG'],
+      ARRAY[now()], ARRAY['ord'], ARRAY['{}'], ARRAY[''], ARRAY[1], ARRAY[1], ARRAY['MUG'],
       (SELECT array_agg(product_id) FROM offers WHERE sku = 'MUG'), ARRAY['Mug'], ARRAY[1::bigint], ARRAY[2000::bigint],
       ARRAY[200::bigint], ARRAY[0::bigint], ARRAY[300::bigint], (SELECT array_agg(version) FROM offers WHERE sku = 'MUG'),
       ARRAY[1], ARRAY['TEN'], (SELECT array_agg(version - 1) FROM discounts), ARRAY[200::bigint]))");
