@@ -347,10 +347,14 @@ Task<Outcome> confirm_intent(Job& job, TryJob work) {
     const auto seen = stripe::seen(*answer);
     // Mostly nothing happened to it meanwhile, and it is paid: that is stored without taking its lock first.
     auto paid = *payment;
-    if (hear(job, work, paid, seen) == News::completed && !paid.order_cancelled &&
-        co_await complete(job.db(), paid, job.traceparent(), job.now())) {
-      tries.paid(paid);
-      co_return Done{};
+    if (hear(job, work, paid, seen) == News::completed && !paid.order_cancelled) {
+      const auto ended = co_await complete(job.db(), paid, job.traceparent(), job.now(),
+                                           {"confirm_intent", job.key(), jobs::lease_of(job)});
+      if (ended) {
+        if (*ended) jobs::ended(job);
+        tries.paid(paid);
+        co_return Done{};
+      }
     }
     co_return co_await answered(job, work, seen);
   }

@@ -141,11 +141,12 @@ Task<std::vector<BegunOrder>> begin(pg::Transaction& tx, const std::vector<Known
 
 using Texts = std::vector<std::string>;
 using Numbers = std::vector<std::int64_t>;
-using Save = PaymentId(PaymentId, Status, std::int64_t, MaybeText, int, int, int, Time, MaybeText, MaybeText,
-                       std::optional<Time>, bool, MaybeText, MaybeText, MaybeText, MaybeText, MaybeText,
-                       std::optional<int>, std::optional<int>, std::optional<Time>, MaybeText, Time, bool, std::int64_t,
-                       std::int64_t, std::optional<std::int64_t>, UserId, std::string, Texts, Numbers, MaybeText,
-                       std::string, std::string, json::Raw);
+template <typename Answer, typename... More>
+using Save = Answer(PaymentId, Status, std::int64_t, MaybeText, int, int, int, Time, MaybeText, MaybeText,
+                    std::optional<Time>, bool, MaybeText, MaybeText, MaybeText, MaybeText, MaybeText,
+                    std::optional<int>, std::optional<int>, std::optional<Time>, MaybeText, Time, bool, std::int64_t,
+                    std::int64_t, std::optional<std::int64_t>, UserId, std::string, Texts, Numbers, MaybeText,
+                    std::string, std::string, std::string, More...);
 // The row, if it is what it was, and with it what was captured ($28–$30) and the event ($31–$34).
 #define SAVE(from) \
   R"sql(
@@ -166,12 +167,18 @@ using Save = PaymentId(PaymentId, Status, std::int64_t, MaybeText, int, int, int
   ), said AS (
     INSERT INTO platform.outbox (topic, key, sequence, traceparent, data)
     SELECT $31, $32, $3, $33, $34 FROM saved WHERE $31 IS NOT NULL
+  ))sql"
+static const pg::Statement<Save<PaymentId>> save_sql{"payments.save", SAVE("") " SELECT id FROM saved"};
+// $35–$37: the job that did it. By its key alone: what has its lease are many, most of them gone.
+static const pg::Statement<Save<bool, std::string, std::string, std::int64_t>> complete_sql{
+    "payments.complete",
+    SAVE(" FROM (SELECT set_config('synchronous_commit', 'off', true)) AS repeatable") R"sql(, gone AS (
+    DELETE FROM platform.jobs USING saved
+     WHERE kind = $35 AND key = $36 AND lease + 0 = $37 AND NOT again
+    RETURNING key
   )
-  SELECT id FROM saved
-)sql"
-static const pg::Statement<Save> save_sql{"payments.save", SAVE("")};
-static const pg::Statement<Save> complete_sql{
-    "payments.complete", SAVE(" FROM (SELECT set_config('synchronous_commit', 'off', true)) AS repeatable")};
+  SELECT EXISTS (SELECT FROM gone) AS ended FROM saved
+)sql"};
 
 static const pg::Statement<void(std::optional<PaymentId>, std::string, std::string, std::string, std::string,
                                 std::int64_t, std::string, Time, std::int64_t)>
@@ -270,7 +277,7 @@ static auto with_next_version(Payment& payment, News news, Time now, const std::
              payment.exp_month, payment.exp_year, payment.captured_at, payment.alarm, now, payment.order_cancelled,
              payment.refunding, payment.refunded, ends ? std::optional{payment.version} : std::nullopt,
              payment.customer_id, payment.charge_id.value_or(""), accounts, amounts, topic, event.key, traceparent,
-             json::Raw{topic ? event.data : "null"});
+             event.data);
 }
 
 void save(pg::Transaction& tx, Payment& payment, News news, Time now) {
@@ -278,11 +285,12 @@ void save(pg::Transaction& tx, Payment& payment, News news, Time now) {
   if (news != News::changed && news != News::stray) tx.announce(pg::News::events);
 }
 
-Task<bool> complete(pg::Session& db, Payment payment, std::string traceparent, Time now) {
-  const auto saved = co_await with_next_version(payment, News::completed, now, traceparent,
-                                                [&](auto&&... params) { return db.one(complete_sql, params...); });
-  if (saved) db.announce(pg::News::events);
-  co_return saved.has_value();
+Task<std::optional<bool>> complete(pg::Session& db, Payment payment, std::string traceparent, Time now, Doing job) {
+  const auto ended = co_await with_next_version(payment, News::completed, now, traceparent, [&](auto&&... params) {
+    return db.one(complete_sql, params..., job.kind, job.key, job.lease);
+  });
+  if (ended) db.announce(pg::News::events);
+  co_return ended;
 }
 
 static const pg::Statement<void(PaymentId, Time)> count_replay_sql{"payments.count_replay", R"sql(

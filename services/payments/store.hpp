@@ -40,9 +40,15 @@ Task<std::vector<BegunOrder>> begin(pg::Transaction& tx, const std::vector<Known
                                     std::vector<Payment>& payments, Time now);
 /// The row as it now is, its next version, and with the news the ledger's row and the event. The row is locked.
 void save(pg::Transaction& tx, Payment& payment, News news, Time now);
-/// The same for one that is not locked and has just succeeded: in one statement, if it still stands as it was read.
-/// For what Stripe says again when it is asked again: the commit does not wait for the disk.
-Task<bool> complete(pg::Session& db, Payment payment, std::string traceparent, Time now);
+/// The job that does it.
+struct Doing {
+  std::string kind, key;
+  std::int64_t lease = 0;
+};
+/// The same for one that is not locked and has just succeeded: in one statement, if it still stands as it was read, and
+/// then whether its job is ended, too. For what Stripe says again when it is asked again: the commit does not wait for
+/// the disk.
+Task<std::optional<bool>> complete(pg::Session& db, Payment payment, std::string traceparent, Time now, Doing job);
 
 /// How each ended payment ended, again, and what was refunded of it.
 Task<std::vector<std::string>> say_again(pg::Transaction& tx, events::Again which);
