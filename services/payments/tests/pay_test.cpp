@@ -296,6 +296,16 @@ TEST_CASE("the doctor reads each order's captured money, and the takings of a da
   CHECK(at(second.body, "/takings") == "");
 }
 
+TEST_CASE("a payment whose order became another customer's while its first try was under way is that one's") {
+  Shop shop;
+  CHECK(shop.placed(1999, "pm_card_visa"));
+  CHECK(shop.hears("order.updated", "pending", 2, Shop::ben));
+  shop.settle();
+  CHECK(shop.news() == "payment.completed succeeded ");
+  CHECK(at(shop.room.published().back().data, "/customer_id") == Shop::ben.text());
+  CHECK(shop.booked() == "1999");
+}
+
 TEST_CASE("the ledger balances by its form: nothing goes from an account to itself, nothing twice") {
   Shop shop;
   CHECK(shop.placed(1999, "pm_card_visa"));
