@@ -916,7 +916,7 @@ static const pg::Statement<void(std::vector<ShipmentId>, std::vector<OrderId>, N
     save_parcels_sql{"orders.save_parcels", R"sql(
   INSERT INTO order_shipments (id, order_id, sequence, carrier, tracking_number, status, labelled, handed_over, delivered,
                                lines)
-  SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+  SELECT $1[i], $2[i], $3[i], $4[i], $5[i], $6[i], $7[i], $8[i], $9[i], $10[i] FROM generate_series(1, cardinality($1)) AS i
   ON CONFLICT (id) DO UPDATE
      SET sequence = excluded.sequence, tracking_number = excluded.tracking_number, status = excluded.status,
          labelled = excluded.labelled, handed_over = excluded.handed_over, delivered = excluded.delivered,

@@ -64,6 +64,7 @@ static const pg::Statement<Row(OrderId, Scope)> of_order_sql{"shipping.of_order"
    ORDER BY part
 )sql"};
 
+// Arrays are read by their place: unnested side by side each would be stored once more first.
 /// All columns of shipments.
 template <typename Result>
 using Keep = pg::Statement<Result(
@@ -71,25 +72,25 @@ using Keep = pg::Statement<Result(
     Maybe<std::string>, Maybe<std::string>, Numbers, std::vector<Stage>, Truths, Truths, Truths, Numbers,
     std::vector<LabelState>, Maybe<Time>, Numbers, Maybe<std::string>, Maybe<std::string>, Maybe<Time>, Numbers,
     Numbers, std::vector<Time>, std::vector<Time>, Maybe<json::Raw>, std::vector<json::Raw>)>;
-#define ACME_KEPT                                                                                                     \
-  "id, order_id, part, parts, customer_id, sequence, status, carrier, service, reason, order_sequence, stage, paid, " \
-  "cancel_asked, untold, attempt, label, called_at, asks, carrier_shipment, tracking_number, status_at, polls, "      \
-  "version, created_at, updated_at, consignee, lines"
-#define ACME_GIVEN                                                                                                    \
-  "unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, " \
-  "$24, $25, $26, $27, $28)"
 static const Keep<void> save_sql{"shipping.save", R"sql(
   UPDATE shipments
-     SET parts = new.parts, customer_id = new.customer_id, sequence = new.sequence, status = new.status,
-         carrier = new.carrier, service = new.service, reason = new.reason, order_sequence = new.order_sequence,
-         stage = new.stage, paid = new.paid, cancel_asked = new.cancel_asked, untold = new.untold,
-         attempt = new.attempt, label = new.label, called_at = new.called_at, asks = new.asks,
-         carrier_shipment = new.carrier_shipment, tracking_number = new.tracking_number, status_at = new.status_at,
-         polls = new.polls, version = new.version, updated_at = new.updated_at, consignee = new.consignee,
-         lines = new.lines
-    FROM )sql" ACME_GIVEN " AS new (" ACME_KEPT ") WHERE shipments.id = new.id"};
-static const Keep<OrderId> begin_sql{"shipping.begin", "INSERT INTO shipments (" ACME_KEPT ") SELECT * FROM " ACME_GIVEN
-                                                       R"sql(
+     SET parts = $4[i], customer_id = $5[i], sequence = $6[i], status = $7[i], carrier = $8[i], service = $9[i],
+         reason = $10[i], order_sequence = $11[i], stage = $12[i], paid = $13[i], cancel_asked = $14[i],
+         untold = $15[i], attempt = $16[i], label = $17[i], called_at = $18[i], asks = $19[i],
+         carrier_shipment = $20[i], tracking_number = $21[i], status_at = $22[i], polls = $23[i], version = $24[i],
+         updated_at = $26[i], consignee = $27[i], lines = $28[i]
+    FROM unnest($1) WITH ORDINALITY AS new (new_id, i)
+   WHERE id = new_id
+)sql"};
+static const Keep<OrderId> begin_sql{"shipping.begin", R"sql(
+  INSERT INTO shipments (id, order_id, part, parts, customer_id, sequence, status, carrier, service, reason,
+                         order_sequence, stage, paid, cancel_asked, untold, attempt, label, called_at, asks,
+                         carrier_shipment, tracking_number, status_at, polls, version, created_at, updated_at,
+                         consignee, lines)
+  SELECT $1[i], $2[i], $3[i], $4[i], $5[i], $6[i], $7[i], $8[i], $9[i], $10[i], $11[i], $12[i], $13[i], $14[i],
+         $15[i], $16[i], $17[i], $18[i], $19[i], $20[i], $21[i], $22[i], $23[i], $24[i], $25[i], $26[i], $27[i],
+         $28[i]
+    FROM generate_series(1, cardinality($1)) AS i
   ON CONFLICT (order_id, part) DO NOTHING
   RETURNING order_id
 )sql"};
@@ -112,17 +113,15 @@ static const pg::Statement<Row(std::vector<ShipmentId>, Time)> call_sql{"shippin
 static const pg::Statement<Row(std::vector<ShipmentId>, Numbers, Texts, Texts, Time)> labels_bought_sql{
     "shipping.labels_bought", R"sql(
   WITH called AS (
-    SELECT id AS called_id, bought_shipment, bought_number
-      FROM unnest($1, $2, $3, $4) AS bought (called_shipment, called_attempt, bought_shipment, bought_number)
-           JOIN shipments ON id = called_shipment AND attempt = called_attempt
-     WHERE status = 'ready' AND label = 'called' AND NOT cancel_asked
+    SELECT id AS called_id, i
+      FROM unnest($1) WITH ORDINALITY AS bought (called_shipment, i) JOIN shipments ON id = called_shipment
+     WHERE status = 'ready' AND label = 'called' AND NOT cancel_asked AND attempt = $2[i]
      ORDER BY order_id, part
        FOR NO KEY UPDATE OF shipments
   )
   UPDATE shipments
-     SET label = 'bought', carrier_shipment = bought_shipment, tracking_number = bought_number,
-         status = 'label_created', status_at = $5, reason = NULL, polls = 0, sequence = sequence + 1,
-         updated_at = $5, version = version + 1
+     SET label = 'bought', carrier_shipment = $3[i], tracking_number = $4[i], status = 'label_created', status_at = $5,
+         reason = NULL, polls = 0, sequence = sequence + 1, updated_at = $5, version = version + 1
     FROM called
    WHERE id = called_id
   RETURNING )sql" ACME_SHIPMENT};
