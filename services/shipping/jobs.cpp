@@ -1,5 +1,6 @@
 #include "services/shipping/jobs.hpp"
 
+#include "platform/jobs/batch.hpp"
 #include "platform/observe/log.hpp"
 #include "services/shipping/reactions.hpp"
 #include "services/shipping/service.hpp"
@@ -33,46 +34,35 @@ Task<std::optional<Shipment>> conclude(Job& job, ShipmentId id, bool done, Chang
       job.deadline());
 }
 
-/// Of labels whose parcels are still wanted; false: others are decided on by themselves.
-Task<std::vector<bool>> keep_labels(Job& job, std::vector<Labels::Bought> labels) {
-  const auto work = [&](pg::Transaction& tx) -> Task<std::vector<bool>> {
-    tx.repeatable = true;  // the carrier says it again, asked by the reference
-    std::vector<bool> kept;
-    std::vector<Changed> changed;
-    auto wanted = co_await open_store(tx)->labels_bought({labels.begin(), labels.end()}, job.now());
-    for (auto& label : labels) {
-      const auto shipment = std::ranges::find(wanted, label.shipment.id, &Shipment::id);
-      kept.push_back(shipment != wanted.end());
-      if (!kept.back()) continue;
-      if (*label.job) (*label.job)->finish(tx);
-      Announcement said{std::string{name(shipment->status)}, shipment->sequence, job.now(), {}};
-      changed.push_back({std::move(*shipment), {.say = {std::move(said)}, .track = true}, label.traceparent});
-    }
-    carry_out(tx, changed, job.now() + Duration{job.get<Settings>().track_first_ms}, false);
-    co_return kept;
-  };
-  try {
-    co_return co_await job.database().transaction(work, job.deadline());
-  } catch (const pg::Error&) {  // whosever fault it is
-    co_return std::vector<bool>(labels.size());
-  }
+Task<> keep_labels(Job& job, std::vector<BoughtLabel>& labels) {
+  return job.database().transaction(
+      [&](pg::Transaction& tx) -> Task<> {
+        tx.repeatable = true;  // the carrier says it again, asked by the reference
+        co_await open_store(tx)->labels_bought(labels, job.now());
+        std::vector<Changed> changed;
+        for (auto& [shipment, label, lease, traceparent, kept, ended] : labels) {
+          if (!kept) continue;
+          Announcement said{std::string{name(shipment.status)}, shipment.sequence, job.now(), {}};
+          changed.push_back({shipment, {.say = {std::move(said)}, .track = true}, traceparent});
+        }
+        carry_out(tx, changed, job.now() + Duration{job.get<Settings>().track_first_ms}, false);
+      },
+      job.deadline());
 }
 
-Task<std::vector<bool>> subscribe_all(Job& job, std::vector<std::string> numbers) {
-  const auto taken = co_await job.get<Carrier>().subscribe(numbers, job.deadline());
-  std::vector<bool> out;
-  for (auto& number : numbers) out.push_back(std::ranges::count(taken, number) > 0);
-  co_return out;
+Task<> subscribe_all(Job& job, std::vector<Labels::Push>& pushes) {
+  std::vector<std::string> numbers;
+  for (auto& push : pushes) numbers.push_back(push.tracking_number);
+  const auto taken = co_await job.get<Carrier>().subscribe(std::move(numbers), job.deadline());
+  for (auto& push : pushes) push.taken = std::ranges::count(taken, push.tracking_number) > 0;
 }
 
 Task<jobs::Outcome> keep_label(Job& job, Shipment shipment, Label label) {
   auto& labels = job.get<Labels>();
-  const struct Here {
-    std::shared_ptr<Job*> job;
-    ~Here() { *job = nullptr; }
-  } here{std::make_shared<Job*>(&job)};
-  const auto keep = [&job](std::vector<Labels::Bought> all) { return keep_labels(job, std::move(all)); };
-  bool pushes = co_await labels.bought.join({{shipment, label}, job.traceparent(), here.job}, keep, job.deadline());
+  const auto keep = [&job](std::vector<BoughtLabel>& all) { return keep_labels(job, all); };
+  const auto bought = co_await labels.bought.join({shipment, label, jobs::lease_of(job), job.traceparent()}, keep);
+  if (bought.ended) jobs::ended(job);
+  bool pushes = bought.kept;
   if (!pushes) {
     const auto kept = co_await conclude(
         job, shipment.id, true,
@@ -85,8 +75,8 @@ Task<jobs::Outcome> keep_label(Job& job, Shipment shipment, Label label) {
   }
   if (!pushes || !job.get<Settings>().push) co_return jobs::Done{};
   // A convenience, polling is the truth: it is a job only where it did not work at once.
-  const auto ask = [&job](std::vector<std::string> all) { return subscribe_all(job, std::move(all)); };
-  if (!co_await labels.pushes.join(label.tracking_number, ask, job.deadline()))
+  const auto ask = [&job](std::vector<Labels::Push>& all) { return subscribe_all(job, all); };
+  if (!(co_await labels.pushes.join({label.tracking_number}, ask)).taken)
     co_await job.database().transaction(
         [id = shipment.id](pg::Transaction& tx) -> Task<> {
           jobs::enqueue(tx, subscribe_job, id.text(), ShipmentWork{id});
@@ -164,16 +154,16 @@ Task<jobs::Outcome> ask(Job& job, Shipment shipment) {
 
 }  // namespace
 
-static Task<std::vector<std::optional<Shipment>>> call(Job& job, std::vector<ShipmentId> ids) {
-  std::vector<std::optional<Shipment>> called(ids.size());
+static Task<> call(Job& job, std::vector<Labels::Call>& calls) {
+  std::vector<ShipmentId> ids;
+  for (auto& call : calls) ids.push_back(call.id);
   for (auto& shipment : co_await open_store(job.db())->call(ids, job.now()))
-    called[static_cast<std::size_t>(std::ranges::find(ids, shipment.id) - ids.begin())] = std::move(shipment);
-  co_return called;
+    std::ranges::find(calls, shipment.id, &Labels::Call::id)->called = std::move(shipment);
 }
 
 Task<jobs::Outcome> buy_label(Job& job, ShipmentWork work) {
-  const auto calls = [&job](std::vector<ShipmentId> ids) { return call(job, std::move(ids)); };
-  if (auto called = co_await job.get<Labels>().calls.join(work.shipment_id, calls, job.deadline()))
+  const auto calls = [&job](std::vector<Labels::Call>& all) { return call(job, all); };
+  if (auto called = (co_await job.get<Labels>().calls.join({work.shipment_id}, calls)).called)
     co_return co_await buy(job, std::move(*called));
   Step step = Step::nothing;
   const auto begun = co_await job.database().transaction(

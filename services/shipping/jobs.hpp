@@ -1,9 +1,9 @@
 #pragma once
 // What shipping does at the carrier. Each job may run again at any point: it reads what is known and goes on from
 // there.
+#include "platform/runtime/together.hpp"
 #include "platform/service.hpp"
 #include "services/shipping/store.hpp"
-#include "services/shipping/together.hpp"
 
 namespace acme::shipping {
 
@@ -24,15 +24,19 @@ struct StragglerWork {
 };
 BOOST_DESCRIBE_STRUCT(StragglerWork, (), (reference, called_at))
 
-/// Labels that are bought at the same time are written down, and told to the carrier's pushes, together.
+/// Labels that are bought at about the same time are called for, kept and told to the carrier's pushes together.
 struct Labels {
-  struct Bought : BoughtLabel {
-    std::string traceparent;
-    std::shared_ptr<Job*> job;  // null once nobody waits any more
+  struct Call {
+    ShipmentId id;
+    std::optional<Shipment> called = {};
   };
-  Together<ShipmentId, std::optional<Shipment>> calls{64};
-  Together<Bought, bool> bought{64};
-  Together<std::string, bool> pushes{100, Duration{10}};
+  struct Push {
+    std::string tracking_number;
+    bool taken = false;
+  };
+  Together<Call> calls{Duration{1}};
+  Together<BoughtLabel> bought{Duration{3}};
+  Together<Push> pushes{Duration{10}};
 };
 
 /// Writes the intent, calls, writes the outcome; after a lost answer it asks by reference until it knows. Never buys a

@@ -23,6 +23,11 @@ struct Row : Shipment {
 };
 BOOST_DESCRIBE_STRUCT(Row, (Shipment), (consignee_json, lines_json))
 
+struct KeptRow : Row {
+  bool ended = false;
+};
+BOOST_DESCRIBE_STRUCT(KeptRow, (Row), (ended))
+
 Shipment unpack(Row row) {
   Shipment shipment = std::move(static_cast<Shipment&>(row));
   if (row.consignee_json) shipment.consignee = json::parse<Consignee>(row.consignee_json->text, json::lenient).value();
@@ -110,21 +115,25 @@ static const pg::Statement<Row(std::vector<ShipmentId>, Time)> call_sql{"shippin
     FROM ready
    WHERE id = ready_id
   RETURNING )sql" ACME_SHIPMENT};
-static const pg::Statement<Row(std::vector<ShipmentId>, Numbers, Texts, Texts, Time)> labels_bought_sql{
-    "shipping.labels_bought", R"sql(
+static const pg::Statement<KeptRow(std::vector<ShipmentId>, Numbers, Texts, Texts, Time, Texts, Numbers)>
+    labels_bought_sql{"shipping.labels_bought", R"sql(
   WITH called AS (
     SELECT id AS called_id, i
       FROM unnest($1) WITH ORDINALITY AS bought (called_shipment, i) JOIN shipments ON id = called_shipment
      WHERE status = 'ready' AND label = 'called' AND NOT cancel_asked AND attempt = $2[i]
      ORDER BY order_id, part
        FOR NO KEY UPDATE OF shipments
+  ), ended AS (
+    DELETE FROM platform.jobs USING called
+     WHERE kind = 'shipping.buy_label' AND key = $6[i] AND lease = $7[i] AND NOT again
+    RETURNING i AS ended_i
   )
   UPDATE shipments
      SET label = 'bought', carrier_shipment = $3[i], tracking_number = $4[i], status = 'label_created', status_at = $5,
          reason = NULL, polls = 0, sequence = sequence + 1, updated_at = $5, version = version + 1
     FROM called
    WHERE id = called_id
-  RETURNING )sql" ACME_SHIPMENT};
+  RETURNING )sql" ACME_SHIPMENT ", EXISTS (SELECT FROM ended WHERE ended_i = i) AS ended"};
 
 static const pg::Statement<void(std::string, ShipmentId, std::string, std::string, std::string, pg::Bytes, Time)>
     label_bought_sql{"shipping.label_bought", R"sql(
@@ -243,23 +252,26 @@ class PostgresStore : public ShipmentStore {
     for (auto& row : co_await db_.all(call_sql, std::move(shipments), now)) called.push_back(unpack(std::move(row)));
     co_return called;
   }
-  Task<std::vector<Shipment>> labels_bought(std::vector<BoughtLabel> labels, Time now) override {
+  Task<> labels_bought(std::vector<BoughtLabel>& labels, Time now) override {
     std::vector<ShipmentId> ids;
-    Numbers attempts;
-    Texts shipments, numbers;
-    for (auto& [shipment, label] : labels) {
-      ids.push_back(shipment.id);
-      attempts.push_back(shipment.attempt);
-      shipments.push_back(label.carrier_shipment);
-      numbers.push_back(label.tracking_number);
+    Numbers attempts, leases;
+    Texts shipments, numbers, keys;
+    for (auto& bought : labels) {
+      bought.kept = bought.ended = false;
+      ids.push_back(bought.shipment.id);
+      attempts.push_back(bought.shipment.attempt);
+      shipments.push_back(bought.label.carrier_shipment);
+      numbers.push_back(bought.label.tracking_number);
+      keys.push_back(bought.shipment.id.text());
+      leases.push_back(bought.lease);
     }
-    std::vector<Shipment> wanted;
-    for (auto& row : co_await db_.all(labels_bought_sql, ids, attempts, shipments, numbers, now))
-      wanted.push_back(unpack(std::move(row)));
-    for (auto& [shipment, label] : labels)
-      if (std::ranges::count(wanted, shipment.id, &Shipment::id) > 0)
-        co_await label_bought(reference(shipment), shipment.id, std::move(label), now);
-    co_return wanted;
+    for (auto& row : co_await db_.all(labels_bought_sql, ids, attempts, shipments, numbers, now, keys, leases)) {
+      auto& bought = labels[static_cast<std::size_t>(std::ranges::find(ids, row.id) - ids.begin())];
+      bought.ended = row.ended;
+      bought.kept = true;
+      bought.shipment = unpack(std::move(row));
+      co_await label_bought(reference(bought.shipment), bought.shipment.id, bought.label, now);
+    }
   }
   Task<> label_bought(std::string reference, ShipmentId shipment, Label label, Time now) override {
     co_await write(label_bought_sql, reference, shipment, label.carrier_shipment, label.tracking_number, label.format,

@@ -26,8 +26,12 @@ struct Decision {
 };
 
 struct BoughtLabel {
-  Shipment shipment;  // as it was when the carrier was called
+  Shipment shipment;  // as it was when the carrier was called; once it is kept, as it is then
   Label label;
+  std::int64_t lease = 0;  // of the job that bought it
+  std::string traceparent = {};
+  bool kept = false;   // it was still wanted
+  bool ended = false;  // the job is
 };
 
 struct LabelImage {
@@ -68,8 +72,8 @@ class ShipmentStore {
 
   /// The intent to buy labels: those of these parcels that are ready for one and were not called yet.
   virtual Task<std::vector<Shipment>> call(std::vector<ShipmentId> shipments, Time now) = 0;
-  /// What the carrier answered to it: those of these parcels that are still wanted, with their label.
-  virtual Task<std::vector<Shipment>> labels_bought(std::vector<BoughtLabel> labels, Time now) = 0;
+  /// What the carrier answered to it: of the parcels that are still wanted it is kept, and their jobs end.
+  virtual Task<> labels_bought(std::vector<BoughtLabel>& labels, Time now) = 0;
   /// What came of it ("refused", "void", "lost").
   virtual Task<> label_bought(std::string reference, ShipmentId shipment, Label label, Time now) = 0;
   virtual Task<> label_ended(std::string reference, std::string state, std::string reason, Time now) = 0;

@@ -203,6 +203,37 @@ TEST_CASE("a parcel that comes back is told with its reason, and nothing follows
   CHECK(dock.told().ends_with("shipment.updated cancel_refused"));
 }
 
+TEST_CASE("of labels that come together only those that are still wanted are kept, each with its own image") {
+  Dock dock;
+  for (int n : {1, 2, 3}) dock.paid_order(n);
+  const auto id = [&](int n) { return ShipmentId{*Uuid::parse(dock.column("id", n))}; };
+  const auto now = dock.world.now();
+  const auto call = [&](std::vector<ShipmentId> ids) {
+    return dock.room->await(dock.room->database().transaction([&](pg::Transaction& tx) -> Task<std::vector<Shipment>> {
+      const auto store = open_store(tx);
+      co_return co_await store->call(ids, now);
+    }));
+  };
+  const auto called = call({id(3), id(1), id(2)});
+  REQUIRE(called.size() == 3);
+  CHECK(call({id(1)}).empty());
+  dock.hear_order(2, "order.updated", 2, "cancelling");
+  std::vector<BoughtLabel> labels;
+  for (auto& shipment : called) {
+    const auto number = "1Z" + shipment.id.text();
+    labels.push_back({shipment, {number, number, "GIF", "image of " + number}});
+  }
+  dock.room->await(dock.room->database().transaction([&](pg::Transaction& tx) -> Task<> {
+    const auto store = open_store(tx);
+    co_await store->labels_bought(labels, now);
+  }));
+  CHECK(std::ranges::count(labels, true, &BoughtLabel::kept) == 2);
+  CHECK(dock.column("status", 1) == "label_created");
+  CHECK(dock.column("status", 2) == "ready");
+  CHECK(dock.room->sql("SELECT count(*) FROM labels JOIN shipments ON shipments.id = shipment_id "
+                       "WHERE image = convert_to('image of ' || shipments.tracking_number, 'UTF8')") == "2");
+}
+
 TEST_CASE("a cancelling that waits for a split sees the new part too") {
   Dock dock{{}, testing::Room::Mode::commits};
   dock.paid_order();
