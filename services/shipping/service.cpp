@@ -62,7 +62,7 @@ Service service(const config::Config& config) {
   shipping.on("order.cancelled", on_order_cancelled);
   shipping.on("payment.completed", on_payment_completed);
 
-  shipping.job(buy_label_job, buy_label, {.concurrency = 16});
+  shipping.job(buy_label_job, buy_label, {.concurrency = 32});
   shipping.job(void_label_job, void_label);
   shipping.job(track_job, track);
   shipping.job(subscribe_job, subscribe);
