@@ -80,7 +80,9 @@ Task<jobs::Outcome> send(Job& job, SendWork given) {
     log::warning("mail without an answer", {{"notification", work->id.text()}, {"reason", unknown->reason}});
     co_return jobs::Retry{unknown->reason, Duration{1}, false};  // which then waits
   }
-  metrics::counter("acme_notifications_total", "Notifications by how they ended.", {{"state", "sent"}}).add();
+  static const auto sent =
+      metrics::counter("acme_notifications_total", "Notifications by how they ended.", {{"state", "sent"}});
+  sent.add();
   const auto mark = [&job](std::vector<Handed>& mails) {
     return job.database().transaction(
         [&mails](pg::Transaction& tx) -> Task<> {
