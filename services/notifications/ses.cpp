@@ -1,8 +1,7 @@
 #include "services/notifications/ses.hpp"
 
-#include <curl/curl.h>
-
 #include <atomic>
+#include <ctime>
 
 #include "platform/json/json.hpp"
 
@@ -128,9 +127,9 @@ class Ses : public Channel {
   /// SES's clock less ours.
   static std::optional<std::chrono::seconds> how_far(const http::Response& response, Time now) {
     const auto date = response.headers.get("Date");
-    const auto seconds = date ? curl_getdate(std::string{*date}.c_str(), nullptr) : -1;
-    if (seconds < 0) return std::nullopt;
-    return std::chrono::seconds{seconds - unix_seconds(now)};
+    std::tm parts{};  // RFC 9110 §5.6.7
+    if (!date || !strptime(std::string{*date}.c_str(), "%a, %d %b %Y %T GMT", &parts)) return std::nullopt;
+    return std::chrono::seconds{timegm(&parts) - unix_seconds(now)};
   }
 
   http::Client client_;
