@@ -63,53 +63,52 @@ struct Noted {
   std::optional<json::Raw> snapshot;
 };
 BOOST_DESCRIBE_STRUCT(Noted, (), (id, email, locale, snapshot))
-static const pg::Statement<Noted(std::vector<NotificationId>, std::vector<Uuid>, std::vector<std::string>,
-                                 std::vector<Kind>, std::vector<OrderId>, std::vector<json::Raw>, std::vector<Time>,
-                                 std::vector<std::string>, std::vector<std::string>,
+static const pg::Statement<Noted(std::vector<OrderId>, std::vector<OrderId>, std::vector<NotificationId>,
+                                 std::vector<Uuid>, std::vector<std::string>, std::vector<Kind>, std::vector<json::Raw>,
+                                 std::vector<Time>, std::vector<std::string>, std::vector<std::string>,
                                  std::vector<std::optional<std::int64_t>>, Time)>
     note_sql{"notifications.note", R"sql(
-  WITH wanted AS MATERIALIZED (
-    SELECT *
-      FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-           AS wanted (id, event_id, fact, kind, order_id, data, happened_at, key, traceparent, lease)
-  ), there AS (
+  WITH there AS (
     SELECT order_id, sequence, customer_id, email, locale, snapshot
       FROM orders
-     WHERE order_id = ANY ($5)
+     WHERE order_id = ANY ($1)
      ORDER BY order_id
        FOR NO KEY UPDATE
   ), made AS (
     INSERT INTO orders AS old (order_id)
-    SELECT DISTINCT order_id
-      FROM unnest($5) AS order_id
+    SELECT order_id
+      FROM unnest($1) AS order_id
      WHERE order_id NOT IN (SELECT order_id FROM there)
-     ORDER BY order_id
         ON CONFLICT (order_id) DO UPDATE
        SET sequence = old.sequence
     RETURNING order_id, sequence, customer_id, email, locale, snapshot
-  ), known AS (
-    SELECT * FROM there UNION ALL SELECT * FROM made
+  ), wanted AS (
+    SELECT *
+      FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+             AS wanted (order_id, id, event_id, fact, kind, data, happened_at, key, traceparent, lease)
+           JOIN (SELECT * FROM there UNION ALL SELECT * FROM made) AS known USING (order_id)
+     ORDER BY id
   ), noted AS (
     INSERT INTO notifications (id, event_id, fact, channel, kind, order_id, customer_id, recipient, data, happened_at,
                                created_at, updated_at, state, sends)
-    SELECT id, event_id, fact, 'email', kind, order_id, customer_id, email, data, happened_at, $11, $11,
+    SELECT id, event_id, fact, 'email', kind, order_id, customer_id, email, data, happened_at, $12, $12,
            CASE WHEN sequence > 0 AND lease IS NOT NULL THEN 'sending' ELSE 'waiting' END,
            CASE WHEN sequence > 0 AND lease IS NOT NULL THEN 1 ELSE 0 END
-      FROM wanted JOIN known USING (order_id)
-     ORDER BY id
+      FROM wanted
         ON CONFLICT DO NOTHING
     RETURNING id
+  ), ready AS (
+    SELECT id, key, traceparent, lease, email, locale, snapshot
+      FROM noted JOIN wanted USING (id)
+     WHERE sequence > 0
   ), enqueued AS (
     INSERT INTO platform.jobs (kind, key, payload, traceparent, lease, attempts)
     SELECT 'notifications.send', key, jsonb_build_object('notification_id', key), traceparent, lease,
            CASE WHEN lease IS NULL THEN 0 ELSE 1 END
-      FROM noted JOIN wanted USING (id) JOIN known USING (order_id)
-     WHERE sequence > 0
-     ORDER BY id
+      FROM ready
   )
   SELECT id, email, locale, snapshot
-    FROM noted JOIN wanted USING (id) JOIN known USING (order_id)
-   WHERE sequence > 0
+    FROM ready
 )sql"};
 
 void note(pg::Transaction& tx, std::vector<Demand> demands, Time now) {
@@ -135,10 +134,13 @@ void note(pg::Transaction& tx, std::vector<Demand> demands, Time now) {
     sends.push_back({send_job, keys.back(), json::text(SendWork{demand.id}), {}, false, demand.traceparent});
   }
   jobs::Places places{tx, std::move(sends)};
-  std::vector params{
-      pg::encode(ids),  pg::encode(events), pg::encode(facts), pg::encode(kinds),        pg::encode(orders),
-      pg::encode(data), pg::encode(times),  pg::encode(keys),  pg::encode(traceparents), pg::encode(places.leases()),
-      pg::encode(now)};
+  auto locked = orders;
+  std::ranges::sort(locked);
+  locked.erase(std::ranges::unique(locked).begin(), locked.end());
+  std::vector params{pg::encode(locked),       pg::encode(orders),          pg::encode(ids),
+                     pg::encode(events),       pg::encode(facts),           pg::encode(kinds),
+                     pg::encode(data),         pg::encode(times),           pg::encode(keys),
+                     pg::encode(traceparents), pg::encode(places.leases()), pg::encode(now)};
   tx.send(
       note_sql, std::move(params),
       [places = std::move(places), demands = std::move(demands), now](const pg::Rows& rows) mutable {
