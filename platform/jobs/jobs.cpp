@@ -24,8 +24,8 @@ const pg::Statement<Made(Texts, Texts, std::vector<json::Raw>, std::vector<std::
                          std::vector<std::optional<std::int64_t>>)>
     enqueue_sql{"platform.enqueue", R"sql(
   INSERT INTO platform.jobs AS job (kind, key, payload, run_at, traceparent, lease, attempts)
-  SELECT kind, key, payload, coalesce(run_at, now()), traceparent, lease, CASE WHEN lease IS NULL THEN 0 ELSE 1 END
-    FROM unnest($1, $2, $3, $4, $5, $6) AS wanted (kind, key, payload, run_at, traceparent, lease)
+  SELECT $1[i], $2[i], $3[i], coalesce($4[i], now()), $5[i], $6[i], CASE WHEN $6[i] IS NULL THEN 0 ELSE 1 END
+    FROM generate_series(1, cardinality($1)) AS i
       ON CONFLICT (kind, key) DO UPDATE
      SET run_at = CASE job.state WHEN 'dead' THEN excluded.run_at ELSE least(job.run_at, excluded.run_at) END,
          attempts = CASE job.state WHEN 'dead' THEN 0 ELSE job.attempts END,

@@ -56,6 +56,7 @@ Task<std::vector<NotificationId>> learn(pg::Transaction& tx, std::vector<Contact
   co_return co_await tx.all(waiting_sql, noted_before);
 }
 
+// Arrays are read by their place: unnested side by side each would be stored once more first.
 // Locks the orders' rows, so that an event and its order cannot miss each other; made where an order is still to come.
 struct Noted {
   NotificationId id;
@@ -83,28 +84,26 @@ static const pg::Statement<Noted(std::vector<OrderId>, std::vector<OrderId>, std
        SET sequence = old.sequence
     RETURNING order_id, sequence, customer_id, email, locale, snapshot
   ), wanted AS (
-    SELECT *
-      FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-             AS wanted (order_id, id, event_id, fact, kind, data, happened_at, key, traceparent, lease)
+    SELECT id, i, sequence > 0 AND $11[i] IS NOT NULL AS begins, known.*
+      FROM unnest($2, $3) WITH ORDINALITY AS wanted (order_id, id, i)
            JOIN (SELECT * FROM there UNION ALL SELECT * FROM made) AS known USING (order_id)
      ORDER BY id
   ), noted AS (
     INSERT INTO notifications (id, event_id, fact, channel, kind, order_id, customer_id, recipient, data, happened_at,
                                created_at, updated_at, state, sends)
-    SELECT id, event_id, fact, 'email', kind, order_id, customer_id, email, data, happened_at, $12, $12,
-           CASE WHEN sequence > 0 AND lease IS NOT NULL THEN 'sending' ELSE 'waiting' END,
-           CASE WHEN sequence > 0 AND lease IS NOT NULL THEN 1 ELSE 0 END
+    SELECT id, $4[i], $5[i], 'email', $6[i], order_id, customer_id, email, $7[i], $8[i], $12, $12,
+           CASE WHEN begins THEN 'sending' ELSE 'waiting' END, CASE WHEN begins THEN 1 ELSE 0 END
       FROM wanted
         ON CONFLICT DO NOTHING
     RETURNING id
   ), ready AS (
-    SELECT id, key, traceparent, lease, email, locale, snapshot
+    SELECT id, i, email, locale, snapshot
       FROM noted JOIN wanted USING (id)
      WHERE sequence > 0
   ), enqueued AS (
     INSERT INTO platform.jobs (kind, key, payload, traceparent, lease, attempts)
-    SELECT 'notifications.send', key, jsonb_build_object('notification_id', key), traceparent, lease,
-           CASE WHEN lease IS NULL THEN 0 ELSE 1 END
+    SELECT 'notifications.send', $9[i], jsonb_build_object('notification_id', $9[i]), $10[i], $11[i],
+           CASE WHEN $11[i] IS NULL THEN 0 ELSE 1 END
       FROM ready
   )
   SELECT id, email, locale, snapshot
@@ -177,23 +176,18 @@ static const pg::Statement<Work(NotificationId)> look_sql{"notifications.look", 
 
 Task<std::optional<Work>> look(pg::Session& db, NotificationId id) { return db.one(look_sql, id); }
 
-static const pg::Statement<NotificationId(std::vector<NotificationId>, std::vector<std::string>,
-                                          std::vector<std::string>, std::vector<Time>, std::vector<std::string>,
-                                          std::int64_t)>
+static const pg::Statement<std::string(std::vector<NotificationId>, std::vector<std::string>, std::vector<std::string>,
+                                       std::vector<Time>, std::vector<std::string>, std::int64_t)>
     mark_sent_sql{"notifications.mark_sent", R"sql(
   WITH marked AS (
     UPDATE notifications
-       SET state = 'sent', subject = sent.subject, message_id = sent.message_id, sent_at = sent.at,
-           updated_at = sent.at, reason = NULL
-      FROM unnest($1, $2, $3, $4) AS sent (id, subject, message_id, at)
-     WHERE notifications.id = ANY ($1) AND notifications.id = sent.id AND state = 'sending'
-  ), ended AS (
-    DELETE FROM platform.jobs
-     WHERE kind = 'notifications.send' AND key = ANY ($5) AND lease = $6 AND NOT again
-    RETURNING key
+       SET state = 'sent', subject = $2[i], message_id = $3[i], sent_at = $4[i], updated_at = $4[i], reason = NULL
+      FROM unnest($1) WITH ORDINALITY AS sent (sent_id, i)
+     WHERE id = ANY ($1) AND id = sent_id AND state = 'sending'
   )
-  SELECT id
-    FROM unnest($1, $5) AS sent (id, key) JOIN ended USING (key)
+  DELETE FROM platform.jobs
+   WHERE kind = 'notifications.send' AND key = ANY ($5) AND lease = $6 AND NOT again
+  RETURNING key
 )sql"};
 
 void mark_sent(pg::Transaction& tx, std::vector<Handed>& mails) {
@@ -211,7 +205,7 @@ void mark_sent(pg::Transaction& tx, std::vector<Handed>& mails) {
                      pg::encode(times), pg::encode(keys),     pg::encode(mails.front().lease)};
   tx.send(mark_sent_sql, std::move(params), [&mails](const pg::Rows& ended) {
     for (std::size_t row = 0; row < ended.size(); ++row)
-      std::ranges::find(mails, pg::decode<NotificationId>(ended, row), &Handed::id)->ended = true;
+      std::ranges::find(mails, NotificationId::parse(ended.text(row, 0)), &Handed::id)->ended = true;
   });
 }
 
