@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "platform/runtime/either.hpp"
+#include "platform/runtime/together.hpp"
 
 namespace acme {
 
@@ -31,7 +32,76 @@ Task<int> loop_of() {
   co_return Runtime::current_loop();
 }
 
+/// Halves what is even; a batch with a nought in it fails.
+struct Halving {
+  Together<int> halving{Duration{5}};
+  std::vector<std::string> batches, answers;
+  bool hold = false;
+
+  Task<> half(int of) {
+    const auto work = [this](std::vector<int>& all) { return halve(all); };
+    try {
+      answers.push_back(std::to_string(co_await halving.join(of, work)));
+    } catch (const std::logic_error& error) {
+      answers.push_back(error.what());
+    }
+  }
+  Task<> halve(std::vector<int>& all) {
+    std::string& batch = batches.emplace_back();
+    for (const int each : all) batch += std::to_string(each) + " ";
+    do co_await sleep(Duration{1});
+    while (hold);
+    for (int& each : all) {
+      if (each == 0) throw std::logic_error("nothing to halve");
+      each /= 2;
+    }
+  }
+  /// Once a batch is under way.
+  Task<> busy() {
+    while (batches.empty()) co_await sleep(Duration{1});
+  }
+};
+
 }  // namespace
+
+TEST_CASE("what is asked for together is done at once; what comes meanwhile is done next") {
+  Runtime runtime{{.loops = 1}};
+  Halving work;
+  work.hold = true;
+  const auto let_go = [&]() -> Task<> {
+    work.hold = false;
+    co_return;
+  };
+  const auto late = [&]() -> Task<> {
+    co_await work.busy();
+    co_await both(work.half(6), let_go());
+  };
+  runtime.wait(0, both(both(work.half(2), work.half(4)), late()));
+  CHECK(work.batches == std::vector<std::string>{"2 4 ", "6 "});
+  CHECK(work.answers == std::vector<std::string>{"1", "2", "3"});
+}
+
+TEST_CASE("where work for several fails it is done for each alone, and fails for whom it fails") {
+  Runtime runtime{{.loops = 1}};
+  Halving work;
+  runtime.wait(0, both(both(work.half(2), work.half(0)), work.half(6)));
+  CHECK(work.batches == std::vector<std::string>{"2 0 6 ", "2 ", "0 ", "6 "});
+  std::ranges::sort(work.answers);
+  CHECK(work.answers == std::vector<std::string>{"1", "3", "nothing to halve"});
+}
+
+TEST_CASE("whoever does the work for others may be cancelled: another one does it") {
+  Runtime runtime{{.loops = 1}};
+  Halving work;
+  work.hold = true;
+  const auto give_up = [&]() -> Task<> {
+    co_await either(work.half(2), work.busy());
+    work.hold = false;
+  };
+  runtime.wait(0, both(give_up(), work.half(4)));
+  CHECK(work.batches == std::vector<std::string>{"2 4 ", "2 4 "});
+  CHECK(work.answers == std::vector<std::string>{"2"});
+}
 
 TEST_CASE("a task runs on the loop it was given to") {
   Runtime runtime{{.loops = 3}};
