@@ -35,19 +35,16 @@ struct Appended {
 BOOST_DESCRIBE_STRUCT(Appended, (), (position, before))
 
 using Texts = std::vector<std::string>;
-// Answers in the order given. log_heads is read as it was when the statement began.
+// Answers in the order given. log_heads is read as it was when the statement began. Arrays are taken apart in the list
+// of columns, row by row: in FROM each would be stored once more first.
 const pg::Statement<Appended(std::string, std::vector<Uuid>, Texts, Texts, std::vector<std::int64_t>, std::vector<Time>,
                              Texts, Texts)>
     append_sql{"events.append", R"sql(
-  WITH given AS (
-    SELECT *
-      FROM unnest($2, $3, $4, $5, $6, $7, $8) WITH ORDINALITY
-           AS given (id, topic, key, sequence, time, traceparent, body, n)
-     ORDER BY n
-  ), appended AS (
+  WITH appended AS (
     INSERT INTO platform.log (position, topic, id, key, sequence, time, traceparent, source, body)
-    SELECT nextval('platform.log_position'), topic, id, key, sequence, time, traceparent, '/acme/' || $1, body
-      FROM given
+    SELECT nextval('platform.log_position'), given.*
+      FROM (SELECT unnest($3), unnest($2), unnest($4), unnest($5), unnest($6), unnest($7), '/acme/' || $1, unnest($8))
+           AS given
     RETURNING topic, position
   ), heads AS (
     INSERT INTO platform.log_heads AS head (topic, position)

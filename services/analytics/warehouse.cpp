@@ -4,33 +4,30 @@
 
 namespace acme::analytics {
 
+// Arrays are taken apart in the list of columns, row by row: in FROM each would be stored once more first.
 static const pg::Statement<void(std::vector<Uuid>, std::vector<std::string>, std::vector<std::string>,
                                 std::vector<std::int64_t>, std::vector<Time>, std::vector<std::string>)>
     keep_sql{"analytics.keep", R"sql(
   INSERT INTO events (id, topic, key, sequence, time, body)
-  SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[], $6::text[])
-  ON CONFLICT (id) DO NOTHING
+  SELECT unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6)
+  ON CONFLICT (id) DO NOTHING  -- where the inbox forgot them
 )sql"};
 
-// The lines come with whatever is heard first of an order, and never change.
-static const pg::Statement<void(
-    std::vector<OrderId>, std::vector<std::int64_t>, std::vector<std::string>, std::vector<UserId>, std::vector<bool>,
-    std::vector<std::string>, std::vector<std::string>, std::vector<std::int64_t>, std::vector<std::int64_t>,
-    std::vector<std::int64_t>, std::vector<std::int64_t>, std::vector<std::int64_t>, std::vector<std::string>,
-    std::vector<Time>, std::vector<OrderId>, std::vector<std::int64_t>, std::vector<ProductId>,
-    std::vector<std::string>, std::vector<std::string>, std::vector<std::int64_t>, std::vector<std::int64_t>)>
+// The lines come with whatever is heard first of an order, and never change. Orders come sorted: consumers of two
+// topics lock them in one order.
+static const pg::Statement<void(std::vector<OrderId>, std::vector<std::int64_t>, std::vector<std::string>,
+                                std::vector<UserId>, std::vector<bool>, std::vector<std::string>,
+                                std::vector<std::string>, std::vector<std::int64_t>, std::vector<std::int64_t>,
+                                std::vector<std::int64_t>, std::vector<std::int64_t>, std::vector<std::int64_t>,
+                                std::vector<std::optional<std::string>>, std::vector<Time>, std::vector<OrderId>,
+                                std::vector<std::int64_t>, std::vector<ProductId>, std::vector<std::string>,
+                                std::vector<std::string>, std::vector<std::int64_t>, std::vector<std::int64_t>)>
     count_orders_sql{"analytics.count_orders", R"sql(
   WITH heard AS (
     INSERT INTO orders AS old (order_id, sequence, number, customer_id, guest, status, currency, total, tax, shipping,
                                discount, units, country, placed_at)
-    SELECT order_id, sequence, number, customer_id, guest, status, currency, total, tax, shipping, discount, units,
-           nullif(country, ''), placed_at
-      FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::uuid[], $5::boolean[], $6::text[], $7::text[],
-                  $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[],
-                  $14::timestamptz[])
-           AS told (order_id, sequence, number, customer_id, guest, status, currency, total, tax, shipping, discount,
-                    units, country, placed_at)
-     ORDER BY order_id
+    SELECT unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6), unnest($7), unnest($8), unnest($9),
+           unnest($10), unnest($11), unnest($12), unnest($13), unnest($14)
     ON CONFLICT (order_id) DO UPDATE  -- order.cancelled names no country, and may be heard before what does
        SET sequence = greatest(old.sequence, excluded.sequence), country = coalesce(old.country, excluded.country),
            customer_id = CASE WHEN old.sequence < excluded.sequence THEN excluded.customer_id ELSE old.customer_id END,
@@ -41,10 +38,8 @@ static const pg::Statement<void(
   )
   INSERT INTO order_lines (order_id, line, product_id, sku, title, quantity, revenue)
   SELECT told.*
-    FROM unnest($15::uuid[], $16::bigint[], $17::uuid[], $18::text[], $19::text[], $20::bigint[], $21::bigint[])
-         AS told (order_id, line, product_id, sku, title, quantity, revenue)
-         JOIN heard ON heard.order_id = told.order_id AND heard.is_new
-   ORDER BY told.order_id, line
+    FROM (SELECT unnest($15) AS order_id, unnest($16), unnest($17), unnest($18), unnest($19), unnest($20), unnest($21))
+         AS told JOIN heard ON heard.order_id = told.order_id AND heard.is_new
 )sql"};
 
 static const pg::Statement<void(std::vector<PaymentId>, std::vector<OrderId>, std::vector<std::int64_t>,
@@ -52,10 +47,7 @@ static const pg::Statement<void(std::vector<PaymentId>, std::vector<OrderId>, st
                                 std::vector<std::optional<std::int64_t>>, std::vector<std::optional<Time>>)>
     count_payments_sql{"analytics.count_payments", R"sql(
   INSERT INTO payments AS old (payment_id, order_id, sequence, status, currency, captured, captured_at)
-  SELECT *
-    FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::timestamptz[])
-         AS told (payment_id, order_id, sequence, status, currency, captured, captured_at)
-   ORDER BY payment_id
+  SELECT unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6), unnest($7)
   ON CONFLICT (payment_id) DO UPDATE
      SET sequence = greatest(old.sequence, excluded.sequence),
          status = CASE WHEN old.sequence < excluded.sequence THEN excluded.status ELSE old.status END,
@@ -67,10 +59,7 @@ static const pg::Statement<void(std::vector<PaymentId>, std::vector<std::int64_t
                                 std::vector<std::string>, std::vector<std::int64_t>, std::vector<Time>)>
     count_refunds_sql{"analytics.count_refunds", R"sql(
   INSERT INTO refunds (payment_id, sequence, order_id, currency, amount, at)
-  SELECT *
-    FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::text[], $5::bigint[], $6::timestamptz[])
-         AS told (payment_id, sequence, order_id, currency, amount, at)
-   ORDER BY payment_id, sequence
+  SELECT unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6)
   ON CONFLICT (payment_id, sequence) DO NOTHING
 )sql"};
 
@@ -200,7 +189,8 @@ class PostgresWarehouse : public Warehouse {
       time.push_back(event.time);
       body.push_back(std::move(event.data));
     }
-    tx_.later(keep_sql, id, topic, key, sequence, time, body);
+    tx_.later(keep_sql, std::move(id), std::move(topic), std::move(key), std::move(sequence), std::move(time),
+              std::move(body));
     co_return;
   }
 
@@ -208,7 +198,8 @@ class PostgresWarehouse : public Warehouse {
     std::vector<OrderId> id, line_order;
     std::vector<UserId> customer;
     std::vector<ProductId> product;
-    std::vector<std::string> number, status, currency, country, sku, title;
+    std::vector<std::string> number, status, currency, sku, title;
+    std::vector<std::optional<std::string>> country;
     std::vector<std::int64_t> sequence, total, tax, shipping, discount, units, line, quantity, revenue;
     std::vector<bool> guest;
     std::vector<Time> placed_at;
@@ -225,7 +216,7 @@ class PostgresWarehouse : public Warehouse {
       tax.push_back(order.totals.tax);
       shipping.push_back(order.totals.shipping);
       discount.push_back(order.totals.discount);
-      country.push_back(fact->country);
+      country.push_back(fact->country.empty() ? std::nullopt : std::optional{fact->country});
       placed_at.push_back(order.placed_at);
       units.push_back(0);
       for (auto& of : order.lines) {
@@ -239,8 +230,11 @@ class PostgresWarehouse : public Warehouse {
         revenue.push_back(of.unit_price * of.quantity - of.discount);
       }
     }
-    tx_.later(count_orders_sql, id, sequence, number, customer, guest, status, currency, total, tax, shipping, discount,
-              units, country, placed_at, line_order, line, product, sku, title, quantity, revenue);
+    tx_.later(count_orders_sql, std::move(id), std::move(sequence), std::move(number), std::move(customer),
+              std::move(guest), std::move(status), std::move(currency), std::move(total), std::move(tax),
+              std::move(shipping), std::move(discount), std::move(units), std::move(country), std::move(placed_at),
+              std::move(line_order), std::move(line), std::move(product), std::move(sku), std::move(title),
+              std::move(quantity), std::move(revenue));
     co_return;
   }
 
@@ -271,9 +265,11 @@ class PostgresWarehouse : public Warehouse {
       refund_amount.push_back(fact.refunded);
       refund_at.push_back(*fact.refunded_at);
     }
-    tx_.later(count_payments_sql, id, order, sequence, status, currency, captured, captured_at);
+    tx_.later(count_payments_sql, std::move(id), std::move(order), std::move(sequence), std::move(status),
+              std::move(currency), std::move(captured), std::move(captured_at));
     if (!refund_of.empty())
-      tx_.later(count_refunds_sql, refund_of, refund_sequence, refund_order, refund_currency, refund_amount, refund_at);
+      tx_.later(count_refunds_sql, std::move(refund_of), std::move(refund_sequence), std::move(refund_order),
+                std::move(refund_currency), std::move(refund_amount), std::move(refund_at));
     co_return;
   }
 
