@@ -37,13 +37,23 @@ class Topic {
     Handled handled = Handled::all;
     int parked = 0;
   };
-  Task<Result> handle(const std::vector<Entry>& batch, std::optional<Move> move);
+  /// What the handlers write of a batch, as statements; none when they have to run in the transaction.
+  using Writes = std::vector<std::pair<const pg::StatementInfo*, std::vector<pg::Value>>>;
+  /// `writes`, if any, stand for the handlers, unless an event of the batch is not to be handled.
+  Task<Result> handle(const std::vector<Entry>& batch, std::optional<Move> move, Writes writes = {});
+  struct Ahead {
+    std::vector<Entry> batch;
+    Writes writes;
+  };
+  /// The batch after the one that is being handled. Its handlers run while that one is with PostgreSQL, if all they do
+  /// is to write.
+  Task<Ahead> ahead(Task<std::vector<Entry>> reading);
   /// Puts an event aside with the reason, and moves on.
   Task<Result> park(Envelope event, std::optional<Move> move, std::string error, int attempts);
 
   /// `handle`, with patience: splits a batch that fails, repeats a single event `tries` times, then parks it; one that
   /// cannot be read at once. What says that a dependency is down is thrown on.
-  Task<Result> digest(std::vector<Entry> batch, std::optional<std::int64_t> from, int tries, Duration pause);
+  Task<Result> digest(Ahead next, std::optional<std::int64_t> from, int tries, Duration pause);
 
   /// Handles a parked event again; "" when it worked and is no longer parked, else why not.
   Task<std::string> again(std::int64_t seq, Envelope event, std::string by);
@@ -58,6 +68,8 @@ class Topic {
   std::string name_;
   std::vector<const Heard*> heard_;
   json::Shape shape_;
+  bool only_write_ = true;  // the handlers, as far as they have shown
+  Signal written_;          // a batch is with PostgreSQL
 };
 
 /// Reads the topics of a service from the log and handles them until it is stopped.

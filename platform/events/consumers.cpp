@@ -73,10 +73,10 @@ struct Consumers::State {
     const auto patience = self->pieces.service.linger.find(name);
     const auto linger = patience == self->pieces.service.linger.end() ? Duration{0} : patience->second;
     std::optional<std::int64_t> position;
-    std::vector<Entry> ahead;  // what follows `position`, read while the batch before it was handled
-    const auto read_ahead = [&](std::int64_t after) -> Task<> {
+    Topic::Ahead ahead;  // what follows `position`, got ready while the batch before it was handled
+    const auto look_ahead = [&](std::int64_t after) -> Task<> {
       try {
-        ahead = co_await self->log.read(name, after, self->options.batch);
+        ahead = co_await topic.ahead(self->log.read(name, after, self->options.batch));
       } catch (const std::exception&) {  // the next look meets it again
         if (is_cancellation(std::current_exception())) throw;
       }
@@ -94,7 +94,8 @@ struct Consumers::State {
         if (!position) position = (co_await self->pieces.database.session().one(position_sql, name)).value_or(0);
         // While a dependency is down, one event at a time tries whether it is back.
         const int limit = outage > Duration{0} ? 1 : self->options.batch;
-        auto batch = std::exchange(ahead, {});
+        auto next = std::exchange(ahead, {});
+        auto& batch = next.batch;
         if (batch.empty()) batch = co_await self->log.read(name, *position, limit);
         waiting = std::ssize(batch) < limit;  // there was no more
         if (!batch.empty()) {
@@ -104,15 +105,15 @@ struct Consumers::State {
           const auto oldest = batch.front().envelope.time;
           Topic::Result result;
           const auto digest = [&]() -> Task<> {
-            result = co_await topic.digest(std::move(batch), position, self->options.tries, self->options.pause);
+            result = co_await topic.digest(std::move(next), position, self->options.tries, self->options.pause);
           };
           if (waiting || limit == 1)
             co_await digest();
           else
-            co_await both(digest(), read_ahead(last));
+            co_await both(digest(), look_ahead(last));
           if (result.handled == Topic::Handled::stale) {
             position.reset();
-            ahead.clear();
+            ahead = {};
           } else {
             position = last;
             consumed.add(count);
@@ -131,7 +132,7 @@ struct Consumers::State {
                        {{"service", self->pieces.service.name}, {"topic", name}, {"reason", trouble}});
         paused.set(1);
         position.reset();  // part of the batch may be committed
-        ahead.clear();
+        ahead = {};
         outage = std::clamp(outage * 2, Duration{20}, self->options.outage);
         co_await sleep(outage);
       } else if (waiting) {

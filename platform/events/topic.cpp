@@ -28,8 +28,7 @@ const pg::Statement<Claimed(std::string, std::optional<std::int64_t>, std::optio
     RETURNING 1
   ), fresh AS (
     INSERT INTO platform.inbox (topic, id)
-    SELECT $1, id
-      FROM unnest($4) AS id
+    SELECT $1, unnest($4)
      WHERE $2 IS NULL OR EXISTS (SELECT FROM moved)
         ON CONFLICT DO NOTHING
     RETURNING id
@@ -109,6 +108,22 @@ class Reacting final : public Reaction {
   const Deadline deadline_;
 };
 
+/// A transaction that only notes what would be written.
+class Noting final : public pg::Transaction {
+ public:
+  struct Refused : std::logic_error {
+    Refused() : std::logic_error("does more than to write") {}
+  };
+  Task<pg::Rows> execute(const pg::StatementInfo&, std::vector<pg::Value>) override { throw Refused(); }
+  void send(const pg::StatementInfo& statement, std::vector<pg::Value> params,
+            std::move_only_function<void(const pg::Rows&)> then) override {
+    if (then) throw Refused();
+    writes.emplace_back(&statement, std::move(params));
+  }
+  void announce(pg::News) override { throw Refused(); }
+  Topic::Writes writes;
+};
+
 }  // namespace
 
 Topic::Topic(Pieces pieces, std::string name) : pieces_(pieces), name_(std::move(name)) {
@@ -177,7 +192,26 @@ Task<> Topic::react(pg::Transaction& tx, std::vector<Envelope> events) {
   }
 }
 
-Task<Topic::Result> Topic::handle(const std::vector<Entry>& batch, std::optional<Move> move) {
+Task<Topic::Ahead> Topic::ahead(Task<std::vector<Entry>> reading) {
+  co_await written_.wait(Duration{0});  // an earlier batch
+  Ahead next{co_await std::move(reading), {}};
+  if (!only_write_ || next.batch.empty()) co_return next;
+  co_await written_.wait(Duration{20});
+  std::vector<Envelope> events;
+  for (auto& entry : next.batch) events.push_back(entry.envelope);
+  Noting noting;
+  try {
+    co_await react(noting, std::move(events));
+    next.writes = std::move(noting.writes);
+  } catch (const Noting::Refused&) {
+    only_write_ = false;
+  } catch (const std::exception&) {  // the batch meets it again in its turn
+    if (is_cancellation(std::current_exception())) throw;
+  }
+  co_return next;
+}
+
+Task<Topic::Result> Topic::handle(const std::vector<Entry>& batch, std::optional<Move> move, Writes writes) {
   std::vector<Uuid> ids;
   std::vector<std::string> keys;
   for (auto& [position, event] : batch) {
@@ -191,22 +225,28 @@ Task<Topic::Result> Topic::handle(const std::vector<Entry>& batch, std::optional
                                          move ? std::optional{move->to} : std::nullopt, ids, keys);
     if (!claimed->moved) co_return Result{Handled::stale, 0};
     claimed_point.reached();
-    std::set<std::string> fresh;
-    if (claimed->fresh) fresh.insert(claimed->fresh->begin(), claimed->fresh->end());
-    std::set<std::string> blocked{claimed->blocked.begin(), claimed->blocked.end()};
-    std::vector<Envelope> good;
     Result result;
-    for (auto& [position, event] : batch) {
-      if (claimed->fresh && fresh.erase(event.id.text()) == 0) continue;  // heard before
-      if (event.key.empty() || !blocked.contains(event.key)) {
-        good.push_back(event);
-        continue;
+    auto noted = std::exchange(writes, {});
+    if (!noted.empty() && !claimed->fresh && claimed->blocked.empty()) {
+      for (auto& [statement, params] : noted) tx.send(*statement, std::move(params));
+    } else {
+      std::set<std::string> fresh;
+      if (claimed->fresh) fresh.insert(claimed->fresh->begin(), claimed->fresh->end());
+      std::set<std::string> blocked{claimed->blocked.begin(), claimed->blocked.end()};
+      std::vector<Envelope> good;
+      for (auto& [position, event] : batch) {
+        if (claimed->fresh && fresh.erase(event.id.text()) == 0) continue;  // heard before
+        if (event.key.empty() || !blocked.contains(event.key)) {
+          good.push_back(event);
+          continue;
+        }
+        put_aside(tx, event, "stands behind a parked event of the same key", 0);
+        ++result.parked;
       }
-      put_aside(tx, event, "stands behind a parked event of the same key", 0);
-      ++result.parked;
+      repeated = batch.size() - good.size() - static_cast<std::size_t>(result.parked);
+      co_await react(tx, std::move(good));
     }
-    repeated = batch.size() - good.size() - static_cast<std::size_t>(result.parked);
-    co_await react(tx, std::move(good));
+    written_.set();
     reacted_point.reached();
     co_return result;
   };
@@ -234,14 +274,14 @@ Task<Topic::Result> Topic::park(Envelope event, std::optional<Move> move, std::s
   co_return co_await pieces_.database.transaction(work, in(Duration{10'000}));
 }
 
-Task<Topic::Result> Topic::digest(std::vector<Entry> batch, std::optional<std::int64_t> from, int tries,
-                                  Duration pause) {
+Task<Topic::Result> Topic::digest(Ahead next, std::optional<std::int64_t> from, int tries, Duration pause) {
+  const auto& batch = next.batch;
   const auto move_to = [&](std::int64_t to) { return from ? std::optional{Move{*from, to}} : std::nullopt; };
   bool readable = true;
-  const auto attempt = [&](const std::vector<Entry>& entries, std::optional<Move> move,
-                           std::string& error) -> Task<std::optional<Result>> {
+  const auto attempt = [&](const std::vector<Entry>& entries, std::optional<Move> move, std::string& error,
+                           Writes noted = {}) -> Task<std::optional<Result>> {
     try {
-      co_return co_await handle(entries, move);
+      co_return co_await handle(entries, move, std::move(noted));
     } catch (const Unreadable& failure) {
       error = failure.what();
       readable = false;
@@ -253,7 +293,8 @@ Task<Topic::Result> Topic::digest(std::vector<Entry> batch, std::optional<std::i
   };
   std::string error;
   if (batch.size() > 1) {
-    if (auto result = co_await attempt(batch, move_to(batch.back().position), error)) co_return *result;
+    if (auto result = co_await attempt(batch, move_to(batch.back().position), error, std::move(next.writes)))
+      co_return *result;
     log::warning("a batch of events failed; now one by one",
                  {{"service", pieces_.service.name}, {"topic", name_}, {"events", batch.size()}, {"reason", error}});
   }

@@ -376,7 +376,7 @@ bool Room::hear(std::vector<events::Envelope> batch) {
   events::Topic topic{{*state_->database, world, state_->service}, batch.front().topic};
   std::vector<events::Entry> entries;
   for (auto& event : batch) entries.push_back({std::ssize(entries), std::move(event)});
-  const auto result = await(topic.digest(std::move(entries), std::nullopt, 1, Duration{0}));
+  const auto result = await(topic.digest({std::move(entries), {}}, std::nullopt, 1, Duration{0}));
   check_events();
   return result.parked == 0;
 }
