@@ -1,7 +1,9 @@
 #include "sandbox/ups/label.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 #include <vector>
 
@@ -68,9 +70,10 @@ struct Canvas {
     widths += stop;
     for (std::size_t i = 0; i < widths.size(); ++i) {
       const auto wide = static_cast<std::size_t>(widths[i] - '0');
-      if (i % 2 == 0) box(x, y, wide, tall);
+      if (i % 2 == 0) box(x, y, wide, 1);
       x += wide;
     }
+    for (std::size_t row = y + 1; row < y + tall; ++row) std::copy_n(&pixels[y * width], width, &pixels[row * width]);
   }
 };
 
@@ -84,28 +87,34 @@ std::string compressed(const std::vector<std::uint8_t>& pixels) {
     waiting |= code << bits;
     for (bits += size; bits >= 8; bits -= 8, waiting >>= 8) bytes += static_cast<char>(waiting & 0xff);
   };
-  std::vector<std::uint16_t> known(4096 * 4);  // (code, pixel) → code; 0: none yet
+  std::vector<std::uint16_t> known(4096 * 2);  // (code, pixel) → code; 0: none yet
+  // The codes of one, two, three… pixels of one colour: a label is mostly blank, and this is read in strides.
+  std::array<std::vector<std::uint16_t>, 2> runs{{{0}, {1}}};
   put(clear);
-  std::uint32_t at = pixels[0];
-  for (std::size_t i = 1; i < pixels.size(); ++i) {
-    const std::uint32_t step = at << 2 | pixels[i];
-    if (known[step] != 0) {
-      at = known[step];
-      continue;
-    }
+  for (std::size_t i = 0; i < pixels.size();) {
+    const auto colour = pixels[i];
+    auto& run = runs[colour];
+    const auto* from = &pixels[i];
+    const auto most = std::min(run.size(), pixels.size() - i);
+    const auto* other = static_cast<const std::uint8_t*>(std::memchr(from, 1 - colour, most));
+    const auto alike = other ? static_cast<std::size_t>(other - from) : most;
+    std::uint32_t at = run[alike - 1], step = 0;
+    for (i += alike; i < pixels.size() && known[step = at << 1 | pixels[i]] != 0; ++i) at = known[step];
     put(at);
+    if (i == pixels.size()) break;
     if (next == 4096) {
       put(clear);
       known.assign(known.size(), 0);
+      for (auto& codes : runs) codes.resize(1);
       next = end + 1;
       size = 3;
     } else {
       if (next == 1U << size) ++size;
-      known[step] = static_cast<std::uint16_t>(next++);
+      known[step] = static_cast<std::uint16_t>(next);
+      if (at == run.back() && pixels[i] == colour) run.push_back(known[step]);
+      ++next;
     }
-    at = pixels[i];
   }
-  put(at);
   put(end);
   if (bits > 0) bytes += static_cast<char>(waiting & 0xff);
   for (std::size_t i = 0; i < bytes.size(); i += 255) {
