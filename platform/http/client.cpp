@@ -153,16 +153,37 @@ class Multi : public std::enable_shared_from_this<Multi> {
           if (watch->descriptor.is_open()) multi->wait(watch);
         });
   }
+  /// libcurl moves its timer several times a request, mostly to "at once" and then to far off: only a sooner moment
+  /// moves ours, which looks when it ends whether that is still meant.
   void arm(long timeout_ms) {
-    if (timeout_ms < 0) {
-      timer_.cancel();
-      return;
-    }
-    timer_.expires_after(std::chrono::milliseconds{timeout_ms});
+    const auto now = std::chrono::steady_clock::now();
+    due_ = timeout_ms < 0 ? never : now + std::chrono::milliseconds{timeout_ms};
+    if (due_ <= now && !std::exchange(posted_, true))
+      asio::post(context_, [self = weak_from_this()] {
+        const auto multi = self.lock();
+        if (!multi) return;
+        multi->posted_ = false;
+        multi->look();
+      });
+    else if (due_ > now && due_ < armed_)
+      wait_until(due_);
+  }
+  void wait_until(std::chrono::steady_clock::time_point moment) {
+    timer_.expires_at(armed_ = moment);
     timer_.async_wait([self = weak_from_this()](boost::system::error_code error) {
       const auto multi = self.lock();
-      if (multi && !error) multi->act(CURL_SOCKET_TIMEOUT, 0);
+      if (!multi || error) return;
+      multi->armed_ = never;
+      multi->look();
     });
+  }
+  void look() {
+    if (due_ <= std::chrono::steady_clock::now()) {
+      due_ = never;
+      act(CURL_SOCKET_TIMEOUT, 0);
+    } else if (due_ < armed_) {
+      wait_until(due_);
+    }
   }
   void act(curl_socket_t fd, int event) {
     int running = 0;
@@ -181,8 +202,12 @@ class Multi : public std::enable_shared_from_this<Multi> {
     asio::post(context_, [transfer] { std::exchange(transfer->done, nullptr)(); });
   }
 
+  static constexpr auto never = std::chrono::steady_clock::time_point::max();
+
   asio::io_context& context_;
   asio::steady_timer timer_;
+  std::chrono::steady_clock::time_point due_ = never, armed_ = never;  // for libcurl, and when timer_ ends
+  bool posted_ = false;
   CURLM* multi_;
   std::unordered_map<curl_socket_t, std::shared_ptr<Watch>> watches_;
   std::unordered_map<CURL*, std::shared_ptr<Transfer>> transfers_;
