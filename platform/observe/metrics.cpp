@@ -32,21 +32,31 @@ void Histogram::observe(double seconds) const {
   if (histogram_) static_cast<prometheus::Histogram*>(histogram_)->Observe(seconds);
 }
 
+/// The registry compares a name with all others under its lock: each thread asks it once for a metric.
+template <typename Metric, typename... Buckets>
+static Metric* registered(prometheus::detail::Builder<Metric> build, const std::string& name, const std::string& help,
+                          const Labels& labels, const Buckets&... buckets) {
+  thread_local std::map<std::string, std::map<Labels, Metric*>> known;
+  auto& metric = known[name][labels];
+  if (!metric) metric = &build.Name(name).Help(help).Register(registry()).Add(labels, buckets...);
+  return metric;
+}
+
 Counter counter(const std::string& name, const std::string& help, const Labels& labels) {
   Counter out;
-  out.counter_ = &prometheus::BuildCounter().Name(name).Help(help).Register(registry()).Add(labels);
+  out.counter_ = registered(prometheus::BuildCounter(), name, help, labels);
   return out;
 }
 Gauge gauge(const std::string& name, const std::string& help, const Labels& labels) {
   Gauge out;
-  out.gauge_ = &prometheus::BuildGauge().Name(name).Help(help).Register(registry()).Add(labels);
+  out.gauge_ = registered(prometheus::BuildGauge(), name, help, labels);
   return out;
 }
 Histogram histogram(const std::string& name, const std::string& help, const Labels& labels) {
   static const prometheus::Histogram::BucketBoundaries seconds{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
                                                                0.1,    0.25,  0.5,    1,     2.5,  5,     10};
   Histogram out;
-  out.histogram_ = &prometheus::BuildHistogram().Name(name).Help(help).Register(registry()).Add(labels, seconds);
+  out.histogram_ = registered(prometheus::BuildHistogram(), name, help, labels, seconds);
   return out;
 }
 
