@@ -270,6 +270,8 @@ struct Arguments {
   std::vector<const char*> values;
   std::vector<int> lengths, formats;
   Arguments(const std::vector<Value>& params, bool named) {
+    types.reserve(params.size()), values.reserve(params.size());
+    lengths.reserve(params.size()), formats.reserve(params.size());
     for (auto& param : params) {
       const bool binary = named || param.type != Type::text;
       types.push_back(binary ? oid(param.type) : 0);
