@@ -89,7 +89,9 @@ http::Response Sandbox::State::call(Provider& provider, const http::Request& req
   const Faults& faults = provider.luck.faults();
   const bool lost = provider.luck.happens(faults.lost_answer_rate);
   auto answer = provider.luck.happens(faults.error_rate) ? provider.fail(request) : provider.handle(request);
-  if (answer.body.empty()) answer.body = shown(answer.response.body);
+  if (answer.body.empty())
+    answer.body = answer.response.headers.get("Content-Type") == "application/json" ? answer.response.body
+                                                                                    : shown(answer.response.body);
   if (lost) answer.response = {.status = 0, .headers = {}, .body = "", .stream = {}};
   core.journal.add({.id = "",
                     .kind = "call",
@@ -219,7 +221,7 @@ Task<> Sandbox::State::post(Delivery delivery) {
                     .at = core.now(),
                     .method = "POST",
                     .path = core.options.webhook_url + delivery.path,
-                    .request = {shown(delivery.body)},
+                    .request = {delivery.body},
                     .response = {R"({"status":)" + std::to_string(status) + R"(,"attempt":)" +
                                  std::to_string(delivery.attempts + 1) + R"(,"body":)" + answer + "}"}});
   if (status >= 200 && status < 300) {

@@ -126,7 +126,7 @@ Answer Ses::fail(const http::Request& request) {
 Answer Ses::send_email(const http::Request& request) {
   json::Document document{request.body, loose};
   const Node root = document.root();
-  Answer answer{.response = {}, .request = shown(request.body)};
+  Answer answer{.response = {}, .request = document.faults().empty() ? request.body : shown(request.body)};
   const auto refuse = [&](std::string_view type, const std::string& message) {
     answer.response = refuse_with(400, type, message);
     return answer;
