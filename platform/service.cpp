@@ -8,7 +8,7 @@ namespace acme {
 
 void* Parts::find(std::type_index type) const {
   const auto part = parts_.find(type);
-  ensure(part != parts_.end(), std::string{"a part that no service() provided: "} + type.name());
+  if (part == parts_.end()) ensure(false, std::string{"a part that no service() provided: "} + type.name());
   return part->second.get();
 }
 

@@ -117,12 +117,13 @@ static constexpr std::string_view url_safe = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefgh
 static std::string encode(std::string_view data, std::string_view alphabet, bool padded) {
   std::string out;
   out.reserve((data.size() + 2) / 3 * 4);
-  unsigned buffer = 0, bits = 0;
-  for (const char c : data) {
-    buffer = (buffer << 8 | static_cast<unsigned char>(c)) & 0xffff;
-    for (bits += 8; bits >= 6;) bits -= 6, out += alphabet[buffer >> bits & 63];
+  const auto byte = [&](std::size_t i) { return i < data.size() ? static_cast<unsigned char>(data[i]) : 0U; };
+  for (std::size_t i = 0; i < data.size(); i += 3) {
+    const unsigned three = byte(i) << 16 | byte(i + 1) << 8 | byte(i + 2);
+    const char four[] = {alphabet[three >> 18], alphabet[three >> 12 & 63], alphabet[three >> 6 & 63],
+                         alphabet[three & 63]};
+    out.append(four, std::min<std::size_t>(data.size() - i, 3) + 1);
   }
-  if (bits > 0) out += alphabet[buffer << (6 - bits) & 63];
   while (padded && out.size() % 4 != 0) out += '=';
   return out;
 }
