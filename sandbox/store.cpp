@@ -14,8 +14,9 @@
 namespace acme::sandbox {
 namespace {
 
-// Compacting takes as long as hundreds of requests: seldom while people wait for answers, and sooner at a start.
-constexpr std::size_t least_compaction = 256 * 1024 * 1024, start_compaction = 32 * 1024 * 1024;
+constexpr std::size_t MiB = 1024 * 1024;
+// Compacting costs as much as hundreds of requests: seldom while people wait for answers, and sooner at a start.
+constexpr std::size_t start_compaction = 32 * MiB, piece = MiB / 32, flushed_at = 2 * MiB;
 constexpr json::Reading stored{.unknown_members = true, .defaults = true, .max_depth = 64};
 
 [[noreturn]] void fail(const std::string& what, const std::string& file) {
@@ -29,19 +30,20 @@ AnyTable::AnyTable(Store& store, std::string name) : store_(store), name_(std::m
 }
 
 Store::~Store() {
-  if (descriptor_ >= 0) ::close(descriptor_);
+  log_.close();
+  if (compaction_) compaction_->log.close();
 }
 
 void Store::open() {
   if (file_.empty()) return;
   std::filesystem::create_directories(std::filesystem::path{file_}.parent_path());
-  descriptor_ = ::open(file_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (descriptor_ < 0) fail("Cannot open the sandbox's state", file_);
+  log_.descriptor = ::open(file_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (log_.descriptor < 0) fail("Cannot open the sandbox's state", file_);
 
   std::string waiting;
   std::vector<char> chunk(1 << 20);
   for (;;) {
-    const auto got = ::read(descriptor_, chunk.data(), chunk.size());
+    const auto got = ::read(log_.descriptor, chunk.data(), chunk.size());
     if (got < 0) fail("Cannot read the sandbox's state", file_);
     if (got == 0) break;
     waiting.append(chunk.data(), static_cast<std::size_t>(got));
@@ -49,8 +51,8 @@ void Store::open() {
     for (std::size_t end; (end = waiting.find('\n', begin)) != waiting.npos; begin = end + 1) {
       json::Document line{std::string_view{waiting}.substr(begin, end - begin), stored};
       if (!line.faults().empty())
-        throw std::runtime_error("The sandbox's state is damaged after byte " + std::to_string(size_) + " of " + file_ +
-                                 ". Remove the file to begin anew.");
+        throw std::runtime_error("The sandbox's state is damaged after byte " + std::to_string(log_.size) + " of " +
+                                 file_ + ". Remove the file to begin anew.");
       for (std::size_t i = 0; i < line.root().size(); ++i) {
         const auto change = line.root().at(i);
         std::string name;
@@ -65,14 +67,15 @@ void Store::open() {
           table->second->replay(change.at(1));
         }
       }
-      size_ += end + 1 - begin;
+      log_.size += end + 1 - begin;
     }
     waiting.erase(0, begin);
   }
-  if (::ftruncate(descriptor_, static_cast<off_t>(size_)) != 0) fail("Cannot write the sandbox's state", file_);
-  ::lseek(descriptor_, 0, SEEK_END);
-  compact_at_ = least_compaction;
-  if (size_ > start_compaction) compact();
+  if (::ftruncate(log_.descriptor, static_cast<off_t>(log_.size)) != 0) fail("Cannot write the sandbox's state", file_);
+  ::lseek(log_.descriptor, 0, SEEK_END);
+  compact_at_ = most_;
+  if (log_.size > start_compaction) compact();
+  while (compaction_) compact_on();
 }
 
 void Store::note(const std::string& change) {
@@ -80,67 +83,82 @@ void Store::note(const std::string& change) {
   changes_ += change;
 }
 
-void Store::append(std::string_view line) {
-  while (!line.empty()) {
-    const auto wrote = ::write(descriptor_, line.data(), line.size());
+void Store::Log::append(std::string_view lines) {
+  const auto before = size;
+  while (!lines.empty()) {
+    const auto wrote = ::write(descriptor, lines.data(), lines.size());
     if (wrote < 0) {
+      const int error = errno;
       // Half a line must not stay: the next one would be read as its rest.
-      if (::ftruncate(descriptor_, static_cast<off_t>(size_)) == 0) ::lseek(descriptor_, 0, SEEK_END);
-      fail("Cannot write the sandbox's state", file_);
+      if (::ftruncate(descriptor, static_cast<off_t>(before)) == 0) ::lseek(descriptor, 0, SEEK_END);
+      size = before;
+      errno = error;
+      fail("Cannot write", "the sandbox's state");
     }
-    line.remove_prefix(static_cast<std::size_t>(wrote));
+    size += static_cast<std::size_t>(wrote);
+    lines.remove_prefix(static_cast<std::size_t>(wrote));
   }
+  // Written out as it comes: what the kernel gathered for half a minute would hold up everybody's commits at once.
+  if (size / flushed_at != before / flushed_at) ::sync_file_range(descriptor, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+void Store::Log::close() {
+  if (descriptor >= 0) ::close(std::exchange(descriptor, -1));
 }
 
 void Store::commit() {
-  if (changes_.empty() || descriptor_ < 0) return;
-  append(changes_ + "]\n");  // a full disk throws: the changes stay, and the next commit tries again
-  size_ += changes_.size() + 2;
+  if (changes_.empty() || log_.descriptor < 0) return;
+  const auto line = changes_ + "]\n";
+  log_.append(line);  // a full disk throws: the changes stay, and the next commit tries again
   changes_.clear();
-  if (size_ > compact_at_) compact();
+  if (compaction_) compaction_->since += line;
+  if (!compaction_ && log_.size > compact_at_) compact();
+  if (compaction_) compact_on();
 }
 
 void Store::compact() {
-  const std::string part = file_ + ".part";
-  const int old = descriptor_;
-  const auto old_size = std::exchange(size_, 0);
+  const int descriptor = ::open(part().c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  compaction_ = Compaction{{descriptor, 0}, tables_.begin(), 0, {}};
+}
+
+void Store::compact_on() {
+  auto& [log, table, place, since] = *compaction_;
   try {
-    descriptor_ = ::open(part.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (descriptor_ < 0) fail("Cannot write the sandbox's state", part);
+    if (log.descriptor < 0) fail("Cannot open", part());
     std::string lines;
-    const auto flush = [&] {
-      append(lines);
-      size_ += lines.size();
-      lines.clear();
-    };
-    for (auto& [name, table] : tables_)
-      table->dump([&](std::string row) {
-        lines += "[" + row + "]\n";
-        if (lines.size() > (1 << 20)) flush();
-      });
-    flush();
-    if (::rename(part.c_str(), file_.c_str()) != 0) fail("Cannot write the sandbox's state", file_);
+    while (table != tables_.end() && lines.size() < piece) {
+      const auto next = table->second->dump(place, piece, lines);
+      place = next.value_or(0);
+      if (!next) ++table;
+    }
+    if (table == tables_.end()) lines += since;
+    log.append(lines);
+    if (table != tables_.end()) return;
+    if (::rename(part().c_str(), file_.c_str()) != 0) fail("Cannot write the sandbox's state", file_);
+    log_.close();
+    log_ = log;
+    compact_at_ = std::max(most_, 3 * log_.size);
   } catch (const std::runtime_error& error) {
     // No room for a second copy: the long log goes on.
-    log::warning("The sandbox's state was not compacted", {{"reason", error.what()}});
-    if (descriptor_ >= 0) ::close(descriptor_);
-    ::unlink(part.c_str());
-    descriptor_ = old;
-    size_ = old_size;
-    compact_at_ = 2 * old_size;
-    return;
+    acme::log::warning("The sandbox's state was not compacted", {{"reason", error.what()}});
+    log.close();
+    ::unlink(part().c_str());
+    compact_at_ = 2 * log_.size;
   }
-  ::close(old);
-  compact_at_ = std::max(least_compaction, 3 * size_);
+  compaction_.reset();
 }
 
 void Store::clear() {
   for (auto& [name, table] : tables_) table->clear();
   changes_.clear();
-  if (descriptor_ < 0) return;
-  if (::ftruncate(descriptor_, 0) != 0) fail("Cannot write the sandbox's state", file_);
-  ::lseek(descriptor_, 0, SEEK_SET);
-  size_ = 0;
+  if (compaction_) {
+    compaction_->log.close();
+    ::unlink(part().c_str());
+    compaction_.reset();
+  }
+  if (log_.descriptor < 0) return;
+  if (::ftruncate(log_.descriptor, 0) != 0) fail("Cannot write the sandbox's state", file_);
+  ::lseek(log_.descriptor, 0, SEEK_SET);
+  log_.size = 0;
 }
 
 }  // namespace acme::sandbox

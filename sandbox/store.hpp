@@ -4,6 +4,7 @@
 // nothing. (The page cache survives a kill; a power cut is not what the sandbox is for, so nothing is synced.)
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -23,7 +24,9 @@ class AnyTable {
   const std::string& name() const { return name_; }
   virtual void replay(json::Node row) = 0;
   virtual void replay_erase(const std::string& id) = 0;
-  virtual void dump(const std::function<void(std::string row)>& to) const = 0;
+  /// Adds the rows from that place on to `lines`, a line each, until they have so many bytes; the place to go on from,
+  /// nothing when all are there.
+  virtual std::optional<std::uint64_t> dump(std::uint64_t from, std::size_t bytes, std::string& lines) const = 0;
   virtual void clear() = 0;
 
  protected:
@@ -35,8 +38,9 @@ class AnyTable {
 
 class Store {
  public:
-  /// "" keeps nothing. The file is read by open(), once every table is made.
-  explicit Store(std::string file) : file_(std::move(file)) {}
+  /// "" keeps nothing. The file is read by open(), once every table is made. A log longer than `most` bytes is
+  /// compacted.
+  explicit Store(std::string file, std::size_t most = std::size_t{256} << 20) : file_(std::move(file)), most_(most) {}
   ~Store();
   Store(const Store&) = delete;
   /// Replays the log; a line that a kill tore off at its end never happened. Throws std::runtime_error with a sentence.
@@ -50,12 +54,28 @@ class Store {
 
  private:
   friend class AnyTable;
+  struct Log {
+    int descriptor = -1;
+    std::size_t size = 0;
+    void append(std::string_view lines);  // all of it or nothing; false: errno says why
+    void close();
+  };
+  /// A second log with what is there now and no past, written a piece with each commit: nobody waits for all of it.
+  struct Compaction {
+    Log log;
+    std::map<std::string, AnyTable*, std::less<>>::iterator table;  // whose rows are copied, from this place on
+    std::uint64_t place = 0;
+    std::string since;  // what was committed since it began, and is said after all rows
+  };
   void compact();
-  void append(std::string_view line);
+  void compact_on();
+  std::string part() const { return file_ + ".part"; }
   std::string file_, changes_;
   std::map<std::string, AnyTable*, std::less<>> tables_;
-  int descriptor_ = -1;
-  std::size_t size_ = 0, compact_at_ = 0;
+  Log log_;
+  std::optional<Compaction> compaction_;
+  const std::size_t most_;
+  std::size_t compact_at_ = 0;
 };
 
 /// Rows by their `id`, in the order in which they were first put.
@@ -98,8 +118,12 @@ class Table : public AnyTable {
     rows_.erase(at->second);
     places_.erase(at);
   }
-  void dump(const std::function<void(std::string)>& to) const override {
-    for (auto& [place, row] : rows_) to("[\"" + name() + "\"," + json::text(row) + "]");
+  std::optional<std::uint64_t> dump(std::uint64_t from, std::size_t bytes, std::string& lines) const override {
+    for (auto at = rows_.lower_bound(from); at != rows_.end(); ++at) {
+      if (lines.size() >= bytes) return at->first;
+      lines += "[[\"" + name() + "\"," + json::text(at->second) + "]]\n";
+    }
+    return std::nullopt;
   }
   void clear() override { rows_.clear(), places_.clear(); }
 

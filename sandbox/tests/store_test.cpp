@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <random>
 
 #include "sandbox/tests/outside.hpp"
 
@@ -74,6 +75,51 @@ TEST_CASE("a line that a kill tore off never happened; a damaged file is refused
   std::filesystem::resize_file(directory.log(), whole);
   std::ofstream(directory.log(), std::ios::app) << "rubbish\n";
   CHECK_THROWS_WITH_AS(Outside{directory.options()}, doctest::Contains("damaged after byte"), std::runtime_error);
+}
+
+namespace {
+struct Thing {
+  std::string id, text;
+};
+BOOST_DESCRIBE_STRUCT(Thing, (), (id, text))
+
+std::string listed(const Table<Thing>& things) {
+  std::string all;
+  for (auto& [place, thing] : things.rows()) all += thing.id + std::to_string(thing.text.size()) + " ";
+  return all;
+}
+}  // namespace
+
+TEST_CASE("a long log is compacted piece by piece while it is written to, and loses nothing at any moment") {
+  Directory directory;
+  const std::string copy = directory.path + "/copy.log";
+  Store store{directory.log(), 3'000'000};
+  Table<Thing> things{store, "things"}, others{store, "others"};
+  store.open();
+  std::mt19937 chance{7};
+  std::uintmax_t longest = 0;
+  bool together = false;
+  for (int n = 0; n < 6'000; ++n) {
+    auto& table = n % 3 ? things : others;
+    const auto id = std::to_string(chance() % 400) + ":";
+    if (chance() % 5 == 0)
+      table.erase(id);
+    else
+      table.put({id, std::string(chance() % 8'000, 'x')});
+    store.commit();
+    longest = std::max(longest, std::filesystem::file_size(directory.log()));
+    together |= std::filesystem::exists(directory.log() + ".part");
+    if (n % 500 != 0) continue;
+    // What a kill would leave now.
+    std::filesystem::copy_file(directory.log(), copy, std::filesystem::copy_options::overwrite_existing);
+    Store again{copy};
+    Table<Thing> things_again{again, "things"}, others_again{again, "others"};
+    again.open();
+    CHECK(listed(things_again) == listed(things));
+    CHECK(listed(others_again) == listed(others));
+  }
+  CHECK(together);
+  CHECK(longest < 12'000'000);  // of some 19 million that were written
 }
 
 TEST_CASE("every answer that was given survives kill -9") {
