@@ -72,7 +72,7 @@ struct PaymentFact {
 class Warehouse {
  public:
   virtual ~Warehouse() = default;
-  /// Raw events, each once: its inbox row says that it is new.
+  /// Raw events; one that is kept already stays as it is.
   virtual Task<> keep(std::vector<events::Envelope> events) = 0;
   /// The newest version of each order and payment; what a payment captured, whatever came after it.
   virtual Task<> count_orders(std::vector<OrderFact> orders) = 0;
