@@ -1,5 +1,7 @@
 #include "services/orders/reactions.hpp"
 
+#include <ranges>
+
 #include "commerce/sort_by_order.hpp"
 #include "platform/observe/log.hpp"
 #include "services/orders/events.hpp"
@@ -135,21 +137,40 @@ static Task<> on_payment(Reaction& on, PaymentId payment, OrderId id, PaymentNew
   changes.write();
 }
 
+/// What is known of an order when it hears something.
+struct Known {
+  struct Shipped : Parcel {
+    std::string carrier;
+    json::Raw contents;
+    bool changed = false;
+  };
+  store::Order order;
+  std::vector<Line> lines;
+  std::map<ShipmentId, Shipped> parcels;  // where parcels speak
+};
+
+/// The orders of a batch of events, locked, and their lines.
+template <typename E>
+static Task<std::map<OrderId, Known>> locked(pg::Transaction& tx, const std::vector<events::Event<E>>& events) {
+  std::vector<OrderId> ids;
+  for (auto& event : events) ids.push_back(event.data.order_id);
+  std::map<OrderId, Known> orders;
+  for (auto& order : co_await store::lock_orders(tx, ids)) orders[order.id].order = std::move(order);
+  for (auto id : ids)
+    if (!orders.contains(id)) throw std::runtime_error("there is no order " + id.text());
+  for (auto& line : co_await store::find_lines(tx, ids)) orders[line.order_id].lines.push_back(std::move(line.line));
+  co_return orders;
+}
+
 /// What most orders hear once: a batch's orders are locked, their lines read, and what comes of it written, together.
 Task<> on_payment_completed(Reaction& on, std::vector<events::Event<PaymentCompleted>> events) {
   events::keep_newest(events);  // a payment ends once
-  std::vector<OrderId> ids;
-  for (auto& [envelope, event] : events) ids.push_back(event.order_id);
-  std::map<OrderId, store::Order> orders;
-  for (auto& order : co_await store::lock_orders(on.tx(), ids)) orders.emplace(order.id, std::move(order));
-  std::map<OrderId, std::vector<Line>> lines;
-  for (auto& line : co_await store::find_lines(on.tx(), ids)) lines[line.order_id].push_back(std::move(line.line));
+  auto orders = co_await locked(on.tx(), events);
   store::Changes changes{on.tx()};
   for (auto& [envelope, event] : events) {
-    const auto order = orders.find(event.order_id);
-    if (order == orders.end()) throw std::runtime_error("there is no order " + event.order_id.text());
+    auto& [order, lines, parcels] = orders.at(event.order_id);
     on.tx().traceparent = envelope.traceparent;
-    hear(on, changes, envelope, order->second, lines[event.order_id], event.payment_id, PaymentNews::succeeded, {});
+    hear(on, changes, envelope, order, lines, event.payment_id, PaymentNews::succeeded, {});
   }
   changes.write();
 }
@@ -162,20 +183,8 @@ Task<> on_payment_refunded(Reaction& on, PaymentRefunded event) {
   return on_payment(on, event.payment_id, event.order_id, news, {});
 }
 
-/// What is known of an order when its parcels speak.
-struct Shipped {
-  struct Known : Parcel {
-    std::string carrier;
-    json::Raw contents;
-    bool changed = false;
-  };
-  store::Order order;
-  std::vector<Line> lines;
-  std::map<ShipmentId, Known> parcels;
-};
-
 static void hear(Reaction& on, store::Changes& changes, const events::Envelope& envelope, const ShipmentEvent& event,
-                 Shipped& of) {
+                 Known& of) {
   auto& [order, lines, parcels] = of;
   const bool known = parcels.contains(event.shipment_id);
   auto& parcel = parcels[event.shipment_id];
@@ -223,12 +232,9 @@ static void hear(Reaction& on, store::Changes& changes, const events::Envelope& 
 Task<> on_shipment(Reaction& on, std::vector<events::Event<ShipmentEvent>> events) {
   sort_by_order(events);
   auto& tx = on.tx();
-  std::vector<OrderId> ids;
-  for (auto& event : events) ids.push_back(event.data.order_id);
-  std::map<OrderId, Shipped> orders;
-  for (auto& order : co_await store::lock_orders(tx, ids)) orders[order.id].order = std::move(order);
-  for (auto& line : co_await store::find_lines(tx, ids)) orders[line.order_id].lines.push_back(std::move(line.line));
-  for (auto& parcel : co_await store::find_parcels(tx, ids)) {
+  auto orders = co_await locked(tx, events);
+  const auto ids = std::views::keys(orders);
+  for (auto& parcel : co_await store::find_parcels(tx, {ids.begin(), ids.end()})) {
     auto& known = orders[parcel.order_id].parcels[parcel.id];
     known.carrier = parcel.carrier;
     known.contents = parcel.lines;
@@ -244,10 +250,8 @@ Task<> on_shipment(Reaction& on, std::vector<events::Event<ShipmentEvent>> event
   }
   store::Changes changes{tx};
   for (auto& [envelope, event] : events) {
-    const auto order = orders.find(event.order_id);
-    if (order == orders.end()) throw std::runtime_error("there is no order " + event.order_id.text());
     tx.traceparent = envelope.traceparent;
-    hear(on, changes, envelope, event, order->second);
+    hear(on, changes, envelope, event, orders.at(event.order_id));
   }
   changes.write();
   std::vector<store::KnownParcel> kept;
