@@ -101,20 +101,6 @@ metrics::Counter outcomes(const Pieces& pieces, const std::string& kind, const c
   return metrics::counter("acme_jobs_total", "Attempts of jobs by how they ended",
                           {{"service", pieces.service.name}, {"kind", kind}, {"outcome", outcome}});
 }
-/// What every attempt needs is kept: to look for it among all metrics takes longer than to count.
-struct Usual {
-  metrics::Histogram seconds;
-  metrics::Counter done;
-};
-const Usual& usual(const Pieces& pieces, const std::string& kind) {
-  thread_local std::map<std::pair<std::string, std::string>, Usual> kept;
-  const auto [entry, made] = kept.try_emplace({pieces.service.name, kind});
-  if (made)
-    entry->second = {metrics::histogram("acme_job_seconds", "How long attempts of jobs take",
-                                        {{"service", pieces.service.name}, {"kind", kind}}),
-                     outcomes(pieces, kind, "done")};
-  return entry->second;
-}
 
 class Attempt final : public Job {
  public:
@@ -269,8 +255,9 @@ Task<bool> attempt(Pieces pieces, const JobKind& kind, Claimed job, std::int64_t
     outcome = Retry{error.what()};
   }
   ran.reached();
-  const auto& counted = usual(pieces, job.kind);
-  counted.seconds.observe(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+  metrics::histogram("acme_job_seconds", "How long attempts of jobs take",
+                     {{"service", pieces.service.name}, {"kind", job.kind}})
+      .observe(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
 
   auto* retry = std::get_if<Retry>(&outcome);
   auto* dead = std::get_if<Dead>(&outcome);
@@ -322,7 +309,7 @@ Task<bool> attempt(Pieces pieces, const JobKind& kind, Claimed job, std::int64_t
     co_await record(
         [&](pg::Session& db) { return db.run(retry_sql, job.kind, job.key, lease, due, attempts, retry->reason); });
   } else {
-    counted.done.add();
+    outcomes(pieces, job.kind, "done").add();
     auto finished = work.finished();
     if (!finished)
       co_await record([&](pg::Session& db) -> Task<> {

@@ -80,9 +80,7 @@ Task<jobs::Outcome> send(Job& job, SendWork given) {
     log::warning("mail without an answer", {{"notification", work->id.text()}, {"reason", unknown->reason}});
     co_return jobs::Retry{unknown->reason, Duration{1}, false};  // which then waits
   }
-  static const auto sent =
-      metrics::counter("acme_notifications_total", "Notifications by how they ended.", {{"state", "sent"}});
-  sent.add();
+  metrics::counter("acme_notifications_total", "Notifications by how they ended.", {{"state", "sent"}}).add();
   const auto mark = [&job](std::vector<Handed>& mails) {
     return job.database().transaction(
         [&mails](pg::Transaction& tx) -> Task<> {
