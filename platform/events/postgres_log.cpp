@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "platform/observe/log.hpp"
+#include "platform/postgres/column.hpp"
 #include "platform/postgres/database.hpp"
 #include "platform/runtime/loop.hpp"
 
@@ -171,22 +172,10 @@ class LockedWriter final : public Log::Writer {
     co_return rows.boolean(0, 0);
   }
   Task<> append(std::vector<Envelope> events) override {
-    std::vector<Uuid> ids;
-    Texts topics, keys, traceparents, bodies;
-    std::vector<std::int64_t> sequences;
-    std::vector<Time> times;
-    for (auto& event : events) {
-      ids.push_back(event.id);
-      topics.push_back(event.topic);
-      keys.push_back(event.key);
-      sequences.push_back(event.sequence);
-      times.push_back(event.time);
-      traceparents.push_back(event.traceparent);
-      bodies.push_back(event.data);
-    }
-    connection_.send(
-        append_sql, {pg::encode(service_), pg::encode(ids), pg::encode(topics), pg::encode(keys), pg::encode(sequences),
-                     pg::encode(times), pg::encode(traceparents), pg::encode(bodies)});
+    const auto column = [&](auto member) { return pg::encode(pg::column(events, member)); };
+    connection_.send(append_sql, {pg::encode(service_), column(&Envelope::id), column(&Envelope::topic),
+                                  column(&Envelope::key), column(&Envelope::sequence), column(&Envelope::time),
+                                  column(&Envelope::traceparent), column(&Envelope::data)});
     const auto rows = co_await connection_.sync(in(Duration{30'000}));
     std::vector<Appended> places;
     std::vector<Head> now;

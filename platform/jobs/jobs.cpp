@@ -5,6 +5,7 @@
 #include "platform/observe/log.hpp"
 #include "platform/observe/metrics.hpp"
 #include "platform/observe/trace.hpp"
+#include "platform/postgres/column.hpp"
 #include "platform/runtime/crash_point.hpp"
 #include "platform/runtime/loop.hpp"
 
@@ -189,18 +190,15 @@ void enqueue(pg::Transaction& tx, std::vector<Wanted> wanted) {
   wanted.erase(rest.begin(), rest.end());
   if (wanted.empty()) return;
   Places places{tx, std::move(wanted)};
-  Texts kinds, keys, traceparents;
   std::vector<json::Raw> payloads;
   std::vector<std::optional<Time>> times;
   for (auto& job : places.wanted) {
-    kinds.push_back(job.kind);
-    keys.push_back(job.key);
     payloads.push_back({job.payload});
     times.push_back(later(job));
-    traceparents.push_back(job.traceparent);
   }
-  std::vector params{pg::encode(kinds), pg::encode(keys),         pg::encode(payloads),
-                     pg::encode(times), pg::encode(traceparents), pg::encode(places.leases())};
+  const auto column = [&](auto member) { return pg::encode(pg::column(places.wanted, member)); };
+  std::vector params{column(&Wanted::kind), column(&Wanted::key),         pg::encode(payloads),
+                     pg::encode(times),     column(&Wanted::traceparent), pg::encode(places.leases())};
   tx.send(enqueue_sql, std::move(params), [places = std::move(places)](const pg::Rows& rows) mutable {
     std::size_t n = 0;  // in the order given, without those that stay as they were
     for (std::size_t row = 0; row < rows.size(); ++row, ++n) {

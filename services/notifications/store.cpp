@@ -1,6 +1,7 @@
 #include "services/notifications/store.hpp"
 
 #include "platform/jobs/batch.hpp"
+#include "platform/postgres/column.hpp"
 
 namespace acme::notifications {
 
@@ -112,34 +113,26 @@ static const pg::Statement<Noted(std::vector<OrderId>, std::vector<OrderId>, std
 
 void note(pg::Transaction& tx, std::vector<Demand> demands, Time now) {
   if (demands.empty()) return;
-  std::vector<NotificationId> ids;
-  std::vector<Uuid> events;
-  std::vector<std::string> facts, keys, traceparents;
-  std::vector<Kind> kinds;
-  std::vector<OrderId> orders;
-  std::vector<json::Raw> data;
-  std::vector<Time> times;
   std::vector<jobs::Wanted> sends;
-  for (auto& demand : demands) {
-    ids.push_back(demand.id);
-    events.push_back(demand.event_id);
-    facts.push_back(std::move(demand.fact));
-    kinds.push_back(demand.kind);
-    orders.push_back(demand.order_id);
-    data.push_back(demand.data);
-    times.push_back(demand.happened_at);
-    keys.push_back(demand.id.text());
-    traceparents.push_back(demand.traceparent);
-    sends.push_back({send_job, keys.back(), json::text(SendWork{demand.id}), {}, false, demand.traceparent});
-  }
+  for (auto& demand : demands)
+    sends.push_back({send_job, demand.id.text(), json::text(SendWork{demand.id}), {}, false, demand.traceparent});
   jobs::Places places{tx, std::move(sends)};
-  auto locked = orders;
+  const auto of = [&](auto member) { return pg::encode(pg::column(demands, member)); };
+  auto locked = pg::column(demands, &Demand::order_id);
   std::ranges::sort(locked);
   locked.erase(std::ranges::unique(locked).begin(), locked.end());
-  std::vector params{pg::encode(locked),       pg::encode(orders),          pg::encode(ids),
-                     pg::encode(events),       pg::encode(facts),           pg::encode(kinds),
-                     pg::encode(data),         pg::encode(times),           pg::encode(keys),
-                     pg::encode(traceparents), pg::encode(places.leases()), pg::encode(now)};
+  std::vector params{pg::encode(locked),
+                     of(&Demand::order_id),
+                     of(&Demand::id),
+                     of(&Demand::event_id),
+                     of(&Demand::fact),
+                     of(&Demand::kind),
+                     of(&Demand::data),
+                     of(&Demand::happened_at),
+                     pg::encode(pg::column(places.wanted, &jobs::Wanted::key)),
+                     pg::encode(pg::column(places.wanted, &jobs::Wanted::traceparent)),
+                     pg::encode(places.leases()),
+                     pg::encode(now)};
   tx.send(
       note_sql, std::move(params),
       [places = std::move(places), demands = std::move(demands), now](const pg::Rows& rows) mutable {
@@ -191,18 +184,11 @@ static const pg::Statement<std::string(std::vector<NotificationId>, std::vector<
 )sql"};
 
 void mark_sent(pg::Transaction& tx, std::vector<Handed>& mails) {
-  std::vector<NotificationId> ids;
-  std::vector<std::string> subjects, messages, keys;
-  std::vector<Time> times;
-  for (auto& mail : mails) {
-    ids.push_back(mail.id);
-    subjects.push_back(mail.subject);
-    messages.push_back(mail.message_id);
-    times.push_back(mail.at);
-    keys.push_back(mail.id.text());
-  }
-  std::vector params{pg::encode(ids),   pg::encode(subjects), pg::encode(messages),
-                     pg::encode(times), pg::encode(keys),     pg::encode(mails.front().lease)};
+  std::vector<std::string> keys;
+  for (auto& mail : mails) keys.push_back(mail.id.text());
+  const auto of = [&](auto member) { return pg::encode(pg::column(mails, member)); };
+  std::vector params{of(&Handed::id), of(&Handed::subject), of(&Handed::message_id),
+                     of(&Handed::at), pg::encode(keys),     pg::encode(mails.front().lease)};
   tx.send(mark_sent_sql, std::move(params), [&mails](const pg::Rows& ended) {
     for (std::size_t row = 0; row < ended.size(); ++row)
       std::ranges::find(mails, NotificationId::parse(ended.text(row, 0)), &Handed::id)->ended = true;

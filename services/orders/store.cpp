@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "platform/postgres/column.hpp"
+
 namespace acme::orders::store {
 
 using Texts = std::vector<std::string>;
@@ -841,7 +843,7 @@ void Changes::save(Order& order, Time now) {
 }
 
 void Changes::note(OrderId order, std::string source, std::int64_t sequence, TimelineEntry entry) {
-  entries_.push_back({order, std::move(source), sequence, std::move(entry)});
+  entries_.push_back({std::move(entry), order, std::move(source), sequence});
 }
 
 void Changes::say(const Order& order, std::string topic, std::string data) {
@@ -850,55 +852,17 @@ void Changes::say(const Order& order, std::string topic, std::string data) {
 
 void Changes::write() {
   if (orders_.empty() && entries_.empty() && events_.empty()) return;
-  std::vector<OrderId> ids, entry_orders;
-  Numbers versions, payment_sequences, cancel_versions, entry_sequences, event_sequences;
-  std::vector<Status> statuses;
-  std::vector<PaymentStatus> payment_statuses;
-  std::vector<Parcels> parcels;
-  std::vector<MaybeText> reasons, payment_failures, details;
-  Truths paid, payment_over;
-  std::vector<MaybeTime> delivered;
-  Jsons refunds_due;
-  std::vector<std::optional<json::Raw>> returns;
-  std::vector<Time> updated, entry_times;
-  Texts sources, entry_events, entry_statuses, topics, keys, traceparents, data;
-  for (auto& [id, order] : orders_) {
-    ids.push_back(id);
-    versions.push_back(order.version);
-    statuses.push_back(order.status);
-    reasons.push_back(order.reason);
-    paid.push_back(order.paid);
-    payment_over.push_back(order.payment_over);
-    payment_sequences.push_back(order.payment_sequence);
-    payment_statuses.push_back(order.payment_status);
-    payment_failures.push_back(order.payment_failure);
-    parcels.push_back(order.parcels);
-    cancel_versions.push_back(order.cancel_version);
-    delivered.push_back(order.delivered_at);
-    refunds_due.push_back(order.refunds_due);
-    returns.push_back(order.returns);
-    updated.push_back(order.updated_at);
-  }
-  for (auto& [order, source, sequence, entry] : entries_) {
-    entry_orders.push_back(order);
-    sources.push_back(source);
-    entry_sequences.push_back(sequence);
-    entry_times.push_back(entry.at);
-    entry_events.push_back(entry.event);
-    entry_statuses.push_back(entry.status);
-    details.push_back(entry.detail);
-  }
-  for (auto& event : events_) {
-    topics.push_back(event.topic);
-    keys.push_back(event.key);
-    event_sequences.push_back(event.sequence);
-    traceparents.push_back(event.traceparent);
-    data.push_back(event.data);
-  }
-  tx_.later(change_orders_sql, ids, versions, statuses, reasons, paid, payment_over, payment_sequences,
-            payment_statuses, payment_failures, parcels, cancel_versions, delivered, refunds_due, returns, updated,
-            entry_orders, sources, entry_sequences, entry_times, entry_events, entry_statuses, details, topics, keys,
-            event_sequences, traceparents, data);
+  const auto of = [this](auto member) { return pg::column(std::views::values(orders_), member); };
+  const auto entry = [this](auto member) { return pg::column(entries_, member); };
+  const auto event = [this](auto member) { return pg::column(events_, member); };
+  tx_.later(change_orders_sql, of(&Order::id), of(&Order::version), of(&Order::status), of(&Order::reason),
+            of(&Order::paid), of(&Order::payment_over), of(&Order::payment_sequence), of(&Order::payment_status),
+            of(&Order::payment_failure), of(&Order::parcels), of(&Order::cancel_version), of(&Order::delivered_at),
+            of(&Order::refunds_due), of(&Order::returns), of(&Order::updated_at), entry(&Entry::order),
+            entry(&Entry::source), entry(&Entry::sequence), entry(&Entry::at), entry(&Entry::event),
+            entry(&Entry::status), entry(&Entry::detail), event(&events::Envelope::topic),
+            event(&events::Envelope::key), event(&events::Envelope::sequence), event(&events::Envelope::traceparent),
+            event(&events::Envelope::data));
   if (!events_.empty()) tx_.announce(pg::News::events);
 }
 
@@ -925,27 +889,11 @@ static const pg::Statement<void(std::vector<ShipmentId>, std::vector<OrderId>, N
 
 void save(pg::Transaction& tx, const std::vector<KnownParcel>& parcels) {
   if (parcels.empty()) return;
-  std::vector<ShipmentId> ids;
-  std::vector<OrderId> orders;
-  Numbers sequences;
-  Texts carriers, statuses;
-  std::vector<MaybeText> tracking_numbers;
-  Truths labelled, handed_over, delivered;
-  Jsons lines;
-  for (auto& parcel : parcels) {
-    ids.push_back(parcel.id);
-    orders.push_back(parcel.order_id);
-    sequences.push_back(parcel.sequence);
-    carriers.push_back(parcel.carrier);
-    tracking_numbers.push_back(parcel.tracking_number);
-    statuses.push_back(parcel.status);
-    labelled.push_back(parcel.labelled);
-    handed_over.push_back(parcel.handed_over);
-    delivered.push_back(parcel.delivered);
-    lines.push_back(parcel.lines);
-  }
-  tx.later(save_parcels_sql, ids, orders, sequences, carriers, tracking_numbers, statuses, labelled, handed_over,
-           delivered, lines);
+  const auto of = [&](auto member) { return pg::column(parcels, member); };
+  tx.later(save_parcels_sql, of(&KnownParcel::id), of(&KnownParcel::order_id), of(&KnownParcel::sequence),
+           of(&KnownParcel::carrier), of(&KnownParcel::tracking_number), of(&KnownParcel::status),
+           of(&KnownParcel::labelled), of(&KnownParcel::handed_over), of(&KnownParcel::delivered),
+           of(&KnownParcel::lines));
 }
 
 // Stock is locked by SKU, in the order in which placing takes it: the two cannot deadlock. An order has a SKU once.

@@ -238,11 +238,10 @@ class Changes {
   void write();
 
  private:
-  struct Entry {
+  struct Entry : TimelineEntry {
     OrderId order;
     std::string source;
     std::int64_t sequence = 0;
-    TimelineEntry entry;
   };
   pg::Transaction& tx_;
   std::map<OrderId, Order> orders_;

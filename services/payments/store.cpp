@@ -1,5 +1,7 @@
 #include "services/payments/store.hpp"
 
+#include "platform/postgres/column.hpp"
+
 namespace acme::payments {
 
 #define PAYMENT                                                                                               \
@@ -33,24 +35,10 @@ static const pg::Statement<KnownOrder(std::vector<OrderId>, std::vector<UserId>,
   SELECT id, customer_id, status, sequence FROM noted
 )sql"};
 
-struct HeardOrders {
-  explicit HeardOrders(const std::vector<KnownOrder>& heard) {
-    for (auto& order : heard) {
-      ids.push_back(order.id);
-      customers.push_back(order.customer_id);
-      statuses.push_back(order.status);
-      sequences.push_back(order.sequence);
-    }
-  }
-  std::vector<OrderId> ids;
-  std::vector<UserId> customers;
-  std::vector<std::string> statuses;
-  std::vector<std::int64_t> sequences;
-};
-
 Task<std::vector<KnownOrder>> note_orders(pg::Transaction& tx, const std::vector<KnownOrder>& heard) {
-  const HeardOrders orders{heard};
-  return tx.all(note_orders_sql, orders.ids, orders.customers, orders.statuses, orders.sequences);
+  const auto of = [&](auto member) { return pg::column(heard, member); };
+  return tx.all(note_orders_sql, of(&KnownOrder::id), of(&KnownOrder::customer_id), of(&KnownOrder::status),
+                of(&KnownOrder::sequence));
 }
 
 static const pg::Statement<Payment(PaymentId)> find_sql{"payments.find",
@@ -114,29 +102,17 @@ static const pg::Statement<BegunOrder(std::vector<OrderId>, std::vector<UserId>,
 
 Task<std::vector<BegunOrder>> begin(pg::Transaction& tx, const std::vector<KnownOrder>& heard,
                                     std::vector<Payment>& payments, Time now) {
-  const HeardOrders orders{heard};
-  std::vector<PaymentId> ids;
-  std::vector<std::int64_t> amounts, taxes, shippings;
-  std::vector<std::string> currencies;
   std::vector<Status> statuses;
-  std::vector<int> attempts;
-  std::vector<MaybeText> methods, return_urls;
-  std::vector<Time> placed;
   for (auto& payment : payments) {
     payment.version = 1;
-    ids.push_back(payment.id);
-    amounts.push_back(payment.amount);
-    currencies.push_back(payment.currency);
     statuses.push_back(ended(payment.status) ? Status::pending : payment.status);
-    attempts.push_back(payment.attempt);
-    methods.push_back(payment.payment_method);
-    return_urls.push_back(payment.return_url);
-    taxes.push_back(payment.tax);
-    shippings.push_back(payment.shipping);
-    placed.push_back(payment.placed_at);
   }
-  return tx.all(begin_sql, orders.ids, orders.customers, orders.statuses, orders.sequences, ids, amounts, currencies,
-                statuses, attempts, methods, return_urls, taxes, shippings, placed, now);
+  const auto order = [&](auto member) { return pg::column(heard, member); };
+  const auto of = [&](auto member) { return pg::column(payments, member); };
+  return tx.all(begin_sql, order(&KnownOrder::id), order(&KnownOrder::customer_id), order(&KnownOrder::status),
+                order(&KnownOrder::sequence), of(&Payment::id), of(&Payment::amount), of(&Payment::currency), statuses,
+                of(&Payment::attempt), of(&Payment::payment_method), of(&Payment::return_url), of(&Payment::tax),
+                of(&Payment::shipping), of(&Payment::placed_at), now);
 }
 
 using Texts = std::vector<std::string>;

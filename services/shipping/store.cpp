@@ -5,6 +5,7 @@
 #include <set>
 
 #include "platform/observe/log.hpp"
+#include "platform/postgres/column.hpp"
 
 namespace acme::shipping {
 
@@ -372,11 +373,7 @@ class PostgresStore : public ShipmentStore {
   /// `run` with what Keep takes.
   template <typename Run>
   static auto columns(const std::vector<const Shipment*>& of, Run run) {
-    const auto column = [&of]<typename T>(T Shipment::* member) {
-      std::vector<T> out;
-      for (auto* shipment : of) out.push_back(shipment->*member);
-      return out;
-    };
+    const auto column = [&of](auto member) { return pg::column(of, member); };
     Maybe<json::Raw> consignees;
     std::vector<json::Raw> lines;
     for (auto* shipment : of) {
