@@ -145,12 +145,12 @@ using Save = Answer(PaymentId, Status, std::int64_t, MaybeText, int, int, int, T
     SELECT $31, $32, $3, $33, $34 FROM saved WHERE $31 IS NOT NULL
   ))sql"
 static const pg::Statement<Save<PaymentId>> save_sql{"payments.save", SAVE("") " SELECT id FROM saved"};
-// $35–$37: the job that did it. By its key alone: what has its lease are many, most of them gone.
+// $35–$37: the job that did it.
 static const pg::Statement<Save<bool, std::string, std::string, std::int64_t>> complete_sql{
     "payments.complete",
     SAVE(" FROM (SELECT set_config('synchronous_commit', 'off', true)) AS repeatable") R"sql(, gone AS (
     DELETE FROM platform.jobs USING saved
-     WHERE kind = $35 AND key = $36 AND lease + 0 = $37 AND NOT again
+     WHERE kind = $35 AND key = $36 AND lease = $37 AND NOT again
     RETURNING key
   )
   SELECT EXISTS (SELECT FROM gone) AS ended FROM saved

@@ -234,6 +234,16 @@ TEST_CASE("jobs of a batch are made by one statement, each as if alone: what is 
   CHECK(make({{"errand", "e", milk, later, true}, {"errand", "f", milk, later, true}}));
 }
 
+TEST_CASE("the end of a job finds it by its key, also where a vacuum found no jobs") {
+  Fresh fresh;
+  fresh.sql("VACUUM platform.jobs");
+  const auto plan = fresh.sql(
+      "EXPLAIN (FORMAT JSON) DELETE FROM platform.jobs WHERE kind = 'errand' AND key = 'a' AND lease = 1 AND NOT "
+      "again");
+  CAPTURE(plan);
+  CHECK(plan.find("\"Index Cond\": \"((kind = 'errand'::text) AND (key = 'a'::text))\"") != std::string::npos);
+}
+
 TEST_CASE("a job that is asked for while it runs, runs once more") {
   const auto doing = std::make_shared<Doing>();
   doing->act = [&](Job& job) -> Task<jobs::Outcome> {
