@@ -21,6 +21,15 @@ void for_each_member(F f) {
   boost::mp11::mp_for_each<Members>([&](auto m) { f(std::string_view{m.name}, m.pointer); });
 }
 
+template <DescribedStruct T>
+std::span<const std::string_view> member_names() {
+  using Members = boost::describe::describe_members<T, boost::describe::mod_public | boost::describe::mod_inherited>;
+  static constexpr auto names = []<template <class...> class L, class... D>(L<D...>) {
+    return std::array<std::string_view, sizeof...(D)>{D::name...};
+  }(Members{});
+  return names;
+}
+
 /// The name of an enumerator, as it stands in the code, in SQL and on the wire.
 template <DescribedEnum E>
 std::string_view name(E value) {

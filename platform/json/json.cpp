@@ -5,6 +5,7 @@
 #include <limits>
 #include <memory_resource>
 #include <numeric>
+#include <ranges>
 #include <set>
 #include <span>
 
@@ -15,14 +16,19 @@ namespace {
 enum class Kind : std::uint8_t { null, boolean, integer, number, text, array, object };
 
 /// A node of the parsed tree. Everything it points to lies in the document's arena.
+struct Value;
+struct Children {
+  std::span<const Value> items = {};
+  std::span<const std::string_view> names = {};
+  std::span<const std::uint32_t> sorted = {};  // where the names stand, in their order; of objects with many
+};
+constexpr Children childless;
 struct Value {
   Kind kind = Kind::null;
   bool truth = false;
   std::int64_t integer = 0;
   std::string_view text = {};  // of a string, or a number as it was written
-  std::span<const Value> items = {};
-  std::span<const std::string_view> names = {};
-  std::span<const std::uint32_t> sorted = {};  // where the names stand, in their order; of objects with many
+  const Children* children = &childless;
 };
 constexpr std::size_t many = 16;  // past it a look at each name costs more than order does
 
@@ -47,13 +53,19 @@ bool contains(std::span<const std::string_view> names, std::string_view name) {
   return std::ranges::find(names, name) != names.end();
 }
 
-bool has_duplicates(const Value& object) {
+bool has_duplicates(const Children& object) {
   const auto names = object.names;
   if (!object.sorted.empty())
     return std::ranges::adjacent_find(object.sorted, {}, [&](auto at) { return names[at]; }) != object.sorted.end();
   for (std::size_t i = 1; i < names.size(); ++i)
     if (contains(names.first(i), names[i])) return true;
   return false;
+}
+
+std::string_view copy(std::string_view text, std::pmr::monotonic_buffer_resource& arena) {
+  char* to = static_cast<char*>(arena.allocate(text.size() + 1, 1));
+  std::ranges::copy(text, to);
+  return {to, text.size()};
 }
 
 /// Boost.JSON's parser calls this; boost::json::value would forget duplicates and how numbers were written.
@@ -75,15 +87,18 @@ struct Handler {
     if (!part.empty()) part += text, text = part;
     // PostgreSQL's text and jsonb cannot hold it, and nobody means it.
     nul = nul || text.find('\0') != text.npos;
-    char* copy = static_cast<char*>(arena.allocate(std::max<std::size_t>(text.size(), 1), 1));
-    std::copy(text.begin(), text.end(), copy);
-    const std::string_view kept{copy, text.size()};
+    const auto kept = copy(text, arena);
     part.clear();
     return kept;
   }
+  const Children* keep(const Children& children) { return std::construct_at(room<Children>(1), children); }
+  template <typename T>
+  T* room(std::size_t count) {
+    return static_cast<T*>(arena.allocate(std::max<std::size_t>(count, 1) * sizeof(T), alignof(T)));
+  }
   template <typename T>
   std::span<const T> take(std::vector<T>& from, std::size_t count) {
-    T* copy = static_cast<T*>(arena.allocate(std::max<std::size_t>(count, 1) * sizeof(T), alignof(T)));
+    T* copy = room<T>(count);
     std::uninitialized_copy(from.end() - static_cast<std::ptrdiff_t>(count), from.end(), copy);
     from.resize(from.size() - count);
     return {copy, count};
@@ -93,23 +108,19 @@ struct Handler {
   bool on_document_end(error_code&) { return true; }
   bool on_array_begin(error_code&) { return true; }
   bool on_array_end(std::size_t count, error_code&) {
-    Value value{.kind = Kind::array};
-    value.items = take(values, count);
-    return values.push_back(value), true;
+    return values.push_back({.kind = Kind::array, .children = keep(Children{.items = take(values, count)})}), true;
   }
   bool on_object_begin(error_code&) { return true; }
   bool on_object_end(std::size_t count, error_code&) {
-    Value value{.kind = Kind::object};
-    value.items = take(values, count);
-    value.names = take(names, count);
+    Children members{.items = take(values, count), .names = take(names, count)};
     if (count > many) {
       order.resize(count);
       std::iota(order.begin(), order.end(), 0U);
-      std::ranges::sort(order, {}, [&](auto at) { return std::pair{value.names[at], at}; });
-      value.sorted = take(order, count);
+      std::ranges::sort(order, {}, [&](auto at) { return std::pair{members.names[at], at}; });
+      members.sorted = take(order, count);
     }
-    duplicates = duplicates || has_duplicates(value);
-    return values.push_back(value), true;
+    duplicates = duplicates || has_duplicates(members);
+    return values.push_back({.kind = Kind::object, .children = keep(members)}), true;
   }
   bool on_string_part(std::string_view text, std::size_t, error_code&) { return part += text, true; }
   bool on_string(std::string_view text, std::size_t, error_code&) {
@@ -148,25 +159,43 @@ void write_value(Writer& to, const Value& value) {
       return to.text(value.text);
     case Kind::array:
       to.open('[');
-      for (auto& item : value.items) write_value(to, item);
+      for (auto& item : value.children->items) write_value(to, item);
       return to.close(']');
     case Kind::object:
       to.open('{');
-      for (std::size_t i = 0; i < value.items.size(); ++i) to.key(value.names[i]), write_value(to, value.items[i]);
+      for (auto& [items, names, sorted] = *value.children; const auto i : std::views::iota(0UZ, items.size()))
+        to.key(names[i]), write_value(to, items[i]);
       return to.close('}');
   }
 }
 
 }  // namespace
 
+/// How a node is found from the one above it.
+struct Node::Step {
+  const Step* above;
+  std::string_view name;  // of a member
+  std::size_t index;      // of an element, which has no name
+
+  static void tell(const Step* step, std::string& pointer) {
+    if (!step) return;
+    tell(step->above, pointer);
+    pointer += '/';
+    pointer += step->name.data() ? escaped_pointer(step->name) : std::to_string(step->index);
+  }
+};
+
 struct Node::Shared {
-  std::pmr::monotonic_buffer_resource arena;
+  Shared(std::size_t bytes, Reading reading)
+      : arena(512 + std::min<std::size_t>(5 * bytes, 64 * 1024)), reading(reading) {}
+  std::pmr::monotonic_buffer_resource arena;  // five times the text's length is what most documents need
   Value root;
   Faults faults;
-  Reading reading;
+  const Reading reading;
 
   std::size_t said = 0;  // bytes of pointers
 
+  const Step* step(const Step& to) { return std::construct_at(static_cast<Step*>(arena.allocate(sizeof to)), to); }
   bool full() const { return faults.size() >= most_faults || said >= most_said; }
   void fault(std::string pointer, std::string detail) {
     if (full()) return;
@@ -176,24 +205,26 @@ struct Node::Shared {
   void find_duplicates(const Value& value, std::string& pointer) {
     std::set<std::string_view> seen;
     const auto parent = pointer.size();
-    for (std::size_t i = 0; i < value.items.size() && !full(); ++i) {
-      pointer += "/" + (value.kind == Kind::object ? escaped_pointer(value.names[i]) : std::to_string(i));
-      if (value.kind == Kind::object && !seen.insert(value.names[i]).second) fault(pointer, "stands twice");
-      find_duplicates(value.items[i], pointer);
+    auto& [items, names, sorted] = *value.children;
+    for (std::size_t i = 0; i < items.size() && !full(); ++i) {
+      pointer += "/" + (value.kind == Kind::object ? escaped_pointer(names[i]) : std::to_string(i));
+      if (value.kind == Kind::object && !seen.insert(names[i]).second) fault(pointer, "stands twice");
+      find_duplicates(items[i], pointer);
       pointer.resize(parent);
     }
   }
 };
 
-Document::Document(std::string_view text, Reading reading) : shared_(std::make_unique<Node::Shared>()) {
-  shared_->reading = reading;
+Document::Document(std::string_view text, Reading reading)
+    : shared_(std::make_unique<Node::Shared>(text.size(), reading)) {
   boost::json::parse_options options;
   options.max_depth = static_cast<std::size_t>(reading.max_depth);
   boost::json::basic_parser<Handler> parser{options, Handler{shared_->arena, {}, {}, {}, {}}};
   boost::system::error_code error;
+  auto& handler = parser.handler();
+  handler.values.reserve(64), handler.names.reserve(64);
   const auto read = parser.write_some(false, text.data(), text.size(), error);
   if (!error && read < text.size()) error = boost::json::error::extra_data;
-  auto& handler = parser.handler();
   if (error) {
     shared_->fault("", error == boost::json::error::too_deep
                            ? "is nested deeper than " + std::to_string(reading.max_depth) + " levels"
@@ -211,45 +242,48 @@ Document::Document(Document&&) noexcept = default;
 
 Node Document::root() const {
   const bool null = shared_->root.kind == Kind::null;
-  return {null ? nullptr : &shared_->root, "", shared_.get()};
+  return {null ? nullptr : &shared_->root, nullptr, shared_.get()};
 }
 Faults& Document::faults() { return shared_->faults; }
 
 static const Value* present(const Value& value) { return value.kind == Kind::null ? nullptr : &value; }
 
 Node Node::member(std::string_view name) const {
-  const Value* found = nullptr;
   const auto* value = as_value(value_);
-  if (value && !value->sorted.empty()) {
-    const auto same = std::ranges::equal_range(value->sorted, name, {}, [&](auto at) { return value->names[at]; });
-    if (!same.empty()) found = present(value->items[same.back()]);
-  } else if (value && value->kind == Kind::object) {
-    for (std::size_t i = 0; i < value->names.size(); ++i)
-      if (value->names[i] == name) found = present(value->items[i]);
+  const auto& [items, names, sorted] = value ? *value->children : childless;
+  std::size_t at = names.size();
+  if (!sorted.empty()) {
+    const auto same = std::ranges::equal_range(sorted, name, {}, [&](auto which) { return names[which]; });
+    if (!same.empty()) at = same.back();
+  } else {
+    for (std::size_t i = 0; i < names.size(); ++i)
+      if (names[i] == name) at = i;
   }
-  std::string pointer;
-  pointer.reserve(pointer_.size() + 1 + name.size());
-  ((pointer += pointer_) += '/') += name.find_first_of("~/") == name.npos ? name : escaped_pointer(name);
-  return {found, std::move(pointer), shared_};
+  if (at < names.size()) return {present(items[at]), shared_->step({step_, names[at], 0}), shared_};
+  return {nullptr, shared_->step({step_, copy(name, shared_->arena), 0}), shared_};
 }
 Node Node::at(std::size_t index) const {
   const Value* found = nullptr;
-  if (auto* value = as_value(value_); value && value->kind == Kind::array && index < value->items.size())
-    found = present(value->items[index]);
-  return {found, pointer_ + "/" + std::to_string(index), shared_};
+  if (auto* value = as_value(value_); value && value->kind == Kind::array && index < value->children->items.size())
+    found = present(value->children->items[index]);
+  return {found, shared_->step({step_, {}, index}), shared_};
 }
-std::size_t Node::size() const { return value_ ? as_value(value_)->items.size() : 0; }
+std::size_t Node::size() const { return value_ ? as_value(value_)->children->items.size() : 0; }
 bool Node::is_object() const { return value_ && as_value(value_)->kind == Kind::object; }
 bool Node::is_array() const { return value_ && as_value(value_)->kind == Kind::array; }
 bool Node::is_text() const { return value_ && as_value(value_)->kind == Kind::text; }
 
 std::vector<std::string> Node::names() const {
   if (!value_) return {};
-  const auto names = as_value(value_)->names;
+  const auto names = as_value(value_)->children->names;
   return {names.begin(), names.end()};
 }
 
 bool Node::text(std::string& out) const {
+  std::string_view text;
+  return this->text(text) && (out = text, true);
+}
+bool Node::text(std::string_view& out) const {
   if (is_text()) return out = as_value(value_)->text, true;
   fault(value_ ? "must be a string" : "is required");
   return false;
@@ -269,12 +303,12 @@ bool Node::boolean(bool& out) const {
 }
 bool Node::object() const {
   if (is_object()) return true;
-  fault(value_ || pointer_.empty() ? "must be an object" : "is required");
+  fault(value_ || !step_ ? "must be an object" : "is required");
   return false;
 }
 bool Node::array() const {
   if (is_array()) return true;
-  fault(value_ || pointer_.empty() ? "must be an array" : "is required");
+  fault(value_ || !step_ ? "must be an array" : "is required");
   return false;
 }
 std::string Node::raw() const {
@@ -282,13 +316,17 @@ std::string Node::raw() const {
   value_ ? write_value(writer, *as_value(value_)) : writer.null();
   return writer.take();
 }
-void Node::fault(std::string detail) const { shared_->fault(pointer_, std::move(detail)); }
+void Node::fault(std::string detail) const {
+  std::string pointer;
+  Step::tell(step_, pointer);
+  shared_->fault(std::move(pointer), std::move(detail));
+}
 const Reading& Node::reading() const { return shared_->reading; }
 
-void Node::only(const std::vector<std::string_view>& known) const {
+void Node::only(std::span<const std::string_view> known) const {
   if (shared_->reading.unknown_members || !is_object()) return;
-  for (const auto name : as_value(value_)->names)
-    if (!contains(known, name)) shared_->fault(pointer_ + "/" + escaped_pointer(name), "is not known here");
+  for (const auto name : as_value(value_)->children->names)
+    if (!contains(known, name)) member(name).fault("is not known here");
 }
 
 void read(Node in, int& out) {
@@ -299,7 +337,7 @@ void read(Node in, int& out) {
   out = static_cast<int>(value);
 }
 void read(Node in, Time& out) {
-  std::string text;
+  std::string_view text;
   if (!in.text(text)) return;
   if (auto time = parse_rfc3339(text))
     out = *time;

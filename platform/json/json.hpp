@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -64,7 +65,8 @@ inline constexpr Reading event{.unknown_members = true};
 inline constexpr Reading lenient{.unknown_members = true, .defaults = true};
 inline constexpr Reading settings{.defaults = true};
 
-/// One node of a parsed document. Reading never stops at the first fault: each is noted with its pointer.
+/// One node of a parsed document, which must outlive it. Reading never stops at the first fault: each is noted with its
+/// pointer (RFC 6901). Costs nothing to copy: the way to it lies in the document, and becomes text where it is told.
 class Node {
  public:
   Node member(std::string_view name) const;
@@ -77,6 +79,7 @@ class Node {
   std::vector<std::string> names() const;  // of an object's members
   // Each false with a fault noted when the node is not of that kind.
   bool text(std::string& out) const;
+  bool text(std::string_view& out) const;  // of the document
   bool integer(std::int64_t& out) const;
   bool boolean(bool& out) const;
   bool object() const;
@@ -85,15 +88,15 @@ class Node {
   void fault(std::string detail) const;
   const Reading& reading() const;
   /// Faults the members of this object that nobody asked for, unless the reading ignores them.
-  void only(const std::vector<std::string_view>& known) const;
+  void only(std::span<const std::string_view> known) const;
 
  private:
   friend class Document;
   struct Shared;
-  Node(const void* value, std::string pointer, Shared* shared)
-      : value_(value), pointer_(std::move(pointer)), shared_(shared) {}
+  struct Step;
+  Node(const void* value, const Step* step, Shared* shared) : value_(value), step_(step), shared_(shared) {}
   const void* value_;
-  std::string pointer_;
+  const Step* step_;  // null at the root
   Shared* shared_;
 };
 
@@ -132,12 +135,12 @@ void read(Node in, Between<Min, Max>& out) {
 
 template <DescribedEnum E>
 void read_enum(Node in, E& out, std::span<const E> allowed) {
-  std::string text, known;
+  std::string_view text;
+  std::string known;
   if (!in.text(text)) return;
-  for (E value : allowed) {
+  for (E value : allowed)
     if (name(value) == text) return void(out = value);
-    known += (known.empty() ? "" : ", ") + std::string{name(value)};
-  }
+  for (E value : allowed) known += (known.empty() ? "" : ", ") + std::string{name(value)};
   in.fault("must be one of: " + known);
 }
 template <DescribedEnum E>
@@ -151,7 +154,7 @@ void read(Node in, OneOf<First, Others...>& out) {
 }
 template <Identifier T>
 void read(Node in, T& out) {
-  std::string text;
+  std::string_view text;
   if (!in.text(text)) return;
   if (auto id = T::parse(text))
     out = *id;
@@ -171,14 +174,12 @@ void read(Node in, List<T, Max, Min>& out);
 template <DescribedStruct T>
 void read(Node in, T& out) {
   if (!in.object()) return;
-  std::vector<std::string_view> known;
   for_each_member<T>([&](std::string_view name, auto member) {
-    known.push_back(name);
     const Node node = in.member(name);
     if (node.missing() && in.reading().defaults) return;
     read(node, out.*member);
   });
-  in.only(known);
+  in.only(member_names<T>());
   // A rule across members: `void check(const T&, const json::Node&)` beside the struct.
   if constexpr (requires { check(out, in); }) check(out, in);
 }
