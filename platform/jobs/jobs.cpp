@@ -5,7 +5,6 @@
 #include "platform/observe/log.hpp"
 #include "platform/observe/metrics.hpp"
 #include "platform/observe/trace.hpp"
-#include "platform/postgres/column.hpp"
 #include "platform/runtime/crash_point.hpp"
 #include "platform/runtime/loop.hpp"
 
@@ -196,7 +195,7 @@ void enqueue(pg::Transaction& tx, std::vector<Wanted> wanted) {
     payloads.push_back({job.payload});
     times.push_back(later(job));
   }
-  const auto column = [&](auto member) { return pg::encode(pg::column(places.wanted, member)); };
+  const auto column = [&](auto member) { return pg::encode(std::views::transform(places.wanted, member)); };
   std::vector params{column(&Wanted::kind), column(&Wanted::key),         pg::encode(payloads),
                      pg::encode(times),     column(&Wanted::traceparent), pg::encode(places.leases())};
   tx.send(enqueue_sql, std::move(params), [places = std::move(places)](const pg::Rows& rows) mutable {

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <ranges>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -63,25 +64,41 @@ struct Value {
   std::string bytes;
 };
 
-Value encode(const std::string& text);
-Value encode(std::string_view text);
-Value encode(const char* text);  // else a literal would be a bool
-Value encode(std::int64_t number);
-Value encode(int number);
-Value encode(bool truth);
-Value encode(const Uuid& uuid);
-Value encode(Time time);
-Value encode(const json::Raw& json);
 struct Bytes {
   std::string value;
 };
-Value encode(const Bytes& bytes);
-Value encode_array(Type element, const std::vector<Value>& values);
+// Each appends a value in PostgreSQL's binary format.
+void put(std::string& to, std::string_view text);
+void put(std::string& to, const char* text) = delete;  // else a literal would be a bool
+void put(std::string& to, std::int64_t number);
+void put(std::string& to, int number);
+void put(std::string& to, bool truth);
+void put(std::string& to, const Uuid& uuid);
+void put(std::string& to, Time time);
+void put(std::string& to, const json::Raw& json);
+void put(std::string& to, const Bytes& bytes);
+template <DescribedEnum E>
+void put(std::string& to, E value) {
+  put(to, name(value));
+}
+template <Identifier T>
+void put(std::string& to, const T& id) {
+  put(to, Uuid{id.uuid()});
+}
+template <std::size_t Max, std::size_t Min>
+void put(std::string& to, const Text<Max, Min>& text) {
+  put(to, std::string_view{text.value});
+}
+template <std::int64_t Min, std::int64_t Max>
+void put(std::string& to, const Between<Min, Max>& number) {
+  put(to, number.value);
+}
 
 template <typename T>
 struct TypeOf;
 // clang-format off
 template <> struct TypeOf<std::string> { static constexpr Type type = Type::text, array = Type::text_array; };
+template <> struct TypeOf<std::string_view> : TypeOf<std::string> {};
 template <> struct TypeOf<std::int64_t> { static constexpr Type type = Type::int8, array = Type::int8_array; };
 template <> struct TypeOf<int> { static constexpr Type type = Type::int4, array = Type::int4_array; };
 template <> struct TypeOf<bool> { static constexpr Type type = Type::boolean, array = Type::boolean_array; };
@@ -97,32 +114,55 @@ template <typename T> struct TypeOf<std::optional<T>> : TypeOf<T> {};
 template <typename T> struct TypeOf<std::vector<T>> { static constexpr Type type = TypeOf<T>::array, array = Type::none; };
 // clang-format on
 
-template <DescribedEnum E>
-Value encode(E value) {
-  return encode(name(value));
+/// An array of one dimension, an element after the other.
+class Array {
+ public:
+  Array(Type type, Type element, std::size_t count, std::size_t bytes);  // of all elements, about
+  template <typename T>
+  void add(const T& value) {
+    const auto at = begin();
+    put(value_.bytes, value);
+    end(at);
+  }
+  template <typename T>
+  void add(const std::optional<T>& value) {
+    value ? add(*value) : add_null();
+  }
+  Value take() { return std::move(value_); }
+
+ private:
+  std::size_t begin();
+  void end(std::size_t begun);
+  void add_null();
+  Value value_;
+};
+
+template <typename T>
+  requires requires(std::string& to, const T& value) { put(to, value); }
+Value encode(const T& value) {
+  Value out{TypeOf<T>::type, false, {}};
+  put(out.bytes, value);
+  return out;
 }
-template <Identifier T>
-Value encode(const T& id) {
-  return encode(Uuid{id.uuid()});
-}
-template <std::size_t Max, std::size_t Min>
-Value encode(const Text<Max, Min>& text) {
-  return encode(text.value);
-}
-template <std::int64_t Min, std::int64_t Max>
-Value encode(const Between<Min, Max>& number) {
-  return encode(number.value);
-}
+inline Value encode(const char* text) { return encode(std::string_view{text}); }
 template <typename T>
 Value encode(const std::optional<T>& value) {
   return value ? encode(*value) : Value{TypeOf<T>::type, true, {}};
 }
-template <typename T>
-Value encode(const std::vector<T>& values) {
-  std::vector<Value> encoded;
-  encoded.reserve(values.size());
-  for (const auto& value : values) encoded.push_back(encode(static_cast<const T&>(value)));
-  return encode_array(TypeOf<T>::type, encoded);
+/// A vector, or a view of one.
+template <std::ranges::forward_range R>
+  requires(!std::convertible_to<R, std::string_view>)
+Value encode(R&& values) {
+  using T = std::ranges::range_value_t<R>;
+  static_assert(TypeOf<T>::array != Type::none, "arrays of this type are not supported");
+  std::size_t count = 0, bytes = 0;
+  for (const T& value : values) {
+    ++count;
+    if constexpr (std::is_same_v<T, std::string>) bytes += value.size();
+  }
+  Array array{TypeOf<T>::array, TypeOf<T>::type, count, bytes > 0 ? bytes : 16 * count};
+  for (const T& value : values) array.add(value);
+  return array.take();
 }
 
 /// A statement's rows as they came; `decode` reads them.

@@ -15,15 +15,13 @@ namespace {
 constexpr Time epoch = std::chrono::sys_days{std::chrono::year{2000} / 1 / 1};
 
 template <typename N>
-void append(std::string& to, N number) {
-  if constexpr (std::endian::native == std::endian::little) number = std::byteswap(number);
-  to.append(reinterpret_cast<const char*>(&number), sizeof number);
+N big_endian(N number) {
+  return std::endian::native == std::endian::little ? std::byteswap(number) : number;
 }
 template <typename N>
-Value number(Type type, N value) {
-  Value out{type, false, {}};
-  append(out.bytes, value);
-  return out;
+void append(std::string& to, N number) {
+  number = big_endian(number);
+  to.append(reinterpret_cast<const char*>(&number), sizeof number);
 }
 
 PGresult* result(const std::shared_ptr<void>& rows) { return static_cast<PGresult*>(rows.get()); }
@@ -68,45 +66,38 @@ std::uint32_t oid(Type type) {
   return 0;
 }
 
-Value encode(const std::string& text) { return {Type::text, false, text}; }
-Value encode(std::string_view text) { return {Type::text, false, std::string{text}}; }
-Value encode(const char* text) { return {Type::text, false, text}; }
-Value encode(std::int64_t value) { return number(Type::int8, value); }
-Value encode(int value) { return number(Type::int4, static_cast<std::int32_t>(value)); }
-Value encode(bool truth) { return {Type::boolean, false, std::string(1, truth ? '\1' : '\0')}; }
-Value encode(const Uuid& uuid) {
-  return {Type::uuid, false, std::string(reinterpret_cast<const char*>(uuid.bytes.data()), uuid.bytes.size())};
+void put(std::string& to, std::string_view text) { to += text; }
+void put(std::string& to, std::int64_t number) { append(to, number); }
+void put(std::string& to, int number) { append(to, static_cast<std::int32_t>(number)); }
+void put(std::string& to, bool truth) { to += truth ? '\1' : '\0'; }
+void put(std::string& to, const Uuid& uuid) {
+  to.append(reinterpret_cast<const char*>(uuid.bytes.data()), uuid.bytes.size());
 }
-Value encode(Time time) { return number(Type::timestamptz, std::int64_t{(time - epoch).count()}); }
-Value encode(const json::Raw& json) { return {Type::jsonb, false, '\1' + json.text}; }  // 1: jsonb's format version
-Value encode(const Bytes& bytes) { return {Type::bytea, false, bytes.value}; }
+void put(std::string& to, Time time) { append(to, std::int64_t{(time - epoch).count()}); }
+void put(std::string& to, const json::Raw& json) { (to += '\1') += json.text; }  // 1: jsonb's format version
+void put(std::string& to, const Bytes& bytes) { to += bytes.value; }
 
-Value encode_array(Type element, const std::vector<Value>& values) {
-  static constexpr std::pair<Type, Type> arrays[] = {
-      {Type::text, Type::text_array},       {Type::int8, Type::int8_array},
-      {Type::int4, Type::int4_array},       {Type::uuid, Type::uuid_array},
-      {Type::boolean, Type::boolean_array}, {Type::timestamptz, Type::timestamptz_array},
-      {Type::jsonb, Type::jsonb_array},
-  };
-  Value out;
-  for (auto [one, many] : arrays)
-    if (one == element) out.type = many;
-  if (out.type == Type::none) throw std::logic_error("arrays of this type are not supported");
-  bool nulls = false;
-  std::size_t size = 20;
-  for (auto& value : values) nulls = nulls || value.null, size += 4 + value.bytes.size();
-  out.bytes.reserve(size);
-  append(out.bytes, std::int32_t{values.empty() ? 0 : 1});  // dimensions
-  append(out.bytes, std::int32_t{nulls});
-  append(out.bytes, oid(element));
-  if (values.empty()) return out;
-  append(out.bytes, static_cast<std::int32_t>(values.size()));
-  append(out.bytes, std::int32_t{1});  // lower bound
-  for (auto& value : values) {
-    append(out.bytes, value.null ? std::int32_t{-1} : static_cast<std::int32_t>(value.bytes.size()));
-    if (!value.null) out.bytes += value.bytes;
-  }
-  return out;
+Array::Array(Type type, Type element, std::size_t count, std::size_t bytes) : value_{type, false, {}} {
+  auto& to = value_.bytes;
+  to.reserve(20 + 4 * count + bytes);
+  append(to, std::int32_t{count > 0});  // dimensions
+  append(to, std::int32_t{0});          // 1 once there is a NULL
+  append(to, oid(element));
+  if (count == 0) return;
+  append(to, static_cast<std::int32_t>(count));
+  append(to, std::int32_t{1});  // lower bound
+}
+std::size_t Array::begin() {
+  append(value_.bytes, std::int32_t{0});
+  return value_.bytes.size();
+}
+void Array::end(std::size_t begun) {
+  const auto length = big_endian(static_cast<std::uint32_t>(value_.bytes.size() - begun));
+  std::memcpy(&value_.bytes[begun - sizeof length], &length, sizeof length);
+}
+void Array::add_null() {
+  value_.bytes[7] = 1;
+  append(value_.bytes, std::int32_t{-1});
 }
 
 std::size_t Rows::size() const { return result_ ? static_cast<std::size_t>(PQntuples(result(result_))) : 0; }

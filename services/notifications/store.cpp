@@ -117,7 +117,7 @@ void note(pg::Transaction& tx, std::vector<Demand> demands, Time now) {
   for (auto& demand : demands)
     sends.push_back({send_job, demand.id.text(), json::text(SendWork{demand.id}), {}, false, demand.traceparent});
   jobs::Places places{tx, std::move(sends)};
-  const auto of = [&](auto member) { return pg::encode(pg::column(demands, member)); };
+  const auto of = [&](auto member) { return pg::encode(std::views::transform(demands, member)); };
   auto locked = pg::column(demands, &Demand::order_id);
   std::ranges::sort(locked);
   locked.erase(std::ranges::unique(locked).begin(), locked.end());
@@ -129,8 +129,8 @@ void note(pg::Transaction& tx, std::vector<Demand> demands, Time now) {
                      of(&Demand::kind),
                      of(&Demand::data),
                      of(&Demand::happened_at),
-                     pg::encode(pg::column(places.wanted, &jobs::Wanted::key)),
-                     pg::encode(pg::column(places.wanted, &jobs::Wanted::traceparent)),
+                     pg::encode(std::views::transform(places.wanted, &jobs::Wanted::key)),
+                     pg::encode(std::views::transform(places.wanted, &jobs::Wanted::traceparent)),
                      pg::encode(places.leases()),
                      pg::encode(now)};
   tx.send(
@@ -186,7 +186,7 @@ static const pg::Statement<std::string(std::vector<NotificationId>, std::vector<
 void mark_sent(pg::Transaction& tx, std::vector<Handed>& mails) {
   std::vector<std::string> keys;
   for (auto& mail : mails) keys.push_back(mail.id.text());
-  const auto of = [&](auto member) { return pg::encode(pg::column(mails, member)); };
+  const auto of = [&](auto member) { return pg::encode(std::views::transform(mails, member)); };
   std::vector params{of(&Handed::id), of(&Handed::subject), of(&Handed::message_id),
                      of(&Handed::at), pg::encode(keys),     pg::encode(mails.front().lease)};
   tx.send(mark_sent_sql, std::move(params), [&mails](const pg::Rows& ended) {
