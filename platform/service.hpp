@@ -334,21 +334,22 @@ Route route(std::string method, std::string path, Task<Result<View>> (*handler)(
 }
 
 template <typename E>
-E read(const events::Envelope& envelope) {
-  auto event = json::parse<E>(envelope.data, json::event);
+E read(const std::string& data) {
+  auto event = json::parse<E>(data, json::event);
   if (!event) throw events::Unreadable(event.error().faults);
   return std::move(*event);
 }
 template <typename E>
 Task<> react(Task<> (*handler)(Reaction&, E), Reaction& on, const std::vector<events::Envelope>& batch) {
-  co_await handler(on, read<E>(batch.front()));
+  co_await handler(on, read<E>(batch.front().data));
 }
 template <typename E>
 Task<> react(Task<> (*handler)(Reaction&, std::vector<events::Event<E>>), Reaction& on,
              const std::vector<events::Envelope>& batch) {
   std::vector<events::Event<E>> events;
   events.reserve(batch.size());
-  for (auto& envelope : batch) events.push_back({envelope, read<E>(envelope)});
+  for (auto& [id, topic, key, sequence, time, traceparent, data] : batch)
+    events.push_back({{id, topic, key, sequence, time, traceparent, {}}, read<E>(data)});
   co_await handler(on, std::move(events));
 }
 

@@ -39,8 +39,7 @@ class Topic {
   };
   /// What the handlers write of a batch, as statements; none when they have to run in the transaction.
   using Writes = std::vector<std::pair<const pg::StatementInfo*, std::vector<pg::Value>>>;
-  /// `writes`, if any, stand for the handlers, unless an event of the batch is not to be handled.
-  Task<Result> handle(const std::vector<Entry>& batch, std::optional<Move> move, Writes writes = {});
+  Task<Result> handle(const std::vector<Entry>& batch, std::optional<Move> move);
   struct Ahead {
     std::vector<Entry> batch;
     Writes writes;
@@ -48,6 +47,9 @@ class Topic {
   /// The batch after the one that is being handled. Its handlers run while that one is with PostgreSQL, if all they do
   /// is to write.
   Task<Ahead> ahead(Task<std::vector<Entry>> reading);
+  /// `handle` of a batch of which all that is written is known, in one round trip. False when PostgreSQL refused it: an
+  /// event was heard before, one is parked, the position is elsewhere, or a write failed. Then nothing happened.
+  Task<bool> write(const std::vector<Entry>& batch, Move move, Writes writes);
   /// Puts an event aside with the reason, and moves on.
   Task<Result> park(Envelope event, std::optional<Move> move, std::string error, int attempts);
 

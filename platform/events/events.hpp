@@ -31,7 +31,7 @@ struct Unreadable : std::runtime_error {
 
 template <typename T>
 struct Event {
-  Envelope envelope;
+  Envelope envelope;  // without its data
   T data;
 };
 

@@ -6,7 +6,6 @@
 #include <mutex>
 
 #include "platform/observe/log.hpp"
-#include "platform/postgres/column.hpp"
 #include "platform/postgres/database.hpp"
 #include "platform/runtime/loop.hpp"
 
@@ -172,7 +171,7 @@ class LockedWriter final : public Log::Writer {
     co_return rows.boolean(0, 0);
   }
   Task<> append(std::vector<Envelope> events) override {
-    const auto column = [&](auto member) { return pg::encode(pg::column(events, member)); };
+    const auto column = [&](auto member) { return pg::encode(std::views::transform(events, member)); };
     connection_.send(append_sql, {pg::encode(service_), column(&Envelope::id), column(&Envelope::topic),
                                   column(&Envelope::key), column(&Envelope::sequence), column(&Envelope::time),
                                   column(&Envelope::traceparent), column(&Envelope::data)});

@@ -39,6 +39,8 @@ const pg::Statement<Claimed(std::string, std::optional<std::int64_t>, std::optio
               THEN ARRAY(SELECT DISTINCT key FROM platform.parked WHERE topic = $1 AND key = ANY ($5))
               ELSE '{}' END AS blocked
 )sql"};
+const pg::Statement<void(std::string, std::int64_t, std::int64_t, std::vector<Uuid>)> claim_batch_sql{
+    "platform.claim_batch", "SELECT platform.claim_batch($1, $2, $3, $4)"};
 const pg::Statement<void(std::string, Uuid, std::string, std::int64_t, Time, std::string, json::Raw, std::string, int)>
     park_sql{"platform.park", R"sql(
   INSERT INTO platform.parked (topic, id, key, sequence, time, traceparent, data, error, attempts)
@@ -211,7 +213,26 @@ Task<Topic::Ahead> Topic::ahead(Task<std::vector<Entry>> reading) {
   co_return next;
 }
 
-Task<Topic::Result> Topic::handle(const std::vector<Entry>& batch, std::optional<Move> move, Writes writes) {
+Task<bool> Topic::write(const std::vector<Entry>& batch, Move move, Writes writes) {
+  std::vector<Uuid> ids;
+  for (auto& [position, event] : batch) ids.push_back(event.id);
+  const auto lease = co_await pieces_.database.begin(in(Duration{10'000}));
+  auto& tx = lease->transaction();
+  tx.repeatable = true;
+  tx.later(claim_batch_sql, name_, move.from, move.to, std::move(ids));
+  for (auto& [statement, params] : writes) tx.send(*statement, std::move(params));
+  written_.set();
+  reacted_point.reached();
+  try {
+    co_await lease->commit();
+  } catch (const pg::Error&) {
+    co_return false;
+  }
+  committed_point.reached();
+  co_return true;
+}
+
+Task<Topic::Result> Topic::handle(const std::vector<Entry>& batch, std::optional<Move> move) {
   std::vector<Uuid> ids;
   std::vector<std::string> keys;
   for (auto& [position, event] : batch) {
@@ -226,26 +247,21 @@ Task<Topic::Result> Topic::handle(const std::vector<Entry>& batch, std::optional
     if (!claimed->moved) co_return Result{Handled::stale, 0};
     claimed_point.reached();
     Result result;
-    auto noted = std::exchange(writes, {});
-    if (!noted.empty() && !claimed->fresh && claimed->blocked.empty()) {
-      for (auto& [statement, params] : noted) tx.send(*statement, std::move(params));
-    } else {
-      std::set<std::string> fresh;
-      if (claimed->fresh) fresh.insert(claimed->fresh->begin(), claimed->fresh->end());
-      std::set<std::string> blocked{claimed->blocked.begin(), claimed->blocked.end()};
-      std::vector<Envelope> good;
-      for (auto& [position, event] : batch) {
-        if (claimed->fresh && fresh.erase(event.id.text()) == 0) continue;  // heard before
-        if (event.key.empty() || !blocked.contains(event.key)) {
-          good.push_back(event);
-          continue;
-        }
-        put_aside(tx, event, "stands behind a parked event of the same key", 0);
-        ++result.parked;
+    std::set<std::string> fresh;
+    if (claimed->fresh) fresh.insert(claimed->fresh->begin(), claimed->fresh->end());
+    std::set<std::string> blocked{claimed->blocked.begin(), claimed->blocked.end()};
+    std::vector<Envelope> good;
+    for (auto& [position, event] : batch) {
+      if (claimed->fresh && fresh.erase(event.id.text()) == 0) continue;  // heard before
+      if (event.key.empty() || !blocked.contains(event.key)) {
+        good.push_back(event);
+        continue;
       }
-      repeated = batch.size() - good.size() - static_cast<std::size_t>(result.parked);
-      co_await react(tx, std::move(good));
+      put_aside(tx, event, "stands behind a parked event of the same key", 0);
+      ++result.parked;
     }
+    repeated = batch.size() - good.size() - static_cast<std::size_t>(result.parked);
+    co_await react(tx, std::move(good));
     written_.set();
     reacted_point.reached();
     co_return result;
@@ -278,10 +294,10 @@ Task<Topic::Result> Topic::digest(Ahead next, std::optional<std::int64_t> from, 
   const auto& batch = next.batch;
   const auto move_to = [&](std::int64_t to) { return from ? std::optional{Move{*from, to}} : std::nullopt; };
   bool readable = true;
-  const auto attempt = [&](const std::vector<Entry>& entries, std::optional<Move> move, std::string& error,
-                           Writes noted = {}) -> Task<std::optional<Result>> {
+  const auto attempt = [&](const std::vector<Entry>& entries, std::optional<Move> move,
+                           std::string& error) -> Task<std::optional<Result>> {
     try {
-      co_return co_await handle(entries, move, std::move(noted));
+      co_return co_await handle(entries, move);
     } catch (const Unreadable& failure) {
       error = failure.what();
       readable = false;
@@ -293,8 +309,9 @@ Task<Topic::Result> Topic::digest(Ahead next, std::optional<std::int64_t> from, 
   };
   std::string error;
   if (batch.size() > 1) {
-    if (auto result = co_await attempt(batch, move_to(batch.back().position), error, std::move(next.writes)))
-      co_return *result;
+    const auto move = move_to(batch.back().position);
+    if (move && !next.writes.empty() && co_await write(batch, *move, std::move(next.writes))) co_return Result{};
+    if (auto result = co_await attempt(batch, move, error)) co_return *result;
     log::warning("a batch of events failed; now one by one",
                  {{"service", pieces_.service.name}, {"topic", name_}, {"events", batch.size()}, {"reason", error}});
   }

@@ -174,15 +174,42 @@ TEST_CASE("a reaction that only writes runs ahead of its transaction; what was h
     const auto entry = [&](int n) {
       return events::Entry{n, {stage.chance.uuid(), "step", "a", n, {}, "", json::text(Step{n})}};
     };
-    const std::vector first{entry(1), entry(2)}, second{first[1], entry(3)};
-    for (auto& batch : {first, second})
-      on_loop([&]() -> Task<> {
-        auto next = co_await topic.ahead(
+    const auto ahead = [&](std::vector<events::Entry> batch) {
+      auto next = on_loop([&] {
+        return topic.ahead(
             [](std::vector<events::Entry> read) -> Task<std::vector<events::Entry>> { co_return read; }(batch));
-        CHECK(next.writes.empty() != only_writes);
-        co_await topic.handle(next.batch, std::nullopt, std::move(next.writes));
       });
-    CHECK(stage.fresh.sql(effects) == "a1 a2 a3");
+      CHECK(next.writes.empty() != only_writes);
+      return next;
+    };
+    const auto digest = [&](std::vector<events::Entry> batch, std::int64_t from) {
+      auto next = ahead(batch);
+      on_loop([&]() -> Task<> { co_await topic.digest(std::move(next), from, 1, Duration{0}); });
+    };
+    const auto position = [&] { return stage.fresh.sql("SELECT position FROM platform.positions"); };
+    const std::vector first{entry(1), entry(2)}, second{first[1], entry(3)}, third{entry(4), entry(5)};
+    stage.fresh.sql("INSERT INTO platform.positions VALUES ('step', 0)");
+    digest(first, 0);
+    CHECK(position() == "2");
+    if (only_writes) {  // the claim and the writes of a batch are one transaction, refused as a whole
+      const auto refused = [&](const std::vector<events::Entry>& batch, events::Topic::Move move) {
+        auto next = ahead(batch);
+        return !on_loop([&] { return topic.write(batch, move, std::move(next.writes)); });
+      };
+      CHECK(refused(second, {2, 3}));      // one was heard before
+      CHECK(refused(third, {1, 5}));       // the position is elsewhere
+      CHECK(refused({entry(1)}, {2, 3}));  // a write fails
+      stage.fresh.sql(
+          "INSERT INTO platform.parked (topic, id, key, sequence, time, traceparent, data, error, attempts) "
+          "VALUES ('step', gen_random_uuid(), 'z', 1, now(), '', '{}', '', 1)");
+      CHECK(refused(third, {2, 5}));
+      CHECK(position() == "2");
+      CHECK(stage.fresh.sql(effects) == "a1 a2");
+    }
+    digest(second, 2);
+    CHECK(position() == "3");
+    digest(third, 3);
+    CHECK(stage.fresh.sql(effects) == "a1 a2 a3 a4 a5");
   }
 }
 
