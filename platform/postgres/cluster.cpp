@@ -64,12 +64,12 @@ void Cluster::create() {
   own(options_.data);
   own(options_.sockets);
   if (!exists())
-    run_child(
-        {.command = {programs() + "/initdb", "--pgdata", options_.data, "--username", "acme", "--encoding", "UTF8",
-                     "--locale", "C.UTF-8", "--auth", "peer", options_.durable ? "--no-instructions" : "--no-sync"},
-         .user = owner(),
-         .directory = "/"},
-        "Making the PostgreSQL cluster in " + options_.data);
+    run_child({.command = {programs() + "/initdb", "--pgdata", options_.data, "--username", "acme", "--encoding",
+                           "UTF8", "--locale", "C.UTF-8", "--lc-collate", "C",  // the same order, and compared as bytes
+                           "--auth", "peer", options_.durable ? "--no-instructions" : "--no-sync"},
+               .user = owner(),
+               .directory = "/"},
+              "Making the PostgreSQL cluster in " + options_.data);
 
   std::ofstream hba(options_.data + "/pg_hba.conf");
   hba << "local all all peer map=acme\n";
@@ -143,6 +143,8 @@ pid_t Cluster::launch() {
     fs::permissions(options_.log, fs::perms::owner_read | fs::perms::owner_write | fs::perms::group_read);
   }
   return start_child({.command = {programs() + "/postgres", "-D", options_.data},
+                      // A batch's memory is taken from the kernel once, not page by page with each batch.
+                      .environment = {{"MALLOC_MMAP_THRESHOLD_", "8388608"}, {"MALLOC_TRIM_THRESHOLD_", "8388608"}},
                       .user = owner(),
                       .output = options_.log,
                       .directory = "/",
