@@ -434,6 +434,8 @@ class Service {
   std::vector<Background> backgrounds;
   /// By topic: its consumer waits so long for more events. Fewer, larger batches where nobody is in a hurry.
   std::map<std::string, Duration> linger;
+  /// Whatever is heard again changes nothing by itself, after however long: there is no inbox.
+  bool repeatable = false;
   std::vector<std::string> publishes;  // its topics, compared with contracts/events
   /// Publishes the state of the next aggregates by key, and returns their keys; none: that was all.
   std::function<Task<std::vector<std::string>>(pg::Transaction&, events::Again)> says_again;

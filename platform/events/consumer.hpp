@@ -51,7 +51,7 @@ class Topic {
   /// event was heard before, one is parked, the position is elsewhere, or a write failed. Then nothing happened.
   Task<bool> write(const std::vector<Entry>& batch, Move move, Writes writes);
   /// Puts an event aside with the reason, and moves on.
-  Task<Result> park(Envelope event, std::optional<Move> move, std::string error, int attempts);
+  Task<Result> park(const Entry& entry, std::optional<Move> move, std::string error, int attempts);
 
   /// `handle`, with patience: splits a batch that fails, repeats a single event `tries` times, then parks it; one that
   /// cannot be read at once. What says that a dependency is down is thrown on.
@@ -64,6 +64,8 @@ class Topic {
 
  private:
   Task<> react(pg::Transaction& tx, std::vector<Envelope> events);
+  /// The ids that the inbox takes.
+  std::vector<Uuid> remembered(const std::vector<Entry>& batch) const;
   void put_aside(pg::Transaction& tx, const Envelope& event, std::string error, int attempts);
 
   Pieces pieces_;

@@ -29,34 +29,40 @@ struct Head {
 BOOST_DESCRIBE_STRUCT(Head, (), (topic, position))
 
 struct Appended {
-  std::int64_t position;
-  std::int64_t before;  // the topic's head until now
+  std::int64_t first;  // the position of the batch's first event; the others follow
+  std::string topic;
+  std::int64_t before, head;  // where the topic ended, and where it ends now
 };
-BOOST_DESCRIBE_STRUCT(Appended, (), (position, before))
+BOOST_DESCRIBE_STRUCT(Appended, (), (first, topic, before, head))
+constexpr std::size_t most_appended = 1000;  // the increment of platform.log_position
 
 using Texts = std::vector<std::string>;
-// Answers in the order given. log_heads is read as it was when the statement began. Arrays are taken apart in the list
-// of columns, row by row: in FROM each would be stored once more first.
+// Answers with a row for each topic. log_heads is read as it was when the statement began. Arrays are taken apart in
+// the list of columns, row by row: in FROM each would be stored once more first.
 const pg::Statement<Appended(std::string, std::vector<Uuid>, Texts, Texts, std::vector<std::int64_t>, std::vector<Time>,
                              Texts, Texts)>
     append_sql{"events.append", R"sql(
-  WITH appended AS (
+  WITH place AS MATERIALIZED (
+    SELECT nextval('platform.log_position') AS first
+  ), appended AS (
     INSERT INTO platform.log (position, topic, id, key, sequence, time, traceparent, source, body)
-    SELECT nextval('platform.log_position'), given.*
-      FROM (SELECT unnest($3), unnest($2), unnest($4), unnest($5), unnest($6), unnest($7), '/acme/' || $1, unnest($8))
+    SELECT generate_series(first, first + cardinality($2) - 1), unnest($3), unnest($2), unnest($4), unnest($5),
+           unnest($6), unnest($7), '/acme/' || $1, unnest($8)
+      FROM place
+  ), ends AS (
+    SELECT topic, max(position) AS position
+      FROM (SELECT unnest($3) AS topic, generate_series(first, first + cardinality($2) - 1) AS position FROM place)
            AS given
-    RETURNING topic, position
+     GROUP BY topic
   ), heads AS (
     INSERT INTO platform.log_heads AS head (topic, position)
-    SELECT topic, max(position)
-      FROM appended
-     GROUP BY topic
+    SELECT topic, position
+      FROM ends
         ON CONFLICT (topic) DO UPDATE
        SET position = excluded.position
   )
-  SELECT appended.position, coalesce(head.position, 0)
-    FROM appended LEFT JOIN platform.log_heads AS head USING (topic)
-   ORDER BY appended.position
+  SELECT first, topic, coalesce(head.position, 0) AS before, ends.position AS head
+    FROM place, ends LEFT JOIN platform.log_heads AS head USING (topic)
 )sql"};
 const pg::Statement<Row(std::string, std::int64_t, int)> read_sql{"events.read", R"sql(
   SELECT position, id, key, sequence, time, traceparent, coalesce(body, data::text) AS data
@@ -96,11 +102,14 @@ struct PostgresLog::State {
   }
 
   /// Of topics that are read here: what this process appended itself need not be read back.
-  void keep(std::vector<Envelope>&& events, const std::vector<Appended>& places) {
+  void keep(std::vector<Envelope>&& events, const std::vector<Appended>& topics) {
     const std::lock_guard lock{mutex};
-    for (std::size_t i = 0; i < events.size(); ++i) {
-      const auto tail = tails.find(events[i].topic);
-      if (tail != tails.end()) tail->second.add({places[i].position, std::move(events[i])}, places[i].before);
+    for (auto& [first, topic, before, head] : topics) {
+      const auto tail = tails.find(topic);
+      if (tail == tails.end()) continue;
+      tail->second.follow(before);
+      for (std::size_t i = 0; i < events.size(); ++i)
+        if (events[i].topic == topic) tail->second.add({first + static_cast<std::int64_t>(i), std::move(events[i])});
     }
   }
   /// Nothing when the log itself has to be asked.
@@ -112,12 +121,14 @@ struct PostgresLog::State {
   /// The newest entries of a topic, without a gap: all that are past `from`.
   class Tail {
    public:
-    void add(Entry entry, std::int64_t before) {
-      if (before > to_) {  // another process appended meanwhile
-        entries_.clear();
-        bytes_ = 0;
-        from_ = before;
-      }
+    /// What stands up to `before` is known here, or another process appended it meanwhile.
+    void follow(std::int64_t before) {
+      if (before <= to_) return;
+      entries_.clear();
+      bytes_ = 0;
+      from_ = before;
+    }
+    void add(Entry entry) {
       to_ = entry.position;
       bytes_ += entry.envelope.data.size();
       entries_.push_back(std::move(entry));
@@ -171,18 +182,17 @@ class LockedWriter final : public Log::Writer {
     co_return rows.boolean(0, 0);
   }
   Task<> append(std::vector<Envelope> events) override {
+    ensure(events.size() <= most_appended, "an append takes at most a thousand events");
     const auto column = [&](auto member) { return pg::encode(std::views::transform(events, member)); };
     connection_.send(append_sql, {pg::encode(service_), column(&Envelope::id), column(&Envelope::topic),
                                   column(&Envelope::key), column(&Envelope::sequence), column(&Envelope::time),
                                   column(&Envelope::traceparent), column(&Envelope::data)});
     const auto rows = co_await connection_.sync(in(Duration{30'000}));
-    std::vector<Appended> places;
+    std::vector<Appended> topics;
     std::vector<Head> now;
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      places.push_back(pg::decode<Appended>(rows, i));
-      now.push_back({events[i].topic, places.back().position});
-    }
-    state_->keep(std::move(events), places);
+    for (std::size_t i = 0; i < rows.size(); ++i) topics.push_back(pg::decode<Appended>(rows, i));
+    for (auto& told : topics) now.push_back({told.topic, told.head});
+    state_->keep(std::move(events), topics);
     state_->learn(now);
   }
 

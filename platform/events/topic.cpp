@@ -45,6 +45,7 @@ const pg::Statement<void(std::string, Uuid, std::string, std::int64_t, Time, std
     park_sql{"platform.park", R"sql(
   INSERT INTO platform.parked (topic, id, key, sequence, time, traceparent, data, error, attempts)
   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+      ON CONFLICT (topic, id) DO NOTHING  -- where no inbox says that it was heard before
 )sql"};
 const pg::Statement<std::string(std::int64_t)> take_parked_sql{"platform.take_parked", R"sql(
   SELECT topic
@@ -213,13 +214,18 @@ Task<Topic::Ahead> Topic::ahead(Task<std::vector<Entry>> reading) {
   co_return next;
 }
 
-Task<bool> Topic::write(const std::vector<Entry>& batch, Move move, Writes writes) {
+std::vector<Uuid> Topic::remembered(const std::vector<Entry>& batch) const {
   std::vector<Uuid> ids;
-  for (auto& [position, event] : batch) ids.push_back(event.id);
+  if (!pieces_.service.repeatable)
+    for (auto& [position, event] : batch) ids.push_back(event.id);
+  return ids;
+}
+
+Task<bool> Topic::write(const std::vector<Entry>& batch, Move move, Writes writes) {
   const auto lease = co_await pieces_.database.begin(in(Duration{10'000}));
   auto& tx = lease->transaction();
   tx.repeatable = true;
-  tx.later(claim_batch_sql, name_, move.from, move.to, std::move(ids));
+  tx.later(claim_batch_sql, name_, move.from, move.to, remembered(batch));
   for (auto& [statement, params] : writes) tx.send(*statement, std::move(params));
   written_.set();
   reacted_point.reached();
@@ -233,17 +239,13 @@ Task<bool> Topic::write(const std::vector<Entry>& batch, Move move, Writes write
 }
 
 Task<Topic::Result> Topic::handle(const std::vector<Entry>& batch, std::optional<Move> move) {
-  std::vector<Uuid> ids;
   std::vector<std::string> keys;
-  for (auto& [position, event] : batch) {
-    ids.push_back(event.id);
-    keys.push_back(event.key);
-  }
+  for (auto& [position, event] : batch) keys.push_back(event.key);
   std::size_t repeated = 0;
   const auto work = [&](pg::Transaction& tx) -> Task<Result> {
     tx.repeatable = true;
     const auto claimed = co_await tx.one(claim_sql, name_, move ? std::optional{move->from} : std::nullopt,
-                                         move ? std::optional{move->to} : std::nullopt, ids, keys);
+                                         move ? std::optional{move->to} : std::nullopt, remembered(batch), keys);
     if (!claimed->moved) co_return Result{Handled::stale, 0};
     claimed_point.reached();
     Result result;
@@ -275,15 +277,15 @@ Task<Topic::Result> Topic::handle(const std::vector<Entry>& batch, std::optional
   co_return result;
 }
 
-Task<Topic::Result> Topic::park(Envelope event, std::optional<Move> move, std::string error, int attempts) {
+Task<Topic::Result> Topic::park(const Entry& entry, std::optional<Move> move, std::string error, int attempts) {
   const auto work = [&](pg::Transaction& tx) -> Task<Result> {
     tx.repeatable = true;
-    const auto claimed =
-        co_await tx.one(claim_sql, name_, move ? std::optional{move->from} : std::nullopt,
-                        move ? std::optional{move->to} : std::nullopt, std::vector{event.id}, std::vector{event.key});
+    const auto claimed = co_await tx.one(claim_sql, name_, move ? std::optional{move->from} : std::nullopt,
+                                         move ? std::optional{move->to} : std::nullopt, remembered({entry}),
+                                         std::vector{entry.envelope.key});
     if (!claimed->moved) co_return Result{Handled::stale, 0};
     if (claimed->fresh) co_return Result{};  // heard before
-    put_aside(tx, event, error, attempts);
+    put_aside(tx, entry.envelope, error, attempts);
     parked_point.reached();
     co_return Result{Handled::all, 1};
   };
@@ -325,7 +327,7 @@ Task<Topic::Result> Topic::digest(Ahead next, std::optional<std::int64_t> from, 
       result = co_await attempt(alone, move, error);
       if (result) break;
       if (n >= tries || !readable)
-        result = co_await park(entry.envelope, move, error, n);
+        result = co_await park(entry, move, error, n);
       else if (pause > Duration{0})
         co_await sleep(pause * (1 << (n - 1)));
     }

@@ -28,6 +28,7 @@ Service service(const config::Config&) {
   analytics.on("user.registered", on_others<UserRegistered>);
   analytics.on("user.merged", on_others<UserMerged>);
   analytics.on("user.deleted", on_others<UserDeleted>);
+  analytics.repeatable = true;  // raw events are known by their ids, and facts by their versions
   for (auto& heard : analytics.reactions) analytics.linger[heard.topic] = Duration{250};
   return analytics;
 }

@@ -10,7 +10,7 @@ static const pg::Statement<void(std::vector<Uuid>, std::vector<std::string>, std
     keep_sql{"analytics.keep", R"sql(
   INSERT INTO events (id, topic, key, sequence, time, body)
   SELECT unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6)
-  ON CONFLICT (id) DO NOTHING  -- where the inbox forgot them
+  ON CONFLICT (id) DO NOTHING
 )sql"};
 
 // The lines come with whatever is heard first of an order, and never change. Orders come sorted: consumers of two

@@ -332,8 +332,9 @@ TEST_CASE("what a process appended itself it does not read back, and what others
       co_await writer->append({events::Envelope{chance.uuid(), "step", "x", n, {}, "", R"({"n": 1})"}});
     });
   };
-  const auto read = [&](std::int64_t position) {
+  const auto read = [&](int appended) {  // what follows
     std::vector<std::int64_t> sequences;
+    const auto position = appended == 0 ? 0 : 1000 * (appended - 1) + 1;  // each append takes a thousand
     for (auto& entry : on_loop([&] { return here.read("step", position, 10); }))
       sequences.push_back(entry.envelope.sequence);
     return sequences;
@@ -351,6 +352,24 @@ TEST_CASE("what a process appended itself it does not read back, and what others
   CHECK(read(2) == Sequences{30, 4, 5});
   CHECK(read(4) == Sequences{5});
   CHECK(read(5) == Sequences{});
+}
+
+TEST_CASE("events that are appended together stand in a row, and each topic ends at its last") {
+  Fresh database{{}, "events"};
+  events::PostgresLog log{testing::runtime(), database.options};
+  testing::TestWorld chance{7};
+  on_loop([&]() -> Task<> {
+    const auto writer = co_await log.writer("nobody");
+    for (int round = 0; round < 2; ++round) {
+      std::vector<events::Envelope> batch;
+      for (auto* topic : {"step", "jump", "step"}) batch.push_back({chance.uuid(), topic, "x", 1, {}, "", "{}"});
+      co_await writer->append(std::move(batch));
+    }
+  });
+  CHECK(database.sql("SELECT string_agg(topic || position, ' ' ORDER BY position) FROM platform.log") ==
+        "step1 jump2 step3 step1001 jump1002 step1003");
+  CHECK(database.sql("SELECT string_agg(topic || position, ' ' ORDER BY position) FROM platform.log_heads") ==
+        "jump1002 step1003");
 }
 
 TEST_CASE("the log drops what is older than a week and has tomorrow's place ready") {
