@@ -73,7 +73,6 @@ class Topic {
   std::vector<const Heard*> heard_;
   json::Shape shape_;
   bool only_write_ = true;  // the handlers, as far as they have shown
-  Signal written_;          // a batch is with PostgreSQL
 };
 
 /// Reads the topics of a service from the log and handles them until it is stopped.

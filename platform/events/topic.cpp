@@ -196,10 +196,8 @@ Task<> Topic::react(pg::Transaction& tx, std::vector<Envelope> events) {
 }
 
 Task<Topic::Ahead> Topic::ahead(Task<std::vector<Entry>> reading) {
-  co_await written_.wait(Duration{0});  // an earlier batch
   Ahead next{co_await std::move(reading), {}};
   if (!only_write_ || next.batch.empty()) co_return next;
-  co_await written_.wait(Duration{20});
   std::vector<Envelope> events;
   for (auto& entry : next.batch) events.push_back(entry.envelope);
   Noting noting;
@@ -227,7 +225,6 @@ Task<bool> Topic::write(const std::vector<Entry>& batch, Move move, Writes write
   tx.repeatable = true;
   tx.later(claim_batch_sql, name_, move.from, move.to, remembered(batch));
   for (auto& [statement, params] : writes) tx.send(*statement, std::move(params));
-  written_.set();
   reacted_point.reached();
   try {
     co_await lease->commit();
@@ -264,7 +261,6 @@ Task<Topic::Result> Topic::handle(const std::vector<Entry>& batch, std::optional
     }
     repeated = batch.size() - good.size() - static_cast<std::size_t>(result.parked);
     co_await react(tx, std::move(good));
-    written_.set();
     reacted_point.reached();
     co_return result;
   };
