@@ -87,6 +87,7 @@ void Cluster::create() {
       {"max_connections", "200"},
       {"shared_buffers", "'128MB'"},
       {"max_wal_size", "'2GB'"},
+      {"wal_buffers", "'32MB'"},  // who writes much need not write the log out itself
       {"wal_compression", "lz4"},
       {"default_toast_compression", "lz4"},  // events of some lines are long enough for it
       {"commit_delay", "400"},               // µs: where four commits are under way, one flush takes them all
