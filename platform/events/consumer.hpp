@@ -73,6 +73,7 @@ class Topic {
   std::vector<const Heard*> heard_;
   json::Shape shape_;
   bool only_write_ = true;  // the handlers, as far as they have shown
+  int careful_ = 0;         // batches to come that are written with care, as one was refused
 };
 
 /// Reads the topics of a service from the log and handles them until it is stopped.

@@ -201,6 +201,8 @@ Task<Topic::Ahead> Topic::ahead(Task<std::vector<Entry>> reading) {
   std::vector<Envelope> events;
   for (auto& entry : next.batch) events.push_back(entry.envelope);
   Noting noting;
+  noting.optimistic = careful_ == 0;
+  if (careful_ > 0) --careful_;
   try {
     co_await react(noting, std::move(events));
     next.writes = std::move(noting.writes);
@@ -308,7 +310,10 @@ Task<Topic::Result> Topic::digest(Ahead next, std::optional<std::int64_t> from, 
   std::string error;
   if (batch.size() > 1) {
     const auto move = move_to(batch.back().position);
-    if (move && !next.writes.empty() && co_await write(batch, *move, std::move(next.writes))) co_return Result{};
+    if (move && !next.writes.empty()) {
+      if (co_await write(batch, *move, std::move(next.writes))) co_return Result{};
+      careful_ = 50;  // what refused one will refuse its neighbours
+    }
     if (auto result = co_await attempt(batch, move, error)) co_return *result;
     log::warning("a batch of events failed; now one by one",
                  {{"service", pieces_.service.name}, {"topic", name_}, {"events", batch.size()}, {"reason", error}});

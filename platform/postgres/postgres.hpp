@@ -346,6 +346,9 @@ class Transaction : public Session {
   /// What is done here is done again when it is lost, as an event is read again: the commit does not wait for the disk,
   /// unless it enqueues a job, which may act outside.
   bool repeatable = false;
+  /// Where something of what is written is there already, all is refused and then written with care: so an INSERT need not
+  /// look. False in what is written with care, and wherever a refusal would be an error.
+  bool optimistic = false;
   /// Where this process begins jobs at once; may be null.
   jobs::Desk* desk = nullptr;
 };

@@ -372,11 +372,23 @@ bool Room::hear(std::string topic, std::string data, std::string key, std::int64
   return hear(std::move(event));
 }
 bool Room::hear(events::Envelope envelope) { return hear(std::vector{std::move(envelope)}); }
+static std::vector<events::Entry> entries_of(std::vector<events::Envelope> batch) {
+  std::vector<events::Entry> entries;
+  for (auto& event : batch) entries.push_back({std::ssize(entries) + 1, std::move(event)});
+  return entries;
+}
 bool Room::hear(std::vector<events::Envelope> batch) {
   events::Topic topic{{*state_->database, world, state_->service}, batch.front().topic};
-  std::vector<events::Entry> entries;
-  for (auto& event : batch) entries.push_back({std::ssize(entries), std::move(event)});
-  const auto result = await(topic.digest({std::move(entries), {}}, std::nullopt, 1, Duration{0}));
+  const auto result = await(topic.digest({entries_of(std::move(batch)), {}}, std::nullopt, 1, Duration{0}));
+  check_events();
+  return result.parked == 0;
+}
+bool Room::hear_backlog(std::vector<events::Envelope> batch) {
+  events::Topic topic{{*state_->database, world, state_->service}, batch.front().topic};
+  sql("INSERT INTO platform.positions VALUES ($1, 0) ON CONFLICT (topic) DO UPDATE SET position = 0", topic.name());
+  const auto read = [](std::vector<events::Entry> entries) -> Task<std::vector<events::Entry>> { co_return entries; };
+  auto ahead = await(topic.ahead(read(entries_of(std::move(batch)))));
+  const auto result = await(topic.digest(std::move(ahead), 0, 1, Duration{0}));
   check_events();
   return result.parked == 0;
 }

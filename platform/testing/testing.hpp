@@ -66,6 +66,8 @@ class Room {
   bool hear(events::Envelope envelope);
   /// Delivers events of one topic together.
   bool hear(std::vector<events::Envelope> batch);
+  /// The same, of a backlog: got ready ahead of their transaction, if their reactions only write.
+  bool hear_backlog(std::vector<events::Envelope> batch);
   /// Runs the jobs that are due, at most `limit` attempts; returns how many ran.
   int run_jobs(int limit = 100);
   /// Runs a periodic once.

@@ -96,6 +96,24 @@ TEST_CASE("the same report whatever the order of arrival and the repetitions") {
   CHECK(tell({shipped, created, money, money, created, decline, paid, shipped}) == expected);
 }
 
+TEST_CASE("a backlog counts as what is heard one by one, whatever of it was heard before") {
+  const auto tell = [](bool backlog, std::vector<std::vector<events::Envelope>> batches) {
+    Report report;
+    for (auto& batch : batches) CHECK((backlog ? report.hear_backlog(batch) : report.hear(batch)));
+    return report.sales() + report.get("/v1/analytics/products?from=2030-01-01&to=2030-01-04").body +
+           report.sql("SELECT string_agg(to_jsonb(events)::text, ' ' ORDER BY id) FROM events") +
+           report.sql("SELECT string_agg(to_jsonb(orders)::text, ' ' ORDER BY order_id) FROM orders") +
+           report.sql("SELECT string_agg(to_jsonb(order_lines)::text, ' ' ORDER BY order_id) FROM order_lines");
+  };
+  const std::vector first{Report::order(1), Report::order(2)}, second{Report::order(2), Report::order(3)},
+      paid{Report::order(1, 2, "paid", "order.updated"), Report::order(4, 2, "paid", "order.updated")},
+      late{Report::order(4), Report::order(5)}, money{Report::payment(1), Report::payment(4)};
+  const auto expected = tell(false, {first, second, paid, late, money});
+  CHECK(expected.contains(R"("units":4)"));
+  CHECK(tell(true, {first, second, paid, late, money}) == expected);
+  CHECK(tell(true, {money, paid, late, late, second, first, money, first}) == expected);
+}
+
 TEST_CASE("reports split by hour, week and month, and by currency") {
   Report report;
   for (int n : {1, 2}) {
