@@ -187,24 +187,29 @@ static const pg::Statement<void(Ids, Texts, Texts, Texts, Texts, Texts, Texts, T
 static const pg::Statement<void(Ids, std::vector<VariantId>)> drop_variants_sql{"catalog.drop_variants", R"sql(
   DELETE FROM variants WHERE product_id = ANY ($1) AND id <> ALL ($2)
 )sql"};
-// What is no longer so becomes history; a price that stays the same keeps its row, and since when it stands.
-static const pg::Statement<void(Ids, std::vector<VariantId>, Texts, Numbers, std::vector<std::optional<std::int64_t>>,
-                                std::vector<std::optional<json::Raw>>)>
+// What is no longer so becomes history, if customers were asked for it; a price that stays the same keeps its row, and
+// since when it stands. Before the product is saved: its row still says whether it was active.
+static const pg::Statement<void(Ids, Truths, std::vector<Time>, std::vector<VariantId>, Texts, Numbers,
+                                std::vector<std::optional<std::int64_t>>, std::vector<std::optional<json::Raw>>)>
     drop_prices_sql{"catalog.drop_prices", R"sql(
-  WITH past AS (
-    DELETE FROM prices USING variants
-     WHERE variants.id = prices.variant_id AND variants.product_id = ANY ($1)
-       AND NOT EXISTS (SELECT FROM unnest($2::uuid[], $3::text[], $4::bigint[], $5::bigint[], $6::jsonb[])
+  WITH changed AS (
+    SELECT product_id, at, status = 'active' AS was_active, (status = 'active') = active AS stays
+      FROM unnest($1::uuid[], $2::boolean[], $3::timestamptz[]) AS saved (product_id, active, at)
+           JOIN products ON products.id = product_id
+  ), past AS (
+    DELETE FROM prices USING variants JOIN changed USING (product_id)
+     WHERE variants.id = prices.variant_id
+       AND NOT EXISTS (SELECT FROM unnest($4::uuid[], $5::text[], $6::bigint[], $7::bigint[], $8::jsonb[])
                                 AS given (variant_id, currency, amount, compare_at, sale)
-                        WHERE given.variant_id = prices.variant_id AND given.currency = prices.currency
+                        WHERE stays AND given.variant_id = prices.variant_id AND given.currency = prices.currency
                           AND (given.amount, given.compare_at, given.sale)
                               IS NOT DISTINCT FROM (prices.amount, prices.compare_at, prices.sale))
-    RETURNING product_id, variant_id, currency, amount, compare_at, sale, since
+    RETURNING variant_id, currency, amount, compare_at, sale, since, at, was_active
   )
   INSERT INTO price_history (variant_id, currency, amount, compare_at, sale, since, until)
-  SELECT variant_id, currency, amount, compare_at, sale, since, products.updated_at
-    FROM past JOIN products ON products.id = product_id
-   WHERE since < products.updated_at
+  SELECT variant_id, currency, amount, compare_at, sale, since, at
+    FROM past
+   WHERE was_active AND since < at
 )sql"};
 static const pg::Statement<void(Ids)> drop_images_sql{"catalog.drop_images", R"sql(
   DELETE FROM images WHERE product_id = ANY ($1)
@@ -245,18 +250,22 @@ Task<> save(pg::Transaction& tx, const std::vector<Product>& products) {
   Ids ids, changed;
   Texts handles, titles, descriptions, vendors, types, categories, tags, statuses, options, seo_titles, seo_texts;
   Numbers versions;
-  std::vector<Time> created, updated;
+  std::vector<Time> created, updated, changed_at;
   std::vector<VariantId> variant_ids, price_variants;
   Ids variant_products, image_products;
   Numbers positions, weights, amounts, image_positions;
   Texts skus, variant_options, barcodes, tax_codes, variant_images, currencies, srcs, alts;
-  Truths shipped, taxed;
+  Truths active, shipped, taxed;
   std::vector<std::optional<std::int64_t>> compare_ats;
   std::vector<std::optional<json::Raw>> sales;
   std::vector<Time> since;
   for (auto& product : products) {
     ids.push_back(product.id);
-    if (product.version > 1) changed.push_back(product.id);
+    if (product.version > 1) {
+      changed.push_back(product.id);
+      active.push_back(product.status == Status::active);
+      changed_at.push_back(product.updated_at);
+    }
     handles.push_back(product.handle);
     titles.push_back(product.title);
     descriptions.push_back(product.description_html);
@@ -301,15 +310,16 @@ Task<> save(pg::Transaction& tx, const std::vector<Product>& products) {
       alts.push_back(image.alt);
     }
   }
+  if (!changed.empty()) {
+    tx.later(drop_variants_sql, changed, variant_ids);
+    tx.later(drop_prices_sql, changed, std::move(active), std::move(changed_at), price_variants, currencies, amounts,
+             compare_ats, sales);
+    tx.later(drop_images_sql, std::move(changed));
+  }
   tx.later(save_products_sql, std::move(ids), std::move(handles), std::move(titles), std::move(descriptions),
            std::move(vendors), std::move(types), std::move(categories), std::move(tags), std::move(statuses),
            std::move(options), std::move(seo_titles), std::move(seo_texts), std::move(versions), std::move(created),
            std::move(updated));
-  if (!changed.empty()) {
-    tx.later(drop_variants_sql, changed, variant_ids);
-    tx.later(drop_prices_sql, changed, price_variants, currencies, amounts, compare_ats, sales);
-    tx.later(drop_images_sql, std::move(changed));
-  }
   tx.later(save_variants_sql, std::move(variant_ids), std::move(variant_products), std::move(positions),
            std::move(skus), std::move(variant_options), std::move(barcodes), std::move(weights), std::move(shipped),
            std::move(taxed), std::move(tax_codes), std::move(variant_images));
@@ -352,8 +362,21 @@ Task<std::vector<PastPrice>> price_history(pg::Session& db, ProductId product, s
   co_return history;
 }
 
+// A reduction that holds needs the 30 days before it, and what says when it began: what came after the last moment at
+// which something else was asked.
 static const pg::Statement<void(Time)> forget_prices_sql{"catalog.forget_prices", R"sql(
-  DELETE FROM price_history WHERE until < $1 - interval '400 days'
+  DELETE FROM price_history AS past
+   WHERE until < $1 - interval '400 days'
+     AND NOT EXISTS (
+       SELECT FROM prices
+        WHERE variant_id = past.variant_id AND currency = past.currency
+          AND reduced_price(amount, compare_at, sale, $1) IS NOT NULL
+          AND NOT EXISTS (
+            SELECT FROM price_history AS later
+             WHERE later.variant_id = past.variant_id AND later.currency = past.currency
+               AND later.until > past.until + interval '30 days'
+               AND reduced_price(later.amount, later.compare_at, later.sale, later.until - interval '1 microsecond')
+                   IS DISTINCT FROM reduced_price(prices.amount, prices.compare_at, prices.sale, $1)))
 )sql"};
 
 Task<> forget_old_prices(pg::Session& db, Time now) { co_await db.run(forget_prices_sql, now); }

@@ -34,7 +34,8 @@ struct PastPrice {
   VariantId variant_id;
   PriceSpan span;
 };
-/// What the variants' prices were in the last 400 days and are now; of each variant and currency the oldest first.
+/// What the variants cost while they were on sale in the last 400 days (longer if a reduction that holds is compared
+/// with it), and cost now; of each variant and currency the oldest first.
 Task<std::vector<PastPrice>> price_history(pg::Session& db, ProductId product, std::optional<std::string> currency);
 Task<> forget_old_prices(pg::Session& db, Time now);
 /// Products of which a sale has begun or ended since this was last asked, some of them; `turned` takes note.

@@ -7,7 +7,12 @@ using std::chrono::days;
 
 /// A lamp for 20.00, cheaper for ten days from the tenth day on.
 struct Lamp : Shop {
-  Lamp() : start(world.now()) { id = add(product("Lamp", 2000)), path = "/v1/products/" + id; }
+  explicit Lamp(const std::string& status = "active") : start(world.now()) {
+    path = "/v1/products/" + add(product("Lamp", 2000, R"(, "status": ")" + status + '"'));
+  }
+  void becomes(const std::string& status) {
+    CHECK(patch(path, R"({"status": ")" + status + "\"}", {{"If-Match", "*"}}).status == 200);
+  }
   http::Response price(const std::string& price) {
     return patch(path, R"({"variants": [{"sku": "lamp", "prices": [{"currency": "EUR", )" + price + "}]}]}",
                  {{"If-Match", "*"}});
@@ -32,7 +37,7 @@ struct Lamp : Shop {
     return text;
   }
   Time start;
-  std::string id, path;
+  std::string path;
 };
 
 TEST_CASE("a sale holds from its beginning until its end, on the product's page and in lists") {
@@ -81,6 +86,83 @@ TEST_CASE("staff see what a price was, and since when") {
   shop.to_day(500);
   shop.run_periodic("catalog.forget_prices");
   CHECK(at(shop.get(shop.path + "/price_history").body, "/data/0/amount") == "1800");
+}
+
+TEST_CASE("a reduction keeps the price it is compared with, however long it holds") {
+  Lamp shop;
+  const auto forgotten = [&](int day) {
+    shop.to_day(day);
+    shop.run_periodic("catalog.forget_prices");
+  };
+  const auto kept = [&] {
+    return shop.sql("SELECT coalesce(string_agg(amount::text, ' ' ORDER BY since), '') FROM price_history");
+  };
+  shop.to_day(50);
+  CHECK(shop.price(R"("amount": 1900)").status == 200);
+  shop.to_day(100);
+  CHECK(shop.price(R"("amount": 1500, "compare_at_amount": 1900)").status == 200);
+  forgotten(600);
+  CHECK(shop.shown() == "1500 instead of 1900, lowest 1900");
+  CHECK(shop.price(R"("amount": 1500, "compare_at_amount": 1950)").status == 200);  // said anew, twice
+  forgotten(1'200);
+  CHECK(shop.price(R"("amount": 1900, "sale": {"amount": 1500})").status == 200);
+  forgotten(1'800);
+  CHECK(shop.shown() == "1500 instead of 1900, lowest 1900");
+
+  // A sale that comes back forgets what was before the last one.
+  CHECK(shop.price(R"("amount": 1900, )" + shop.sale(1500, 1'900, 1'910)).status == 200);
+  shop.to_day(2'000);
+  CHECK(shop.price(R"("amount": 1900, )" + shop.sale(1500, 2'000, 4'000)).status == 200);
+  forgotten(3'000);
+  CHECK(shop.shown() == "1500 instead of 1900, lowest 1900");
+  CHECK(kept() == "1900");
+  CHECK(shop.price(R"("amount": 1600, "compare_at_amount": 1900)").status == 200);
+  CHECK(shop.shown() == "1600 instead of 1900, lowest 1500");
+  forgotten(4'000);
+  CHECK(shop.price(R"("amount": 1900)").status == 200);
+  forgotten(4'001);
+  CHECK(kept() == "1600");
+}
+
+TEST_CASE("what nobody was asked for is no price that it had") {
+  SUBCASE("a draft") {
+    Lamp shop{"draft"};
+    shop.to_day(3);
+    CHECK(shop.price(R"("amount": 1500, "compare_at_amount": 2000)").status == 200);
+    shop.to_day(4);
+    shop.becomes("active");
+    CHECK(shop.shown() == "1500 instead of 2000");
+    CHECK(at(shop.get(shop.path + "/price_history").body, "/data/0/since") == rfc3339(shop.start + days{4}));
+    shop.to_day(5);
+    CHECK(shop.price(R"("amount": 1400, "compare_at_amount": 2000)").status == 200);
+    CHECK(shop.shown() == "1400 instead of 2000, lowest 1500");
+  }
+  SUBCASE("goods that were taken away for a time") {
+    Lamp shop;
+    shop.to_day(10);
+    shop.becomes("archived");
+    CHECK(shop.price(R"("amount": 1000)").status == 200);
+    shop.to_day(11);
+    shop.becomes("draft");
+    CHECK(shop.price(R"("amount": 1500, "compare_at_amount": 2000)").status == 200);
+    shop.to_day(12);
+    shop.becomes("active");
+    CHECK(shop.shown() == "1500 instead of 2000, lowest 2000");
+    const auto history = shop.get(shop.path + "/price_history").body;
+    CHECK(at(history, "/data/0/until") == rfc3339(shop.start + days{10}));
+    CHECK(at(history, "/data/1/since") == rfc3339(shop.start + days{12}));
+    CHECK(at(history, "/data/2") == "");
+  }
+  SUBCASE("an import") {
+    Lamp shop;
+    shop.to_day(10);
+    shop.import("Handle,Title,Variant SKU,Variant Price,Status\nlamp,Lamp,lamp,10.00,draft\n");
+    shop.to_day(60);
+    shop.import(
+        "Handle,Title,Variant SKU,Variant Price,Variant Compare At Price,Status\n"
+        "lamp,Lamp,lamp,9.00,10.00,active\n");
+    CHECK(shop.shown() == "900 instead of 1000");
+  }
 }
 
 TEST_CASE("an import changes a price and keeps its sale, unless that would be no reduction any more") {
