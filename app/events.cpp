@@ -17,10 +17,11 @@ struct ParkedEvent {
   std::string topic, key, id, error;
   int attempts = 0;
   Time parked_at{};
+  std::int64_t total = 0;
 };
-BOOST_DESCRIBE_STRUCT(ParkedEvent, (), (topic, key, id, error, attempts, parked_at))
+BOOST_DESCRIBE_STRUCT(ParkedEvent, (), (topic, key, id, error, attempts, parked_at, total))
 const pg::Statement<ParkedEvent(MaybeText, MaybeText, MaybeTime)> parked_sql{"platform.list_parked", R"sql(
-  SELECT topic, key, id::text, error, attempts, parked_at
+  SELECT topic, key, id::text, error, attempts, parked_at, count(*) OVER ()
     FROM platform.parked
    WHERE ($1::text IS NULL OR topic = $1) AND ($2::text IS NULL OR key = $2)
      AND ($3::timestamptz IS NULL OR parked_at >= $3)
@@ -73,20 +74,35 @@ const pg::Statement<OrderId(PaymentId)> order_of_sql{"payments.order_of",
 struct Deed {
   Time at{};
   std::string by, what;
+  std::int64_t total = 0;
 };
-BOOST_DESCRIBE_STRUCT(Deed, (), (at, by, what))
-const pg::Statement<Deed(MaybeTime)> history_sql{"platform.list_deeds", R"sql(
-  SELECT at, by, what
-    FROM (SELECT at, by, 'redrive ' || topic || ' ' || key || ' ' || id || ': ' || outcome AS what
-            FROM platform.redriven
-           UNION ALL
-          SELECT at, by, 'republish' || coalesce(' ' || key, '') || coalesce(' since ' || since, '') || ': ' || said
-                         || CASE WHEN ended_at IS NULL THEN ', not finished' ELSE '' END
-            FROM platform.republished) AS done
-   WHERE $1::timestamptz IS NULL OR at >= $1
-   ORDER BY at
-   LIMIT 1000
+BOOST_DESCRIBE_STRUCT(Deed, (), (at, by, what, total))
+const pg::Statement<Deed(MaybeText, MaybeTime)> history_sql{"platform.list_deeds", R"sql(
+  WITH done AS (
+    SELECT at, by, key, 'redrive ' || topic || ' ' || key || ' ' || id || ': ' || outcome AS what
+      FROM platform.redriven
+     UNION ALL
+    SELECT at, by, key, 'republish' || coalesce(' ' || key, '') || coalesce(' since ' || since, '') || ': ' || said
+                        || CASE WHEN ended_at IS NULL THEN ', not finished' ELSE '' END
+      FROM platform.republished
+  ), newest AS (
+    SELECT at, by, what, count(*) OVER () AS total
+      FROM done
+     WHERE ($1::text IS NULL OR key = $1 OR key IS NULL)  -- without one: of all
+       AND ($2::timestamptz IS NULL OR at >= $2)
+     ORDER BY at DESC
+     LIMIT 1000
+  )
+  SELECT at, by, what, total FROM newest ORDER BY at
 )sql"};
+
+/// Says that a service has more than what was listed.
+template <typename Row>
+void tell_of_more(const std::string& service, const std::vector<Row>& listed, const char* which, const char* narrower) {
+  if (!listed.empty() && listed.back().total > std::ssize(listed))
+    std::printf("%s: the %s %zu of %lld; %s.\n", service.c_str(), which, listed.size(),
+                static_cast<long long>(listed.back().total), narrower);
+}
 
 MaybeTime since(const EventsOptions& options) {
   if (options.since.empty()) return {};
@@ -143,12 +159,14 @@ void ensure_nothing_is_done_twice(Runtime& runtime, const Place& place, const Ev
 bool list_parked(Runtime& runtime, const Place& place, const EventsOptions& options, const char* heading = "") {
   bool any = false;
   each_service(options.service, [&](const std::string& name) {
-    for (auto& event : ask(runtime, place.settings.database(name), parked_sql, given(options.topic), given(options.key),
-                           since(options))) {
+    const auto events = ask(runtime, place.settings.database(name), parked_sql, given(options.topic),
+                            given(options.key), since(options));
+    for (auto& event : events) {
       if (!std::exchange(any, true)) std::printf("%s", heading);
       std::printf("%-14s %-20s %-34s %s  %d attempts: %s\n", name.c_str(), event.topic.c_str(), event.key.c_str(),
                   rfc3339(event.parked_at).c_str(), event.attempts, event.error.c_str());
     }
+    tell_of_more(name, events, "first", "--topic, --key or --since shows others");
   });
   return any;
 }
@@ -228,8 +246,10 @@ int history_of_events(const EventsOptions& options) {
     Runtime runtime({.loops = 1, .blocking_threads = 1});
     const Place place(options.home);
     each_service(options.service, [&](const std::string& name) {
-      for (auto& deed : ask(runtime, place.settings.database(name), history_sql, since(options)))
+      const auto deeds = ask(runtime, place.settings.database(name), history_sql, given(options.key), since(options));
+      for (auto& deed : deeds)
         std::printf("%s  %-14s %-12s %s\n", rfc3339(deed.at).c_str(), name.c_str(), deed.by.c_str(), deed.what.c_str());
+      tell_of_more(name, deeds, "newest", "--key shows all that was done with one aggregate");
     });
   });
 }

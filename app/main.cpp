@@ -106,7 +106,7 @@ int main(int argc, char** argv) {
     command->add_option("--service", events.service, "Of this consumer alone");
   for (auto* command : {lag_command, parked_command, redrive_command})
     command->add_option("--topic", events.topic, "Of this topic alone");
-  for (auto* command : {parked_command, redrive_command, republish_command})
+  for (auto* command : {parked_command, redrive_command, republish_command, history_command})
     command->add_option("--key", events.key, "Of this aggregate alone: ord_…, pay_…");
   for (auto* command : {parked_command, redrive_command, republish_command, history_command})
     command->add_option("--since", events.since, "Parked, changed or done since then: 2026-11-23T18:00:00Z");

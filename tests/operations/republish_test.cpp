@@ -364,4 +364,55 @@ TEST_CASE(
   CHECK_FALSE(shown.contains("None is parked"));
 }
 
+TEST_CASE("history tells who had what handled or said again, and how that went; what is not listed is not hidden") {
+  Retold shop;
+  const auto bob = real_world().id<UserId>().text();
+  const auto history = [&](EventsOptions options) {
+    options.home = shop.home();
+    return printed([&] { CHECK(history_of_events(options) == 0); });
+  };
+  const auto lines = [](const std::string& text) { return std::ranges::count(text, '\n'); };
+  CHECK(history({}) == "");
+  shop.park("notifications", "user.deleted", bob, "1 second");
+  shop.sql("notifications",
+           "INSERT INTO platform.parked (topic, id, key, sequence, time, traceparent, data, error, attempts) "
+           "VALUES ('user.merged', gen_random_uuid(), 'k', 1, now(), '', '{}', 'cannot be read', 5)");
+  REQUIRE(redrive_events({.home = shop.home(), .rate = 1000, .by = "bea"}) == 0);
+  shop.republish({"catalog"});
+  shop.sql("catalog", "INSERT INTO platform.republished (by, key, said) VALUES ('cleo', 'prd_1', 1)");
+  const auto redriven = history({.service = "notifications"});
+  CHECK(lines(redriven) == 2);
+  CHECK(redriven.contains("notifications  bea          redrive user.deleted " + bob));
+  CHECK(redriven.contains(": handled\n"));
+  CHECK(redriven.contains("redrive user.merged k "));
+  CHECK(redriven.contains("/user_id"));
+  const auto republished = history({.service = "catalog"});
+  CHECK(lines(republished) == 2);
+  CHECK(republished.contains("catalog        ann          republish: 2\n"));
+  CHECK(republished.ends_with("catalog        cleo         republish prd_1: 1, not finished\n"));
+  CHECK(lines(history({})) == 4);
+  CHECK(lines(history({.key = "prd_1"})) == 2);  // its own, and of all
+  CHECK(lines(history({.service = "notifications", .key = bob})) == 1);
+  CHECK(history({.since = rfc3339(real_world().now() + 1h)}) == "");
+
+  shop.sql("orders",
+           "INSERT INTO platform.redriven (topic, id, key, parked_at, error, by, outcome, at) SELECT 'user.deleted', "
+           "gen_random_uuid(), 'usr_' || n, now(), 'was poison', 'ann', 'handled', now() + n * interval '1 second' "
+           "FROM generate_series(1, 1500) AS n");
+  const auto newest = history({.service = "orders"});
+  CHECK(newest.contains(" usr_501 "));
+  CHECK_FALSE(newest.contains(" usr_500 "));
+  CHECK(newest.find(" usr_1500 ") > newest.find(" usr_501 "));
+  CHECK(newest.ends_with("orders: the newest 1000 of 1500; --key shows all that was done with one aggregate.\n"));
+  CHECK(lines(history({.service = "orders", .key = "usr_1"})) == 1);
+
+  shop.sql("orders",
+           "INSERT INTO platform.parked (topic, id, key, sequence, time, traceparent, data, error, attempts) SELECT "
+           "'user.merged', gen_random_uuid(), 'usr_' || n, 1, now(), '', '{}', 'was poison', 5 FROM generate_series(1, "
+           "1500) AS n");
+  const auto parked = printed([&] { CHECK(parked_events({.home = shop.home(), .service = "orders"}) == 0); });
+  CHECK(lines(parked) == 1'001);
+  CHECK(parked.ends_with("orders: the first 1000 of 1500; --topic, --key or --since shows others.\n"));
+}
+
 }  // namespace acme::app
