@@ -311,7 +311,8 @@ TEST_CASE("lag says of each consumer how many events it is behind, how old the o
 }
 
 TEST_CASE(
-    "redrive handles what its filters name and nothing else, no faster than it may; who had it done stands written") {
+    "redrive handles what its filters name and nothing else, and like republish goes no faster than it may; who had it "
+    "done stands written") {
   Retold shop;
   const auto ann = real_world().id<UserId>().text(), bob = real_world().id<UserId>().text();
   shop.park("orders", "user.merged", ann, "1 second");
@@ -332,6 +333,30 @@ TEST_CASE(
                       {pg::encode(ann)});
     return all;
   };
+  // "orders user.merged ann, …"
+  const auto listed = [&](EventsOptions options) {
+    options.home = shop.home();
+    std::istringstream lines(printed([&] { CHECK(parked_events(options) == 0); }));
+    std::string all;
+    for (std::string line; std::getline(lines, line);) {
+      std::istringstream words(line);
+      std::string service, topic, key;
+      words >> service >> topic >> key;
+      CHECK(line.ends_with("  5 attempts: was poison"));
+      all += service + " " + topic + (key == ann ? " ann, " : key == bob ? " bob, " : " ?, ");
+    }
+    return all;
+  };
+  CHECK(listed({}) ==
+        "orders user.merged ann, notifications user.merged ann, notifications user.deleted ann, "
+        "notifications user.deleted bob, ");
+  CHECK(listed({.service = "orders"}) == "orders user.merged ann, ");
+  CHECK(listed({.topic = "user.merged"}) == "orders user.merged ann, notifications user.merged ann, ");
+  CHECK(listed({.key = bob}) == "notifications user.deleted bob, ");
+  CHECK(listed({.service = "notifications", .since = rfc3339(real_world().now() - 30min)}) ==
+        "notifications user.merged ann, notifications user.deleted bob, ");
+  CHECK(parked_events({.home = shop.home(), .since = "yesterday"}) == 1);
+
   CHECK(redrive({.since = "yesterday"}) == 1);
   CHECK(left() == "user.merged ann user.merged ann user.deleted ann user.deleted bob ");
   CHECK(redrive({.service = "orders"}) == 0);
@@ -351,8 +376,12 @@ TEST_CASE(
   for (int i = 0; i < 4; ++i) shop.park("notifications", "user.deleted", real_world().id<UserId>().text(), "1 second");
   const auto begin = std::chrono::steady_clock::now();
   CHECK(redrive({.service = "notifications", .rate = 20}) == 0);
-  CHECK(std::chrono::steady_clock::now() - begin >= 4 * 50ms);
+  const auto driven = std::chrono::steady_clock::now();
+  CHECK(driven - begin >= 4 * 50ms);
   CHECK(left() == "");
+  CHECK(republish_events({.home = shop.home(), .of = {"catalog"}, .rate = 4, .by = "ann"}) == 0);
+  CHECK(std::chrono::steady_clock::now() - driven >= 2 * 250ms);
+  CHECK(shop.sql("catalog", "SELECT said FROM platform.republished") == "2");
 
   // What it says of the rest.
   CHECK(printed([&] { redrive({}); }) == "None is parked any more.\n");
