@@ -354,13 +354,23 @@ Task<std::int64_t> delete_old_carts(pg::Session& db, Time before) {
 static const pg::Statement<void(UserId, UserId)> lock_carts_sql{"orders.lock_carts", R"sql(
   SELECT FROM carts WHERE owner IN ($1, $2) ORDER BY id FOR UPDATE
 )sql"};
-// The user has a cart: the guest's lines are added to it, up to a hundred SKUs; the guest's cart is gone. What the
-// guest was shown in another currency is no price here.
+// The user has a cart: the guest's lines are added to it, up to a hundred SKUs; the guest's cart is gone. Where it goes
+// and how it is sent he said last as a guest, and a quote is for one destination; an empty cart takes his currency.
+// What he was shown in another one is no price here.
 static const pg::Statement<void(UserId, UserId, Time)> merge_carts_sql{"orders.merge_carts", R"sql(
   WITH target AS (
-    UPDATE carts SET version = version + 1, updated_at = $3
-     WHERE owner = $2 AND EXISTS (SELECT FROM carts WHERE owner = $1)
-    RETURNING id, currency
+    UPDATE carts AS had
+       SET version = had.version + 1, updated_at = $3,
+           currency = CASE WHEN EXISTS (SELECT FROM cart_items WHERE cart_id = had.id) THEN had.currency
+                           ELSE said.currency END,
+           country = coalesce(said.country, had.country),
+           region = CASE WHEN said.country IS NULL THEN had.region ELSE said.region END,
+           postal_code = CASE WHEN said.country IS NULL THEN had.postal_code ELSE said.postal_code END,
+           shipping_quote = CASE WHEN said.country IS NULL AND said.shipping_quote IS NULL THEN had.shipping_quote
+                                 ELSE said.shipping_quote END
+      FROM carts AS said
+     WHERE had.owner = $2 AND said.owner = $1
+    RETURNING had.id, had.currency
   ), own AS (
     SELECT item.sku FROM target JOIN cart_items AS item ON item.cart_id = target.id
   ), item AS (

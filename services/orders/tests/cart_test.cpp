@@ -379,6 +379,76 @@ TEST_CASE("at login the guest's lines are added to the user's cart, and the gues
   CHECK(shop.get("/v1/orders/" + late).status == 200);
 }
 
+TEST_CASE("at login the guest's destination and his choice of delivery come along, to an old cart, too") {
+  const QuoteKey key{"a key of 32 bytes, more or less .."};
+  const auto guest = testing::id<UserId>(77);
+  const std::string berlin = R"({"country": "DE", "postal_code": "10115"})",
+                    vienna = R"({"country": "AT", "postal_code": "1010"})", usual = "490", abroad = "1490";
+  struct {
+    std::string own, own_quote, guests, guests_quote, country, shipping;
+  } table[] = {
+      {"", "", vienna, "AT", "AT", "2990"},       {berlin, "", vienna, "AT", "AT", "2990"},
+      {berlin, "DE", vienna, "AT", "AT", "2990"}, {berlin, "DE", vienna, "", "AT", abroad},  // his was for Berlin
+      {berlin, "DE", berlin, "", "DE", usual},    {berlin, "DE", "", "", "DE", "2990"},
+      {berlin, "", "", "DE", "DE", "2990"},       {vienna, "", "", "", "AT", abroad},
+  };
+  for (auto& row : table) {
+    CAPTURE(row.own + row.own_quote);
+    CAPTURE(row.guests + row.guests_quote);
+    Shop shop{service(Settings{}, key), testing::Room::Mode::rolls_back};
+    shop.sells("MUG", 1190, 9, 1);
+    const auto opens = [&](const std::string& destination, const std::string& quoted) {
+      const auto path = "/v1/carts/" + shop.cart();
+      if (!destination.empty()) shop.put(path + "/destination", destination);
+      const ShippingQuote express{"ups",
+                                  "express",
+                                  2990,
+                                  "EUR",
+                                  quoted,
+                                  "",
+                                  quoted == "DE" ? "10115" : "1010",
+                                  600,
+                                  shop.world.now() + Duration{60'000}};
+      if (!quoted.empty())
+        REQUIRE(shop.put(path + "/shipping_quote", R"({"shipping_quote": ")" + sign(express, key) + "\"}").status ==
+                200);
+      return path;
+    };
+    const auto path = opens(row.own, row.own_quote);
+    shop.sign_in(guest.text(), {"guest"});
+    shop.put(opens(row.guests, row.guests_quote) + "/items/MUG", R"({"quantity": 1})");
+    CHECK(shop.hear("user.merged", R"({"user_id": ")" + ann.text() + R"(", "guest_id": ")" + guest.text() + R"("})"));
+    shop.sign_in(ann.text());
+    const auto seen = shop.get(path);
+    CHECK(at(seen.body, "/destination/country") == row.country);
+    CHECK(at(seen.body, "/shipping_total/amount") == row.shipping);
+    CHECK(at(seen.body, "/problems") == "[]");
+    auto wish = Shop::wish(R"("cart_id": ")" + path.substr(10) + '"');
+    const std::string there = R"("postal_code": "10115", "country": "DE")";
+    if (row.country == "AT") wish.replace(wish.find(there), there.size(), vienna.substr(1, vienna.size() - 2));
+    CHECK(at(shop.order(wish).body, "/shipping_total/amount") == row.shipping);
+  }
+}
+
+TEST_CASE("at login an empty cart takes the currency of the guest's, one with lines keeps its own") {
+  for (const bool empty : {true, false}) {
+    Shop shop;
+    shop.sells("MUG", 1190, 9, 1);
+    const auto guest = testing::id<UserId>(77);
+    const auto path = "/v1/carts/" + shop.cart();
+    if (!empty) shop.put(path + "/items/MUG", R"({"quantity": 1})");
+    shop.sign_in(guest.text(), {"guest"});
+    const auto theirs = "/v1/carts/" + at(shop.post("/v1/carts", R"({"currency": "JPY"})").body, "/id");
+    shop.put(theirs + "/items/MUG", R"({"quantity": 1})");
+    CHECK(shop.hear("user.merged", R"({"user_id": ")" + ann.text() + R"(", "guest_id": ")" + guest.text() + R"("})"));
+    shop.sign_in(ann.text());
+    const auto merged = shop.get(path);
+    CHECK(at(merged.body, "/lines/0/unit_price/amount") == (empty ? "150" : "1190"));
+    // What a guest was shown in another currency is no change of price.
+    CHECK(at(merged.body, "/lines/0/price_changed") == "");
+  }
+}
+
 TEST_CASE("a guest's cart becomes the cart of a user who had none; nobody has more than 999 of a thing") {
   Shop shop;
   shop.sells("MUG", 1190, 9, 1);
@@ -441,22 +511,6 @@ TEST_CASE("a merged cart keeps the user's lines, and of the guest's the first on
   CHECK(shop.sql("SELECT count(*) FROM cart_items") == "100");
   CHECK(shop.sql("SELECT count(*) FROM cart_items WHERE quantity = 2") == "10");  // S51 to S60, both had them
   CHECK(shop.sql("SELECT min(substr(sku, 2)::int) FROM cart_items WHERE substr(sku, 2)::int > 60") == "111");
-}
-
-TEST_CASE("what a guest was shown in another currency is no change of price in the user's cart") {
-  Shop shop;
-  shop.sells("MUG", 1190, 9, 1);
-  const auto guest = testing::id<UserId>(77);
-  const auto path = "/v1/carts/" + shop.cart();
-  shop.sign_in(guest.text(), {"guest"});
-  const auto theirs = "/v1/carts/" + at(shop.post("/v1/carts", R"({"currency": "JPY"})").body, "/id");
-  shop.put(theirs + "/items/MUG", R"({"quantity": 1})");
-  CHECK(shop.hear("user.merged", R"({"user_id": ")" + ann.text() + R"(", "guest_id": ")" + guest.text() + R"("})", "",
-                  1));
-  shop.sign_in(ann.text());
-  const auto merged = shop.get(path);
-  CHECK(at(merged.body, "/lines/0/unit_price/amount") == "1190");
-  CHECK(at(merged.body, "/lines/0/price_changed") == "");
 }
 
 TEST_CASE("how long a cart is kept is the shop's to say") {
