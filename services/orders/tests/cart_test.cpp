@@ -84,7 +84,8 @@ TEST_CASE("a cart says what stands in the way of ordering it") {
 }
 
 TEST_CASE("If-Match guards a cart against another tab; without it the last one wins") {
-  Shop shop;
+  const QuoteKey key{"a key of 32 bytes, more or less .."};
+  Shop shop{service(Settings{}, key), testing::Room::Mode::rolls_back};
   shop.sells("MUG", 1190, 5, 1);
   const auto path = "/v1/carts/" + shop.cart();
   const auto tag = std::string{*shop.get(path).headers.get("ETag")};
@@ -97,6 +98,20 @@ TEST_CASE("If-Match guards a cart against another tab; without it the last one w
     CHECK(shop.put(path + "/items/MUG", R"({"quantity": 2})", {{"If-Match", none}}).status == 412);
   CHECK(shop.put(path + "/items/MUG", R"({"quantity": 3})", {{"If-Match", "*"}}).status == 200);
   CHECK(shop.put(path + "/items/MUG", R"({"quantity": 4})").status == 200);
+  shop.sql(
+      "INSERT INTO discounts (code, kind, rate, created_at, updated_at) VALUES ('TEN', 'percent', 100000, now(), "
+      "now())");
+  const ShippingQuote express{"ups", "express", 2990, "EUR", "DE", "", "", 9'000, shop.world.now() + Duration{60'000}};
+  const auto quoted = R"({"shipping_quote": ")" + sign(express, key) + "\"}";
+  for (auto header : {tag, std::string{"*"}}) {
+    const auto status = header == tag ? 412 : 200;
+    CHECK(shop.put(path + "/shipping_quote", quoted, {{"If-Match", header}}).status == status);
+    CHECK(shop.put(path + "/discounts/TEN", "", {{"If-Match", header}}).status == status);
+    if (header == tag) CHECK(shop.get(path).body.find("express") == std::string::npos);
+  }
+  for (auto header : {tag, std::string{"*"}})
+    for (auto chosen : {"/shipping_quote", "/discounts/TEN"})
+      CHECK(shop.del(path + chosen, {{"If-Match", header}}).status == (header == tag ? 412 : 200));
   const auto fresh = std::string{*shop.get(path).headers.get("ETag")};
   shop.offers("MUG", 900, 1, 2);  // the cart's version stands, what it shows does not
   CHECK(shop.request("GET", path, "", {{"If-None-Match", fresh}}).status == 200);
