@@ -172,11 +172,16 @@ Quote quote(const Tables& tables, const std::string& currency, const std::vector
     out.lines.push_back(std::move(line));
   }
   std::optional<std::int64_t> usual;  // what the tables ask for the parcel
+  // The usual way is free. A dearer service costs the difference; where the tables know no way, the chosen one is free.
+  const auto usual_is_free = [&] {
+    const auto saved = std::min(totals.shipping, usual.value_or(totals.shipping));
+    totals.shipping -= saved;
+    usual = 0;
+    return saved;
+  };
   if (ships) {
-    if (auto* rule = tables.shipping(destination.country, currency, grams)) {
-      const auto free = rule->free_from.find(currency);
-      usual = free == rule->free_from.end() || totals.subtotal < free->second ? rule->prices.at(currency) : 0;
-    }
+    const auto* rule = tables.shipping(destination.country, currency, grams);
+    if (rule) usual = rule->prices.at(currency);
     if (terms.shipping) {
       totals.shipping = terms.shipping->amount;
       if (!fits(*terms.shipping, currency, destination, grams))
@@ -187,6 +192,7 @@ Quote quote(const Tables& tables, const std::string& currency, const std::vector
       out.hindrances.push_back(
           {tables.ships_to(destination.country, currency) ? Obstacle::too_heavy : Obstacle::not_shipped_there, {}});
     }
+    if (rule && rule->free_from.contains(currency) && totals.subtotal >= rule->free_from.at(currency)) usual_is_free();
   }
   for (auto& discount : applicable(terms, out)) {
     std::int64_t amount = 0;
@@ -198,9 +204,7 @@ Quote quote(const Tables& tables, const std::string& currency, const std::vector
         amount = take_off(out.lines, discount.amounts.at(currency), step);
         break;
       case DiscountKind::free_shipping:
-        // A dearer service than the usual one costs the difference.
-        amount = std::min(totals.shipping, usual.value_or(totals.shipping));
-        totals.shipping -= amount;
+        amount = usual_is_free();
         break;
     }
     // While something stands in the way, nobody knows what it will lower: that is said first.

@@ -258,6 +258,59 @@ TEST_CASE("in every currency: lines + tax + shipping - discounts = total = charg
   }
 }
 
+TEST_CASE("more goods never make their delivery dearer, whatever service is chosen and whatever makes it cheaper") {
+  CHECK(rc::check("delivery", [] {
+    auto less = any_purchase("EUR").wanted, more = any_purchase("EUR").wanted;
+    more.insert(more.begin(), less.begin(), less.end());
+    const auto worth = [](auto& wanted) {
+      return quote(Tables{{}, {}}, "EUR", wanted, {}, {now, {}, {}}).totals.subtotal;
+    };
+    const auto any_sum = [&] {
+      return *rc::gen::element(std::int64_t{0}, worth(less), worth(less) + 1, worth(more), worth(more) + 1);
+    };
+    const auto any_price = [] { return *rc::gen::inRange<std::int64_t>(0, 10'000); };
+    Terms terms{now, any_discounts("EUR"), {}};
+    for (auto& code : terms.discounts) code.minimums["EUR"] = any_sum();
+    if (*rc::gen::arbitrary<bool>()) terms.shipping = {"ups", "x", any_price(), "EUR", "DE", "", "", 1'000'000'000, {}};
+    const ShippingRule rule{{"*"}, 0, {{"EUR", any_price()}}, {{"EUR", any_sum()}}};
+    const auto delivery = [&](auto& wanted) {
+      return quote(Tables{{}, {rule}}, "EUR", wanted, {"DE", "", ""}, terms).totals.shipping;
+    };
+    RC_ASSERT(delivery(more) <= delivery(less));
+  }));
+}
+
+TEST_CASE("the usual delivery is free from a sum, or with a code: a dearer service then costs the difference, once") {
+  Discount parcel;
+  parcel.code = "PARCEL";
+  parcel.kind = DiscountKind::free_shipping;
+  const ShippingQuote express{"ups", "express", 2990, "EUR", "DE", "", "", 300, {}},
+      cheap{"ups", "x", 390, "EUR", "DE", "", "", 300, {}};
+  struct {
+    std::int64_t price;
+    bool with_code;
+    std::optional<ShippingQuote> chosen;
+    std::int64_t shipping;
+  } table[] = {
+      {9'900, false, {}, 490}, {9'900, false, express, 2990},  {9'900, true, {}, 0},   {9'900, true, express, 2500},
+      {9'900, true, cheap, 0}, {10'000, false, express, 2500}, {10'000, false, {}, 0}, {10'000, false, cheap, 0},
+  };
+  for (auto& row : table) {
+    CAPTURE(row.price);
+    Terms terms{{}, {}, row.chosen};
+    if (row.with_code) terms.discounts = {parcel};
+    const auto priced = quote(example(), "EUR", {wanted(1, row.price)}, {"DE", ""}, terms);
+    CHECK(priced.totals.shipping == row.shipping);
+    CHECK(priced.totals.total == row.price + row.shipping);
+    CHECK(priced.refused.empty());
+  }
+  // What is free already, no code makes cheaper: its use is not spent.
+  const auto priced = quote(example(), "EUR", {wanted(1, 10'100)}, {"DE", ""}, {{}, {parcel}, express});
+  CHECK(priced.totals.shipping == 2500);
+  REQUIRE(priced.refused.size() == 1);
+  CHECK(priced.refused[0].reason == Refusal::nothing_to_lower);
+}
+
 TEST_CASE("a share of some pieces is off the exact one by less than a step; the parts sum to the whole") {
   CHECK(piece_share(100, 3, 0, 1) == 33);
   CHECK(piece_share(100, 3, 1, 1) == 34);
