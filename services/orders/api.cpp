@@ -169,6 +169,7 @@ static CartView view_of(const store::Cart& cart, const Quote& priced, const std:
                              hindrance.wanted ? std::optional{cart.items[*hindrance.wanted].sku} : std::nullopt,
                              {},
                              {}});
+  for (auto& [sku, quantity] : cart.left_out) view.left_out.push_back({sku, quantity});
   for (auto& [refused, reason] : priced.refused)
     view.problems.push_back({"discount_refused", in_words(reason), {}, refused, reason});
   view.discounts = view_of(priced.discounts, cart.currency);

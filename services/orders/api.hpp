@@ -72,6 +72,12 @@ struct CartLine {
 BOOST_DESCRIBE_STRUCT(CartLine, (),
                       (sku, quantity, in_stock, product_id, title, unit_price, discount, tax, total, price_changed))
 
+struct LeftOut {
+  std::string sku;
+  std::int64_t quantity = 0;
+};
+BOOST_DESCRIBE_STRUCT(LeftOut, (), (sku, quantity))
+
 struct CartView {
   CartId id;
   std::string currency;
@@ -84,11 +90,12 @@ struct CartView {
   bool tax_included = false;
   Money total;
   std::vector<CartProblem> problems;  // none: it can be ordered
+  std::vector<LeftOut> left_out;      // at login, of the guest's cart, until it is put there or removed
   Time updated_at{};
 };
 BOOST_DESCRIBE_STRUCT(CartView, (),
                       (id, currency, lines, discounts, destination, shipping_option, estimated, subtotal,
-                       discount_total, shipping_total, tax_total, tax_included, total, problems, updated_at))
+                       discount_total, shipping_total, tax_total, tax_included, total, problems, left_out, updated_at))
 
 Task<Result<Answer<CartView>>> open_cart(Call& call, NewCart request);
 Task<Result<CartView>> get_cart(Call& call, CartId id);

@@ -73,7 +73,7 @@ struct OfferRow {
 BOOST_DESCRIBE_STRUCT(OfferRow, (),
                       (sku, product_id, version, title, tax_class, weight_grams, requires_shipping, prices, sales))
 
-static std::map<std::string, std::int64_t> prices_of(const json::Raw& text) {
+static std::map<std::string, std::int64_t> numbers_of(const json::Raw& text) {
   return json::parse<std::map<std::string, std::int64_t>>(text.text, json::event).value();
 }
 static std::map<std::string, Sale> sales_of(const json::Raw& text) {
@@ -90,7 +90,7 @@ Task<std::vector<std::shared_ptr<const Offer>>> find_offers(pg::Session& db, std
   std::vector<std::shared_ptr<const Offer>> offers;
   for (auto& row : rows)
     offers.push_back(std::make_shared<Offer>(row.sku, row.product_id, row.version, row.title, row.tax_class,
-                                             row.weight_grams, row.requires_shipping, prices_of(row.prices),
+                                             row.weight_grams, row.requires_shipping, numbers_of(row.prices),
                                              sales_of(row.sales)));
   co_return offers;
 }
@@ -131,11 +131,12 @@ struct CartRow {
   std::optional<std::int64_t> shown_price;
   Texts codes;
   std::optional<std::string> shipping_quote;
+  std::optional<json::Raw> left_out;
 };
 BOOST_DESCRIBE_STRUCT(CartRow, (),
                       (id, version, currency, country, region, postal_code, updated_at, sku, quantity, available,
                        product_id, offer_version, title, tax_class, weight_grams, requires_shipping, prices, sales,
-                       shown_price, codes, shipping_quote))
+                       shown_price, codes, shipping_quote, left_out))
 
 // A cart and its items, as they are or as a change leaves them.
 #define CART_ROWS(items) \
@@ -145,7 +146,7 @@ BOOST_DESCRIBE_STRUCT(CartRow, (),
          offer.product_id, offer.version AS offer_version, offer.title, offer.tax_class, offer.weight_grams,
          offer.requires_shipping, offer.prices, offer.sales, item.shown_price,
          ARRAY(SELECT code FROM cart_discounts WHERE cart_id = cart.id ORDER BY added_at, code) AS codes,
-         cart.shipping_quote
+         cart.shipping_quote, cart.left_out
     FROM cart
          LEFT JOIN )sql" items R"sql( AS item ON item.cart_id = cart.id
          LEFT JOIN LATERAL (SELECT * FROM offers WHERE sku = item.sku ORDER BY version DESC LIMIT 1) AS offer ON true
@@ -170,12 +171,13 @@ static Cart cart_of(const std::vector<CartRow>& rows) {
   cart.updated_at = first.updated_at;
   cart.codes = first.codes;
   cart.shipping_quote = first.shipping_quote;
+  if (first.left_out) cart.left_out = numbers_of(*first.left_out);
   for (auto& row : rows) {
     if (!row.sku) continue;  // an empty cart
     std::shared_ptr<const Offer> offer;
     if (row.product_id)
       offer = std::make_shared<Offer>(*row.sku, *row.product_id, *row.offer_version, *row.title, *row.tax_class,
-                                      *row.weight_grams, *row.requires_shipping, prices_of(*row.prices),
+                                      *row.weight_grams, *row.requires_shipping, numbers_of(*row.prices),
                                       sales_of(*row.sales));
     cart.items.push_back({*row.sku, *row.quantity, std::move(offer)});
     cart.available.push_back(row.available.value_or(0));
@@ -205,7 +207,7 @@ static Task<std::optional<Cart>> changed(Task<std::vector<CartRow>> change) {
 static const pg::Statement<CartRow(CartId, UserId, MaybeNumber, std::string, std::int64_t, Time, json::Raw)>
     put_item_sql{"orders.put_item", R"sql(
   WITH cart AS (
-    UPDATE carts SET version = version + 1, updated_at = $6
+    UPDATE carts SET version = version + 1, updated_at = $6, left_out = left_out - $4::text
      WHERE id = $1 AND owner = $2)sql" AS_SEEN R"sql(
        AND EXISTS (SELECT FROM offers WHERE sku = $4)
        AND (SELECT count(*) FROM cart_items WHERE cart_id = $1 AND sku <> $4) < 100
@@ -228,7 +230,7 @@ Task<std::optional<Cart>> put_item(pg::Session& db, CartId id, UserId owner, May
 static const pg::Statement<CartRow(CartId, UserId, MaybeNumber, std::string, Time)> delete_item_sql{
     "orders.delete_item", R"sql(
   WITH cart AS (
-    UPDATE carts SET version = version + 1, updated_at = $5
+    UPDATE carts SET version = version + 1, updated_at = $5, left_out = left_out - $4::text
      WHERE id = $1 AND owner = $2)sql" AS_SEEN R"sql(
     RETURNING *
   ), gone AS (
@@ -354,35 +356,39 @@ Task<std::int64_t> delete_old_carts(pg::Session& db, Time before) {
 static const pg::Statement<void(UserId, UserId)> lock_carts_sql{"orders.lock_carts", R"sql(
   SELECT FROM carts WHERE owner IN ($1, $2) ORDER BY id FOR UPDATE
 )sql"};
-// The user has a cart: the guest's lines are added to it, up to a hundred SKUs; the guest's cart is gone. Where it goes
-// and how it is sent he said last as a guest, and a quote is for one destination; an empty cart takes his currency.
-// What he was shown in another one is no price here.
+// The user has a cart: the guest's lines are added to it, up to a hundred SKUs and 999 pieces of each, and the buyer is
+// told what was left out; the guest's cart is gone. Where it goes and how it is sent he said last as a guest, and a
+// quote is for one destination; an empty cart takes his currency. What he was shown in another one is no price here.
 static const pg::Statement<void(UserId, UserId, Time)> merge_carts_sql{"orders.merge_carts", R"sql(
-  WITH target AS (
+  WITH own AS (
+    SELECT item.sku, item.quantity FROM carts JOIN cart_items AS item ON item.cart_id = carts.id WHERE carts.owner = $2
+  ), item AS (
+    SELECT item.sku, item.quantity, item.added_at, item.shown_price, guest.currency,
+           CASE WHEN row_number() OVER (ORDER BY own.sku IS NULL, item.added_at, item.sku)
+                     <= 100 - (SELECT count(*) FROM own) + count(own.sku) OVER ()
+                THEN least(item.quantity, 999 - coalesce(own.quantity, 0)) ELSE 0 END AS added
+      FROM carts AS guest JOIN cart_items AS item ON item.cart_id = guest.id LEFT JOIN own ON own.sku = item.sku
+     WHERE guest.owner = $1
+  ), target AS (
     UPDATE carts AS had
        SET version = had.version + 1, updated_at = $3,
-           currency = CASE WHEN EXISTS (SELECT FROM cart_items WHERE cart_id = had.id) THEN had.currency
-                           ELSE said.currency END,
+           currency = CASE WHEN EXISTS (SELECT FROM own) THEN had.currency ELSE said.currency END,
            country = coalesce(said.country, had.country),
            region = CASE WHEN said.country IS NULL THEN had.region ELSE said.region END,
            postal_code = CASE WHEN said.country IS NULL THEN had.postal_code ELSE said.postal_code END,
            shipping_quote = CASE WHEN said.country IS NULL AND said.shipping_quote IS NULL THEN had.shipping_quote
-                                 ELSE said.shipping_quote END
+                                 ELSE said.shipping_quote END,
+           left_out = coalesce((SELECT jsonb_object_agg(sku, quantity - added) FROM item WHERE added < quantity),
+                               had.left_out)
       FROM carts AS said
      WHERE had.owner = $2 AND said.owner = $1
     RETURNING had.id, had.currency
-  ), own AS (
-    SELECT item.sku FROM target JOIN cart_items AS item ON item.cart_id = target.id
-  ), item AS (
+  ), line AS (
     INSERT INTO cart_items AS had (cart_id, sku, quantity, added_at, shown_price)
-    SELECT target.id, item.sku, item.quantity, item.added_at,
-           CASE WHEN source.currency = target.currency THEN item.shown_price END
-      FROM target, carts AS source JOIN cart_items AS item ON item.cart_id = source.id LEFT JOIN own USING (sku)
-     WHERE source.owner = $1
-     ORDER BY own.sku IS NULL, item.added_at, item.sku
-     LIMIT (SELECT greatest(100 - count(*), 0) FROM own
-             WHERE NOT EXISTS (SELECT FROM carts AS source JOIN cart_items AS item ON item.cart_id = source.id
-                                WHERE source.owner = $1 AND item.sku = own.sku))
+    SELECT target.id, item.sku, item.added, item.added_at,
+           CASE WHEN item.currency = target.currency THEN item.shown_price END
+      FROM target, item
+     WHERE item.added > 0
     ON CONFLICT (cart_id, sku) DO UPDATE SET quantity = least(had.quantity + excluded.quantity, 999)
   ), code AS (
     INSERT INTO cart_discounts (cart_id, code, added_at)
@@ -435,7 +441,7 @@ BOOST_DESCRIBE_STRUCT(DiscountRow, (),
                        limit_per_customer, used, used_by_customer, created_at, updated_at))
 
 static StoredDiscount stored(const DiscountRow& row) {
-  return {{row.code, row.version, row.kind, row.rate, prices_of(row.amounts), prices_of(row.minimums), row.valid_from,
+  return {{row.code, row.version, row.kind, row.rate, numbers_of(row.amounts), numbers_of(row.minimums), row.valid_from,
            row.valid_until, row.usage_limit, row.limit_per_customer, row.used, row.used_by_customer},
           row.created_at,
           row.updated_at};

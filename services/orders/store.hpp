@@ -34,6 +34,7 @@ struct Cart {
   std::vector<std::optional<std::int64_t>> shown;  // of each item, what one piece cost when it was put there
   std::vector<std::string> codes;                  // of discounts
   std::optional<std::string> shipping_quote;
+  std::map<std::string, std::int64_t> left_out;  // SKU → pieces of a guest's cart that found no room
 };
 /// The owner's open cart, and whether it was made now. `id` is used for a new one.
 struct Opened {
@@ -73,7 +74,7 @@ Task<CartRefusal> cart_refusal(pg::Session& db, CartId id, UserId owner, std::op
 Task<> note_price(pg::Session& db, CartId id, std::string sku, std::int64_t price);
 Task<std::int64_t> delete_old_carts(pg::Session& db, Time before);
 
-/// The guest's cart lines are added to the user's; the guest's orders become the user's. Returns the orders that moved.
+/// The guest's cart is added to the user's; the guest's orders become the user's. Returns the orders that moved.
 Task<std::vector<OrderId>> merge(pg::Transaction& tx, UserId guest, UserId user, Time now);
 
 // Discount codes, always in upper case.

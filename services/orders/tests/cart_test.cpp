@@ -1,4 +1,6 @@
 // What a cart promises.
+#include "platform/json/json.hpp"
+#include "services/orders/api.hpp"
 #include "services/orders/tests/shop.hpp"
 
 namespace acme::orders {
@@ -479,10 +481,13 @@ TEST_CASE("a guest's cart becomes the cart of a user who had none; nobody has mo
   merge(guest);
   merge(second);
   shop.sign_in(ann.text());
-  CHECK(at(shop.get(path).body, "/lines/0/quantity") == "999");
+  const auto seen = shop.get(path);
+  CHECK(at(seen.body, "/lines/0/quantity") == "999");
+  CHECK(at(seen.body, "/left_out") == R"([{"sku":"MUG","quantity":201}])");
+  CHECK(at(shop.put(path + "/items/MUG", R"({"quantity": 999})").body, "/left_out") == "[]");
 }
 
-TEST_CASE("a merge takes every line along: 65 lines stay 65, and 65 others fill it to a hundred") {
+TEST_CASE("a merge takes every line for which there is room: 65 stay 65, and of 65 others 30 are told as left out") {
   Shop shop;
   shop.sells("MUG", 1190, 9, 1);
   const auto fill = [&](const std::string& prefix) {
@@ -504,6 +509,24 @@ TEST_CASE("a merge takes every line along: 65 lines stay 65, and 65 others fill 
   merge(second);
   CHECK(shop.sql("SELECT count(*) FROM cart_items JOIN carts ON id = cart_id WHERE owner = $1", ann.uuid()) == "100");
   CHECK(shop.sql("SELECT count(*) FROM carts") == "1");
+
+  shop.sign_in(ann.text());
+  const auto path = "/v1/carts/" + shop.cart();
+  const auto left_out = [](const http::Response& seen) {
+    return json::parse<std::vector<LeftOut>>(at(seen.body, "/left_out")).value();
+  };
+  const auto told = left_out(shop.get(path));
+  REQUIRE(told.size() == 30);
+  for (auto& [sku, quantity] : told) {
+    CHECK(quantity == 1);
+    CHECK(shop.sql("SELECT count(*) FROM cart_items WHERE sku = $1", sku) == "0");
+  }
+  const auto unwanted = "/items/" + told[0].sku, wanted = "/items/" + told[1].sku;
+  CHECK(left_out(shop.del(path + unwanted)).size() == 29);
+  shop.offers(told[1].sku, 1190, 2);
+  CHECK(shop.put(path + wanted, R"({"quantity": 1})").status == 409);
+  CHECK(left_out(shop.del(path + "/items/A1")).size() == 29);
+  CHECK(left_out(shop.put(path + wanted, R"({"quantity": 1})")).size() == 28);
 }
 
 TEST_CASE("a merged cart keeps the user's lines, and of the guest's the first ones, until it has a hundred SKUs") {
