@@ -113,6 +113,10 @@ std::string party(const Consignee& of, const std::string& account) {
   if (of.line2)
     for (auto& line : lines_of(*of.line2, 35)) lines.push_back(line);
   if (lines.size() > 3) lines.resize(3);
+  // UPS takes nine characters at most: a ZIP code's digits alone, and A1A1A1 in Canada.
+  auto postal_code = of.postal_code;
+  if (of.country == "CA" || postal_code.size() > 9)
+    std::erase_if(postal_code, [](char c) { return c == ' ' || c == '-'; });
   return object(
       {{"Name", quote(lines_of(of.company && !of.company->empty() ? *of.company : of.name, 35).front())},
        {"AttentionName", quote(lines_of(of.name, 35).front())},
@@ -121,7 +125,7 @@ std::string party(const Consignee& of, const std::string& account) {
        {"Address", object({{"AddressLine", array(lines)},
                            {"City", quote(lines_of(of.city, 30).front())},
                            {"StateProvinceCode", of.region && of.region->size() <= 5 ? quote(*of.region) : ""},
-                           {"PostalCode", quote(of.postal_code)},
+                           {"PostalCode", quote(postal_code)},
                            {"CountryCode", quote(of.country)}})}});
 }
 

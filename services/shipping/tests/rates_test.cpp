@@ -43,6 +43,17 @@ TEST_CASE("rates are the carrier's, the cheapest first, each with a quote that b
           .has_value());
 }
 
+TEST_CASE("a ZIP code of nine digits is written with its hyphen by us, and without it for UPS") {
+  Dock dock;
+  const auto answer =
+      ask(dock, mugs, "",
+          R"("city": "San Francisco", "region": "California", "postal_code": "941031234", "country": "US")");
+  REQUIRE_MESSAGE(answer.status == 200, answer.body);
+  CHECK(at(answer.body, "/data/0/service") != "standard");
+  CHECK(verify(at(answer.body, "/data/0/shipping_quote"), {"the dock's key"}, dock.world.now())->postal_code ==
+        "94103-1234");
+}
+
 TEST_CASE("while the carrier is away, or in a currency that it does not price in, the shop's table answers") {
   Dock dock;
   const auto yen = ask(dock, mugs, R"(, "currency": "JPY")");
