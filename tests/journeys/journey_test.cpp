@@ -113,6 +113,52 @@ TEST_CASE("a purchase goes from the merchant's file to the report, in one proces
 }
 TEST_CASE("the same in eight processes") { rough_journey(true); }
 
+TEST_CASE("what shipping quotes is what orders charges, in two processes, however the address is written") {
+  const PrivateShop shop({.split = true});
+  shop.import(catalogue);
+  const auto ann = shop.customer();
+  until(shop.staff(), "/v1/inventory/MUG-S", 20, [](const Reply& stock) { return stock.number("/available") == 1000; });
+  struct {
+    std::string asked, in_cart, ordered;
+  } table[] = {
+      {R"("country": "US", "region": "California", "postal_code": "941031234")",
+       R"("country": "US", "region": "ca", "postal_code": "94103 1234")",
+       R"("country": "US", "region": "CA", "postal_code": "94103-1234")"},
+      {R"("country": "GB", "postal_code": "SW1A 1AA")", R"("country": "GB", "postal_code": "sw1a1aa")",
+       R"("country": "GB", "postal_code": "sw1A 1aa ")"},
+  };
+  const auto address = [](const std::string& place) {
+    return R"({"name": "Ann Example", "line1": "1 Long Street", "city": "Somewhere", )" + place + "}";
+  };
+  for (auto& row : table) {
+    CAPTURE(row.asked);
+    const auto rates = ann.post(
+        "/v1/shipping/rates",
+        R"({"items": [{"sku": "MUG-S", "quantity": 2, "weight_grams": 300}], "address": )" + address(row.asked) + "}");
+    REQUIRE_MESSAGE(rates.size("/data") > 1, rates.body);
+    const auto dearest = "/data/" + std::to_string(rates.size("/data") - 1);
+    const auto price = rates.number(dearest + "/price/amount");
+
+    const auto id = ann.post("/v1/carts", "{}").text("/id"), cart = "/v1/carts/" + id;
+    until(ann, "/v1/products/mug", 20,
+          [&](const Reply&) { return ann.put(cart + "/items/MUG-S", R"({"quantity": 2})").ok(); });
+    REQUIRE(ann.put(cart + "/destination", "{" + row.in_cart + "}").ok());
+    const auto seen =
+        ann.put(cart + "/shipping_quote", R"({"shipping_quote": ")" + rates.text(dearest + "/shipping_quote") + "\"}");
+    REQUIRE_MESSAGE(seen.ok(), seen.problem());
+    CHECK(seen.size("/problems") == 0);
+    CHECK(seen.number("/shipping_total/amount") == price);
+    const auto order = ann.post(
+        "/v1/orders",
+        R"({"cart_id": ")" + id + R"(", "email": "ann@example.com", "shipping_address": )" + address(row.ordered) + "}",
+        {{"Idempotency-Key", new_key()}});
+    REQUIRE_MESSAGE(order.status == 201, order.problem());
+    CHECK(order.number("/shipping_total/amount") == price);
+    CHECK(order.text("/shipping_option/service") == rates.text(dearest + "/service"));
+    CHECK(order.number("/total/amount") == seen.number("/total/amount"));
+  }
+}
+
 TEST_CASE("doctor and demo find the shop of a home by themselves, wherever it listens") {
   CHECK(running_urls(home("/nowhere")).shop == "https://localhost:8443");
   const PrivateShop shop({.settings = {"shipping.track_first_ms=50", "shipping.track_longest_ms=200"}});
