@@ -64,6 +64,18 @@ TEST_CASE("an order is cancelled unpaid, inside 3-D Secure and labelled; one tha
   CHECK(shop.once(ann, unpaid, "cancelled").text("/reason") == "changed_mind");
   CHECK(shop.called("stripe", "POST", "/cancel") == 1);
 
+  // Nobody pays: the pieces are held until pay_by, which comes early here, and are free again.
+  const auto forgotten = shop.ordered(ann, "");
+  until(ann, "/v1/orders/" + forgotten + "/payment", 30,
+        [](const Reply& payment) { return !payment.text("/pay_by").empty(); });
+  CHECK(shop.staff().get("/v1/inventory/MUG/holds").text("/data/0/order_id") == forgotten);
+  CHECK(shop.staff().get("/v1/inventory/MUG").number("/held") == 1);
+  shop.sql("payments", "UPDATE payments SET pay_by = now()");
+  shop.sql("payments", "UPDATE platform.jobs SET run_at = now() WHERE kind = 'expire_payment'");
+  CHECK(shop.once(ann, forgotten, "cancelled").text("/reason") == "expired");
+  CHECK(shop.staff().get("/v1/inventory/MUG/holds").size("/data") == 0);
+  CHECK(shop.staff().get("/v1/inventory/MUG").number("/held") == 0);
+
   const auto at_the_bank = shop.ordered(ann, "pm_card_threeDSecure2Required");
   until(ann, "/v1/orders/" + at_the_bank + "/payment", 30,
         [](const Reply& payment) { return payment.text("/status") == "requires_action"; });
