@@ -142,8 +142,8 @@ void Examination::money(const About& about) {
          "acme events parked --service orders, then redrive; or acme events republish payments.");
 }
 
-/// What orders owes for a return is refunded once, and a cancelled order's money goes back; nothing else does by
-/// itself.
+/// What orders owes for a return, or for what never left, is refunded once, and a cancelled order's money goes back;
+/// nothing else does by itself.
 void Examination::refunds(const About& about) {
   if (!about.payment || !settled(about.paying)) return;
   std::map<std::string, std::vector<std::int64_t>> made;
@@ -168,14 +168,15 @@ void Examination::refunds(const About& about) {
     if (amounts.size() > 1)
       find("refund_twice", "one thing refunded more than once", object + ", " + text(std::ssize(amounts)) + " times",
            about.paying, "Compare them with Stripe's; what went twice is to be asked back of the customer.");
-    const bool of_order = reference.starts_with("cancel:"), of_return = reference.starts_with("ret_");
-    if ((of_order && about.order.status != "cancelled") || (of_return && !due.contains(reference)))
+    const bool of_order = reference.starts_with("cancel:");
+    const bool of_pieces = reference.starts_with("ret_") || reference.starts_with("shp_");
+    if ((of_order && about.order.status != "cancelled") || (of_pieces && !due.contains(reference)))
       find("refund_unowed", "a refund for what did not happen, as the order says", object, about.paying,
            "Was orders restored to an earlier moment? If not: is it cancelled, has it come back? Else send no parcel.");
   }
 }
 
-/// Every line is in exactly one parcel that is not void, or there is an open exception.
+/// Every line is in exactly one parcel that is not void, or removed, or there is an open exception.
 void Examination::parcels(const About& about) {
   const auto& [records, order, object, payment, paid, captured, refunding, refunded, told_captured, told_refunded,
                paying, since] = about;
@@ -194,7 +195,10 @@ void Examination::parcels(const About& about) {
       find("cancelled_parcel", "a parcel of a cancelled order", parcel + ": " + shipment.status, since,
            "POST /v1/shipments/" + shipment.shipment_id + "/cancel.");
     if (shipment.status == "exception" || shipment.status == "returned") excused = true;
-    if (shipment.status == "cancelled" || shipment.lines.empty()) continue;  // a voucher has no parcel
+    if (shipment.status == "removed")  // it never leaves, and its share is a refund that is due
+      for (auto& line : shipment.lines) covered[line.line] += line.quantity;
+    if (shipment.status == "cancelled" || shipment.status == "removed" || shipment.lines.empty())
+      continue;  // a voucher has no parcel
     any = true;
     all_left = all_left && handed_over(shipment);
     all_delivered = all_delivered && shipment.status == "delivered";

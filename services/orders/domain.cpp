@@ -372,6 +372,7 @@ void apply(Payment& payment, PaymentNews news, std::int64_t sequence, const std:
 void apply(Parcel& parcel, const std::string& status, std::int64_t sequence,
            const std::optional<std::string>& tracking_number) {
   if (status == "cancel_refused") return;  // an answer to a cancellation, not where the parcel is
+  if (parcel.removed()) return;            // an end
   const bool moving =
       status == "in_transit" || status == "out_for_delivery" || status == "delivered" || status == "returned";
   parcel.labelled |= moving || status == "label_created";
@@ -387,15 +388,23 @@ Parcels progress(const std::vector<Parcel>& parcels, const std::map<int, std::in
   Parcels furthest = Parcels::none;
   auto missing = lines;
   for (auto& parcel : parcels) {
-    if (parcel.delivered)
+    if (parcel.delivered || parcel.removed())
       for (auto& [line, pieces] : parcel.lines) missing[line] -= pieces;
     if (parcel.handed_over)
       furthest = Parcels::handed_over;
-    else if (parcel.labelled && parcel.status != "cancelled")
+    else if (parcel.labelled && parcel.status != "cancelled" && !parcel.removed())
       furthest = std::max(furthest, Parcels::labelled);
   }
   const bool all = std::ranges::all_of(missing, [](auto& line) { return line.second <= 0; });
   return all && !lines.empty() ? Parcels::delivered : furthest;
+}
+
+std::map<int, std::int64_t> removed(const std::vector<Parcel>& parcels) {
+  std::map<int, std::int64_t> pieces;
+  for (auto& parcel : parcels)
+    if (parcel.removed() && !parcel.handed_over)
+      for (auto& [line, quantity] : parcel.lines) pieces[line] += quantity;
+  return pieces;
 }
 
 // What comes back.

@@ -232,12 +232,16 @@ struct Parcel {
   std::optional<std::string> tracking_number;
   bool labelled = false, handed_over = false, delivered = false;  // ever
   std::map<int, std::int64_t> lines;                              // line → pieces
+  bool removed() const { return status == "removed"; }            // it will never leave
   bool operator==(const Parcel&) const = default;
 };
 void apply(Parcel& parcel, const std::string& status, std::int64_t sequence,
            const std::optional<std::string>& tracking_number);
-/// `lines`: line → pieces ordered. Delivered is an order when every piece of it is.
+/// `lines`: line → pieces ordered. Delivered is an order when every piece of it is, or is removed.
 Parcels progress(const std::vector<Parcel>& parcels, const std::map<int, std::int64_t>& lines);
+/// Line → pieces that will never leave. What was removed after it had left is not among them: it comes back as a
+/// return.
+std::map<int, std::int64_t> removed(const std::vector<Parcel>& parcels);
 
 // What comes back.
 

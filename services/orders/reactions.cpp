@@ -7,6 +7,7 @@
 #include "services/orders/events.hpp"
 #include "services/orders/followers.hpp"
 #include "services/orders/offers.hpp"
+#include "services/orders/returns.hpp"
 #include "services/orders/store.hpp"
 
 namespace acme::orders {
@@ -228,6 +229,27 @@ static void hear(Reaction& on, store::Changes& changes, const events::Envelope& 
   if (changed || !heard.empty()) settle(on, changes, order, state, heard, lines, {});
 }
 
+Parcel parcel_of(const store::KnownParcel& known) {
+  Parcel parcel{
+      known.sequence, known.status, known.tracking_number, known.labelled, known.handed_over, known.delivered, {}};
+  for (auto& line : json::parse<std::vector<ShippedLine>>(known.lines.text, json::event).value())
+    parcel.lines[line.line] += line.quantity;
+  return parcel;
+}
+
+/// Staff removed the parcel, which is news: its pieces are out of the order. True when that is to be told.
+static Task<bool> remove(pg::Transaction& tx, Known& of, const ShipmentEvent& event) {
+  if (event.status != "removed" || of.order.status == Status::cancelled) co_return false;
+  std::vector<Parcel> before;
+  for (auto& [id, parcel] : of.parcels) before.push_back(parcel);
+  if (const auto known = of.parcels.find(event.shipment_id); known != of.parcels.end())
+    if (known->second.removed() || known->second.handed_over) co_return false;
+  std::map<int, std::int64_t> pieces;
+  for (auto& line : event.lines) pieces[line.line] += line.quantity;
+  co_await take_out(tx, of.order, before, event.shipment_id, pieces, event.reason == "restocked");
+  co_return true;
+}
+
 /// A batch's orders are locked, and what is known of them read, together; so are their parcels kept.
 Task<> on_shipment(Reaction& on, std::vector<events::Event<ShipmentEvent>> events) {
   sort_by_order(events);
@@ -238,20 +260,16 @@ Task<> on_shipment(Reaction& on, std::vector<events::Event<ShipmentEvent>> event
     auto& known = orders[parcel.order_id].parcels[parcel.id];
     known.carrier = parcel.carrier;
     known.contents = parcel.lines;
-    static_cast<Parcel&>(known) = {parcel.sequence,
-                                   parcel.status,
-                                   parcel.tracking_number,
-                                   parcel.labelled,
-                                   parcel.handed_over,
-                                   parcel.delivered,
-                                   {}};
-    for (auto& line : json::parse<std::vector<ShippedLine>>(parcel.lines.text, json::event).value())
-      known.lines[line.line] += line.quantity;
+    static_cast<Parcel&>(known) = parcel_of(parcel);
   }
   store::Changes changes{tx};
   for (auto& [envelope, event] : events) {
     tx.traceparent = envelope.traceparent;
-    hear(on, changes, envelope, event, orders.at(event.order_id));
+    auto& of = orders.at(event.order_id);
+    const Status before = of.order.status;
+    const bool removed = co_await remove(tx, of, event);
+    hear(on, changes, envelope, event, of);
+    if (removed && of.order.status == before) announce(changes, of.order, of.lines);
   }
   changes.write();
   std::vector<store::KnownParcel> kept;

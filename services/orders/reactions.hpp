@@ -2,6 +2,7 @@
 // What orders does when others speak. Events may be repeated, and topics come in any order: the end is the same.
 #include "commerce/ids.hpp"
 #include "platform/service.hpp"
+#include "services/orders/store.hpp"
 
 namespace acme::orders {
 
@@ -78,6 +79,7 @@ struct ShipmentEvent {
 };
 BOOST_DESCRIBE_STRUCT(ShipmentEvent, (),
                       (shipment_id, order_id, lines, carrier, status, tracking_number, reason, order_sequence))
+Parcel parcel_of(const store::KnownParcel& known);
 struct UserMerged {
   UserId user_id, guest_id;
 };

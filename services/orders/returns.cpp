@@ -4,6 +4,7 @@
 
 #include "services/orders/events.hpp"
 #include "services/orders/followers.hpp"
+#include "services/orders/reactions.hpp"
 #include "services/orders/settings.hpp"
 
 namespace acme::orders {
@@ -53,14 +54,15 @@ struct Locked {
   std::vector<store::LineOf> lines;
   std::vector<store::Return> returns;
   std::vector<store::ReturnedLine> returned;
+  std::map<int, std::int64_t> removed;  // line → pieces that will never leave
 
   const store::LineOf* line(std::int64_t number) const {
     const auto found = std::ranges::find(lines, number, [](auto& of) { return of.line.line; });
     return found == lines.end() ? nullptr : &*found;
   }
-  /// Pieces of a line that came back; with those that may still come, unless `received` alone count.
+  /// Pieces of a line that never left or came back; with those that may still come, unless `received` alone count.
   std::int64_t back(int number, bool received) const {
-    std::int64_t pieces = 0;
+    std::int64_t pieces = removed.contains(number) ? removed.at(number) : 0;
     for (auto& each : returns)
       for (auto& part : returned)
         if (part.return_id == each.id && part.line == number && each.status != ReturnStatus::refused) {
@@ -73,14 +75,25 @@ struct Locked {
   }
 };
 
-Task<std::optional<Locked>> lock(pg::Transaction& tx, OrderId id, Scope whose) {
-  auto order = co_await store::lock_order(tx, id, whose);
-  if (!order) co_return std::nullopt;
-  Locked all{std::move(*order), co_await store::find_lines(tx, {id}), co_await store::find_returns(tx, {id}), {}};
+Task<Locked> all_of(pg::Transaction& tx, store::Order order, const std::vector<Parcel>& parcels) {
+  const auto id = order.id;
+  Locked all{std::move(order),
+             co_await store::find_lines(tx, {id}),
+             co_await store::find_returns(tx, {id}),
+             {},
+             removed(parcels)};
   std::vector<ReturnId> ids;
   for (auto& each : all.returns) ids.push_back(each.id);
   if (!ids.empty()) all.returned = co_await store::lines_of(tx, ids);
   co_return all;
+}
+
+Task<std::optional<Locked>> lock(pg::Transaction& tx, OrderId id, Scope whose) {
+  auto order = co_await store::lock_order(tx, id, whose);
+  if (!order) co_return std::nullopt;
+  std::vector<Parcel> parcels;
+  for (auto& known : co_await store::find_parcels(tx, {id})) parcels.push_back(parcel_of(known));
+  co_return co_await all_of(tx, std::move(*order), parcels);
 }
 
 /// The order shows it, too: so its version rises, and who follows it hears of it.
@@ -164,6 +177,13 @@ struct RefundDue {
   std::string reason;
 };
 BOOST_DESCRIBE_STRUCT(RefundDue, (), (reference, amount, reason))
+
+void owe(store::Order& order, RefundDue refund) {
+  if (refund.amount == 0) return;
+  auto due = json::parse<std::vector<RefundDue>>(order.refunds_due.text, json::event).value();
+  due.push_back(std::move(refund));
+  order.refunds_due = {json::text(due)};
+}
 
 }  // namespace
 
@@ -253,41 +273,59 @@ Task<Result<http::Response>> refuse_return(Call& call, ReturnId id, RefuseReturn
 }
 
 Task<Result<http::Response>> receive_return(Call& call, ReturnId id, ReceiveReturn request) {
-  return decide(call, id, ReturnNews::receive, {},
-                [&call, request](pg::Transaction& tx, Locked& all, store::Return& of,
-                                 std::vector<store::ReturnedLine>& lines) -> Result<void> {
-                  auto& order = all.order;
-                  of.refund = 0;
-                  for (std::size_t i = 0; i < request.lines.value.size(); ++i) {
-                    auto& came = request.lines.value[i];
-                    const auto pointer = "/lines/" + std::to_string(i);
-                    const auto line = std::ranges::find(lines, came.line, &store::ReturnedLine::line);
-                    if (line == lines.end()) return refuse(invalid(pointer + "/line", "is no line of this return"));
-                    line->restocked = came.restocked ? came.restocked->value : 0;
-                    line->written_off = came.written_off ? came.written_off->value : 0;
-                    const auto pieces = line->restocked + line->written_off;
-                    if (pieces < 1 || pieces > line->quantity)
-                      return refuse(invalid(
-                          pointer, "together 1 to " + std::to_string(line->quantity) + " pieces can have come"));
-                    line->refund = refund_of(all.line(line->line)->line, order.totals.tax_included,
-                                             all.back(line->line, true), pieces, smallest_step(order.currency));
-                    *of.refund += line->refund;
-                  }
-                  if (request.refund_shipping.value_or(false)) {
-                    if (std::ranges::any_of(all.returns, [](auto& each) { return each.shipping_refund.has_value(); }))
-                      return refuse(invalid("/refund_shipping", "the delivery of this order is refunded already"));
-                    std::vector<Line> own;
-                    for (auto& line : all.lines) own.push_back(line.line);
-                    of.shipping_refund = shipping_paid(order.totals, own);
-                  }
-                  store::take_back(tx, order.id, lines, call.caller().subject);
-                  if (const auto amount = *of.refund + of.shipping_refund.value_or(0)) {
-                    auto due = json::parse<std::vector<RefundDue>>(order.refunds_due.text, json::event).value();
-                    due.push_back({of.id.text(), amount, "return: " + of.reason});
-                    order.refunds_due = {json::text(due)};
-                  }
-                  return {};
-                });
+  return decide(
+      call, id, ReturnNews::receive, {},
+      [&call, request](pg::Transaction& tx, Locked& all, store::Return& of,
+                       std::vector<store::ReturnedLine>& lines) -> Result<void> {
+        auto& order = all.order;
+        of.refund = 0;
+        for (std::size_t i = 0; i < request.lines.value.size(); ++i) {
+          auto& came = request.lines.value[i];
+          const auto pointer = "/lines/" + std::to_string(i);
+          const auto line = std::ranges::find(lines, came.line, &store::ReturnedLine::line);
+          if (line == lines.end()) return refuse(invalid(pointer + "/line", "is no line of this return"));
+          line->restocked = came.restocked ? came.restocked->value : 0;
+          line->written_off = came.written_off ? came.written_off->value : 0;
+          const auto pieces = line->restocked + line->written_off;
+          if (pieces < 1 || pieces > line->quantity)
+            return refuse(
+                invalid(pointer, "together 1 to " + std::to_string(line->quantity) + " pieces can have come"));
+          line->refund = refund_of(all.line(line->line)->line, order.totals.tax_included, all.back(line->line, true),
+                                   pieces, smallest_step(order.currency));
+          *of.refund += line->refund;
+        }
+        if (request.refund_shipping.value_or(false)) {
+          if (std::ranges::any_of(all.returns, [](auto& each) { return each.shipping_refund.has_value(); }))
+            return refuse(invalid("/refund_shipping", "the delivery of this order is refunded already"));
+          std::vector<Line> own;
+          for (auto& line : all.lines) own.push_back(line.line);
+          of.shipping_refund = shipping_paid(order.totals, own);
+        }
+        store::take_back(tx, order.id, lines, call.caller().subject);
+        owe(order, {of.id.text(), *of.refund + of.shipping_refund.value_or(0), "return: " + of.reason});
+        return {};
+      });
+}
+
+Task<> take_out(pg::Transaction& tx, store::Order& order, const std::vector<Parcel>& before, ShipmentId parcel,
+                const std::map<int, std::int64_t>& pieces, bool restocked) {
+  const auto all = co_await all_of(tx, order, before);
+  std::map<int, std::int64_t> gone;
+  std::vector<store::ReturnedLine> lines;
+  std::int64_t amount = 0;
+  for (auto& [number, quantity] : pieces) {
+    const auto* of = all.line(number);
+    const auto left = of ? std::min(quantity, of->line.quantity - all.back(number, false)) : std::int64_t{0};
+    if (left <= 0) continue;
+    gone[number] = left;
+    lines.push_back({{}, number, of->line.sku, left, restocked ? left : 0, restocked ? 0 : left, 0});
+    amount +=
+        refund_of(of->line, order.totals.tax_included, all.back(number, true), left, smallest_step(order.currency));
+  }
+  if (gone.empty()) co_return;
+  store::take_stock(tx, order.id, gone);
+  store::take_back(tx, order.id, lines, parcel.text());
+  owe(order, {parcel.text(), amount, "never left"});
 }
 
 }  // namespace acme::orders

@@ -52,6 +52,11 @@ Task<Result<http::Response>> approve_return(Call& call, ReturnId id, ApproveRetu
 Task<Result<http::Response>> refuse_return(Call& call, ReturnId id, RefuseReturn request);
 Task<Result<http::Response>> receive_return(Call& call, ReturnId id, ReceiveReturn request);
 
+/// Pieces of a parcel that will never leave, of an order that is locked: they are written off, or back on the shelf,
+/// and their share of what was paid is due. `before`: the order's parcels as they were known.
+Task<> take_out(pg::Transaction& tx, store::Order& order, const std::vector<Parcel>& before, ShipmentId parcel,
+                const std::map<int, std::int64_t>& pieces, bool restocked);
+
 /// Of these orders, oldest first.
 Task<std::vector<ReturnView>> returns_of(pg::Session& db, std::vector<OrderId> orders);
 

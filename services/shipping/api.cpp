@@ -177,6 +177,23 @@ Task<Result<http::Response>> split_shipment(Call& call, ShipmentId id, SplitShip
   });
 }
 
+Task<Result<http::Response>> remove_shipment(Call& call, ShipmentId id, RemoveShipment request) {
+  return call.once([&call, id, goods = request.goods](pg::Transaction& tx) -> Task<Result<Answer<Page<ShipmentView>>>> {
+    bool removed = false;
+    auto changed = co_await open_store(tx)->decide_all(
+        id, call.now(), [&](Dispatch& all) { removed = remove_by_staff(all, id, goods, call.now()); });
+    if (changed.empty()) co_return refuse(not_found("shipment", id.text()));
+    if (!removed)
+      co_return refuse(conflict("cannot_remove",
+                                "Only a cancelled or refused shipment can be removed, of an order of which another "
+                                "parcel has left: else cancel the order."));
+    carry_out(tx, changed);
+    Page<ShipmentView> page;
+    for (auto& each : changed) page.data.push_back(view(each.shipment));
+    co_return accepted(std::move(page));
+  });
+}
+
 static CrashPoint push_verified{"ups_push.verified"}, push_stored{"ups_push.stored"};
 
 Task<Result<NoContent>> ups_push(Call& call, RawBody body) {

@@ -89,6 +89,11 @@ struct SplitShipment {
 };
 BOOST_DESCRIBE_STRUCT(SplitShipment, (), (lines))
 
+struct RemoveShipment {
+  Goods goods{};
+};
+BOOST_DESCRIBE_STRUCT(RemoveShipment, (), (goods))
+
 struct AuditQuery {
   std::optional<OrderId> after;
   Between<1, 1000> limit{1000};
@@ -108,6 +113,8 @@ Task<Result<http::Response>> cancel_shipment(Call& call, ShipmentId id, CancelSh
 Task<Result<http::Response>> buy_label_again(Call& call, ShipmentId id, BuyLabel request);
 /// Answers with all shipments of the order.
 Task<Result<http::Response>> split_shipment(Call& call, ShipmentId id, SplitShipment request);
+/// What will never leave: orders refunds its share, and the order ends with the rest.
+Task<Result<http::Response>> remove_shipment(Call& call, ShipmentId id, RemoveShipment request);
 /// UPS Track Alert. Nothing is signed, so a push is a hint: the parcel is looked at now instead of later.
 Task<Result<NoContent>> ups_push(Call& call, RawBody body);
 Task<Result<AuditView>> audit(Call& call, Query<AuditQuery> query);

@@ -12,7 +12,9 @@ namespace {
 constexpr Transition life[] = {
     // The order: both halves are there; it is being cancelled, or is; it comes back from cancelling.
     {State::waiting,          News::go,                    State::ready,            ""},
+    {State::waiting_paid,     News::go,                    State::ready,            ""},
     {State::waiting,          News::paid_while_cancelling, State::cancelled,        "cancelled"},
+    {State::waiting_paid,     News::cancelling,            State::cancelled,        "cancelled"},
     {State::ready,            News::cancelling,            State::cancelled,        "cancelled"},
     {State::calling,          News::cancelling,            State::unwanted,         ""},
     {State::label_created,    News::cancelling,            State::voiding,          ""},
@@ -24,10 +26,12 @@ constexpr Transition life[] = {
     {State::returned,         News::cancelling,            State::returned,         "cancel_refused"},
     {State::cancelled,        News::cancelling,            State::cancelled,        "cancelled"},
     {State::waiting,          News::cancelled,             State::cancelled,        ""},
+    {State::waiting_paid,     News::cancelled,             State::cancelled,        ""},
     {State::ready,            News::cancelled,             State::cancelled,        "cancelled"},
     {State::calling,          News::cancelled,             State::unwanted,         ""},
     {State::label_created,    News::cancelled,             State::voiding,          ""},
     {State::refused,          News::cancelled,             State::cancelled,        "cancelled"},
+    {State::waiting_paid,     News::back,                  State::ready,            ""},
     {State::unwanted,         News::back,                  State::calling,          ""},
     {State::voiding,          News::back,                  State::label_created,    "label_created"},
     {State::cancelled,        News::back,                  State::ready,            ""},
@@ -83,6 +87,8 @@ constexpr Transition life[] = {
     {State::ready,            News::staff_splits,          State::ready,            ""},
     {State::refused,          News::staff_splits,          State::ready,            ""},
     {State::cancelled,        News::staff_splits,          State::ready,            ""},
+    {State::refused,          News::staff_removes,         State::removed,          "removed"},
+    {State::cancelled,        News::staff_removes,         State::removed,          "removed"},
 };
 // clang-format on
 
@@ -151,6 +157,8 @@ Effects stop(Shipment& shipment, Time now) {
       return {};
     case Status::cancelled:
       shipment.untold |= asked;
+      return {};
+    case Status::removed:
       return {};
     case Status::label_created:
       shipment.cancel_asked = true;
@@ -226,7 +234,7 @@ std::span<const Transition> transitions() { return life; }
 State state_of(const Shipment& shipment) {
   switch (shipment.status) {
     case Status::waiting:
-      return State::waiting;
+      return shipment.paid ? State::waiting_paid : State::waiting;
     case Status::ready:
       if (shipment.cancel_asked) return State::unwanted;
       return shipment.label == LabelState::called ? State::calling : State::ready;
@@ -244,6 +252,8 @@ State state_of(const Shipment& shipment) {
       return State::returned;
     case Status::cancelled:
       return State::cancelled;
+    case Status::removed:
+      return State::removed;
   }
   std::unreachable();
 }
@@ -278,6 +288,15 @@ void pack_apart(Dispatch& all, std::int64_t most_grams, const std::function<Ship
     for (auto lines = parcels->begin() + 1; lines != parcels->end(); ++lines)
       split_off(all, Shipment{all.shipments[i]}, std::move(*lines), new_id(), now);
   }
+}
+
+bool remove_by_staff(Dispatch& all, ShipmentId id, Goods goods, Time now) {
+  const auto found = std::ranges::find(all.shipments, id, &Shipment::id);
+  if (found == all.shipments.end() || !may(*found, News::staff_removes)) return false;
+  if (found->stage != Stage::open || std::ranges::none_of(all.shipments, left)) return false;
+  all.effects[static_cast<std::size_t>(found - all.shipments.begin())] =
+      become_and_say(*found, Status::removed, now, std::string{name(goods)});
+  return true;
 }
 
 Split split_by_staff(Dispatch& all, ShipmentId id, const std::vector<Piece>& pieces, ShipmentId fresh, Time now) {
@@ -407,7 +426,8 @@ bool handed_over(Status status) {
 }
 
 bool final(Status status) {
-  return status == Status::delivered || status == Status::returned || status == Status::cancelled;
+  using enum Status;
+  return status == delivered || status == returned || status == cancelled || status == removed;
 }
 
 Effects tracked(Shipment& shipment, const std::vector<Activity>& activities) {

@@ -15,12 +15,15 @@ namespace acme::shipping {
 
 /// `waiting` (for its order's other half) and `ready` (for a label) are ours alone; the others are published.
 BOOST_DEFINE_ENUM_CLASS(Status, waiting, ready, label_created, in_transit, out_for_delivery, delivered, exception,
-                        returned, cancelled)
+                        returned, cancelled, removed)
 /// What the order wants: `cancelling` asks for an answer, `cancelled` wants none.
 BOOST_DEFINE_ENUM_CLASS(Stage, open, cancelling, cancelled)
 /// `called`: the carrier was asked for the label and its answer is not stored. Until it is known whether the label
 /// exists, no other may be bought.
 BOOST_DEFINE_ENUM_CLASS(LabelState, none, called, bought)
+
+/// What becomes of the pieces of a shipment that is removed from its order.
+BOOST_DEFINE_ENUM_CLASS(Goods, written_off, restocked)
 
 struct Consignee {
   std::string name;
@@ -56,8 +59,8 @@ struct Shipment {
   Status status = Status::waiting;
   std::string carrier = "ups";
   std::optional<std::string> service;  // the carrier's, that the buyer paid for; absent: the usual one
-  std::optional<std::string> reason;
-  std::int64_t order_sequence = 0;  // the newest order.* applied
+  std::optional<std::string> reason;   // of one that is removed: its Goods
+  std::int64_t order_sequence = 0;     // the newest order.* applied
   Stage stage = Stage::open;
   bool paid = false;
   bool cancel_asked = false;  // the label, once it is known to exist, is to be voided
@@ -83,15 +86,17 @@ BOOST_DESCRIBE_STRUCT(Shipment, (),
 
 // Its life, as a shopkeeper tells it.
 
-/// Finer than the status: `calling` waits for the carrier's label, which is `unwanted` when the order was cancelled
-/// meanwhile; `voiding` waits for the carrier to void it; `refused` is an exception without a label, for staff.
-BOOST_DEFINE_ENUM_CLASS(State, waiting, ready, calling, unwanted, label_created, voiding, in_transit, out_for_delivery,
-                        delivered, refused, exception, returned, cancelled)
+/// Finer than the status: `waiting_paid` has the money and no order to send yet; `calling` waits for the carrier's
+/// label, which is `unwanted` when the order was cancelled meanwhile; `voiding` waits for the carrier to void it;
+/// `refused` is an exception without a label, for staff.
+BOOST_DEFINE_ENUM_CLASS(State, waiting, waiting_paid, ready, calling, unwanted, label_created, voiding, in_transit,
+                        out_for_delivery, delivered, refused, exception, returned, cancelled, removed)
 /// What may happen to it: by the order, at the carrier (`voided` and `too_late` answer our void; `voided_elsewhere` is
-/// another's), on the way, by staff.
+/// another's), on the way, by staff (`staff_too_late`: labels, splits or removes when the order is being cancelled, or
+/// is).
 BOOST_DEFINE_ENUM_CLASS(News, go, cancelling, paid_while_cancelling, cancelled, back, call, label_bought, label_refused,
                         voided, too_late, in_transit, out_for_delivery, delivered, exception, returned,
-                        voided_elsewhere, staff_cancels, staff_labels, staff_splits)
+                        voided_elsewhere, staff_cancels, staff_labels, staff_splits, staff_removes, staff_too_late)
 struct Transition {
   State from{};
   News news{};
@@ -142,6 +147,10 @@ struct Piece {
   std::int64_t line = 0, quantity = 0;
 };
 enum class Split { done, too_late, not_in_it, nothing_stays };
+/// Staff takes a shipment that will never leave out of its order: it has no label, and another one has left (else the
+/// order is cancelled). False: not so.
+bool remove_by_staff(Dispatch& all, ShipmentId id, Goods goods, Time now);
+
 /// Staff takes pieces out of a shipment that has no label (ready, refused or cancelled) into one of their own; both are
 /// then labelled. What has a label is cancelled first, so that no label is void behind anybody's back.
 Split split_by_staff(Dispatch& all, ShipmentId from, const std::vector<Piece>& pieces, ShipmentId fresh, Time now);

@@ -53,6 +53,10 @@ Service service(const config::Config& config) {
       .needs("shipments:write")
       .idempotent()
       .answers<Page<ShipmentView>>();
+  shipping.post("/v1/shipments/{shipment}/remove", remove_shipment)
+      .needs("shipments:write")
+      .idempotent()
+      .answers<Page<ShipmentView>>();
   shipping.post("/v1/webhooks/ups", ups_push).open().raw().limited_as("webhook");
   shipping.get("/internal/shipping/audit", audit).internal();
 

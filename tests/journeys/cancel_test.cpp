@@ -19,13 +19,13 @@ struct Mugs : PrivateShop {
         "mug,Mug,Maker,TRUE,MUG,100,100,12.50,active\n");
     until(staff(), "/v1/inventory/MUG", 30, [](const Reply& stock) { return stock.number("/available") == 100; });
   }
-  std::string ordered(const Caller& ann, const std::string& card) const {
+  std::string ordered(const Caller& ann, const std::string& card, int quantity = 1) const {
     const auto method = card.empty() ? "" : R"(, "payment_method": ")" + card + '"';
-    const auto placed = ann.post("/v1/orders",
-                                 R"({"items": [{"sku": "MUG", "quantity": 1}], "email": "ann@example.com",
-                                     "shipping_address": )" +
-                                     sample_address + method + "}",
-                                 {{"Idempotency-Key", new_key()}});
+    const auto placed =
+        ann.post("/v1/orders",
+                 R"({"items": [{"sku": "MUG", "quantity": )" + std::to_string(quantity) +
+                     R"(}], "email": "ann@example.com", "shipping_address": )" + sample_address + method + "}",
+                 {{"Idempotency-Key", new_key()}});
     if (placed.status != 201) throw std::runtime_error(placed.problem());
     return placed.text("/id");
   }
@@ -118,6 +118,64 @@ TEST_CASE("an order is cancelled unpaid, inside 3-D Secure and labelled; one tha
   until(ann, "/v1/orders/" + left, 60,
         [](const Reply& seen) { return seen.text("/payment/status") == "partially_refunded"; });
   CHECK(shop.staff().get("/v1/inventory/MUG").number("/on_hand") == 100);
+  CHECK(shop.settled(60) == 0);
+}
+
+TEST_CASE("of an order in two parcels one never leaves: it is refunded, the other one arrives and can be sent back") {
+  Mugs shop({.settings = {"events.disorder=true"}, .clock = R"({"parcel_step_ms": 0})"});
+  const auto ann = shop.customer();
+  const auto staff = shop.staff();
+  const auto order = shop.ordered(ann, "pm_card_visa", 3);
+  const auto parcels = "/v1/orders/" + order + "/shipments";
+  const auto status = [&](int part, const std::string& wanted) {
+    return until(staff, parcels, 60,
+                 [&](const Reply& seen) { return seen.text("/data/" + std::to_string(part) + "/status") == wanted; });
+  };
+  const auto asks = [&](const std::string& shipment, const std::string& what, const std::string& body = "{}") {
+    return staff.post("/v1/shipments/" + shipment + what, body, {{"Idempotency-Key", new_key()}});
+  };
+  const auto first = status(0, "label_created").text("/data/0/id");
+  REQUIRE(asks(first, "/cancel").status == 202);
+  status(0, "cancelled");
+  REQUIRE(asks(first, "/split", R"({"lines": [{"line": 1, "quantity": 2}]})").status == 202);
+  status(0, "label_created");
+  const auto second = status(1, "label_created").text("/data/1/id");
+
+  // One mug arrives, two are gone.
+  const auto number = status(0, "label_created").text("/data/0/tracking_number");
+  for (auto* to : {"in_transit", "delivered"}) {
+    REQUIRE(shop.sandbox().post("/ups/parcels/" + number + "/advance", R"({"to": ")" + std::string{to} + R"("})").ok());
+    status(0, to);
+  }
+  REQUIRE(asks(second, "/cancel").status == 202);
+  status(1, "cancelled");
+  CHECK(shop.once(ann, order, "shipped").text("/status") == "shipped");
+  CHECK(shop.cancel(staff, order).status == 409);
+  const auto removed = asks(second, "/remove", R"({"goods": "written_off"})");
+  REQUIRE_MESSAGE(removed.status == 202, removed.problem());
+  shop.once(ann, order, "delivered");
+  const auto refunded = [&](std::int64_t amount) {
+    const auto payment = until(staff, "/v1/orders/" + order + "/payment", 60,
+                               [&](const Reply& seen) { return seen.number("/refunded/amount") == amount; });
+    CHECK(payment.number("/refunded/amount") == amount);
+  };
+  refunded(2500);
+  CHECK(staff.get("/v1/inventory/MUG").number("/on_hand") == 97);
+  CHECK(staff.get("/v1/inventory/MUG").number("/held") == 0);
+
+  const auto sends_back = [&](int pieces) {
+    return ann.post("/v1/orders/" + order + "/returns",
+                    R"({"lines": [{"line": 1, "quantity": )" + std::to_string(pieces) + R"(}], "reason": "damaged"})",
+                    {{"Idempotency-Key", new_key()}});
+  };
+  CHECK(sends_back(2).status == 400);
+  const auto back = sends_back(1);
+  REQUIRE_MESSAGE(back.status == 201, back.problem());
+  const auto at_the_desk = "/v1/returns/" + back.text("/id");
+  REQUIRE(staff.post(at_the_desk + "/approve", "{}").ok());
+  REQUIRE(staff.post(at_the_desk + "/receive", R"({"lines": [{"line": 1, "restocked": 1}]})").ok());
+  refunded(3750);
+  CHECK(staff.get("/v1/inventory/MUG").number("/on_hand") == 98);
   CHECK(shop.settled(60) == 0);
 }
 

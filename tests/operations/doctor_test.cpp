@@ -288,6 +288,23 @@ TEST_CASE("refunds, cancellations, parts and what is young are no findings; what
          all.shipments = {parcel("shp_1", "delivered", 1), parcel("shp_2", "label_created", 1)};
        },
        {}},
+      {"in two parcels, one of them removed",
+       [&](Records& all) {
+         all.shipments = {parcel("shp_1", "delivered", 1), parcel("shp_2", "removed", 1)};
+         all.shipments[1].labels_alive = 0;
+         all.order->refunds_due = {{"shp_2", 500}};
+         all.order->payment_status = "partially_refunded";
+         all.payments[0].refunded = all.payments[0].refunding = all.report->refunded = 500;
+         all.payments[0].refunds = {{"shp_2", 500}};
+       },
+       {}},
+      {"in two parcels, one of them removed, and nobody refunds it",
+       [&](Records& all) {
+         all.shipments = {parcel("shp_1", "delivered", 1), parcel("shp_2", "removed", 1)};
+         all.shipments[1].labels_alive = 0;
+         all.order->refunds_due = {{"shp_2", 500}};
+       },
+       {"refund_missing"}},
       {"one piece in two parcels",
        [&](Records& all) {
          all.shipments.push_back(parcel("shp_2", "delivered", 1));

@@ -111,6 +111,7 @@ const std::vector<Row> matrix{
     {"POST /v1/shipments/{shipment}/cancel",             staff,    "shipments:write", R"({"x": 1})"},
     {"POST /v1/shipments/{shipment}/label",              staff,    "shipments:write", R"({"x": 1})"},
     {"POST /v1/shipments/{shipment}/split",              staff,    "shipments:write", R"({"x": 1})"},
+    {"POST /v1/shipments/{shipment}/remove",             staff,    "shipments:write", R"({"x": 1})"},
     {"POST /v1/shipping/rates",                          token,    "", "{}"},
     {"POST /v1/webhooks/ups",                            provider, "", "{}"},
     {"GET /v1/notifications",                            token},

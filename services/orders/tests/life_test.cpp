@@ -86,7 +86,7 @@ TEST_CASE("whatever happens to an order in whatever state does what the table of
   CHECK(steps == std::ssize(transitions()));
 }
 
-TEST_CASE("delivered is an order when every piece of it is; a voided label does not count") {
+TEST_CASE("delivered is an order when every piece of it is, or will never leave; a voided label does not count") {
   const std::map<int, std::int64_t> lines{{1, 2}, {2, 1}};
   Parcel first, second;
   first.lines = {{1, 2}}, second.lines = {{2, 1}};
@@ -101,10 +101,14 @@ TEST_CASE("delivered is an order when every piece of it is; a voided label does 
   CHECK(progress({first, second}, lines) == Parcels::handed_over);
   apply(second, "delivered", 3, "T2");
   CHECK(progress({first, second}, lines) == Parcels::handed_over);
+  apply(first, "removed", 3, {});
+  CHECK(progress({first, second}, lines) == Parcels::delivered);
+  CHECK(removed({first, second}) == std::map<int, std::int64_t>{{1, 2}});
   first = {};
   first.lines = {{1, 2}};
   apply(first, "delivered", 9, {});
   CHECK(progress({first, second}, lines) == Parcels::delivered);
+  CHECK(removed({first, second}).empty());
 }
 
 /// One thing that was said of an order.

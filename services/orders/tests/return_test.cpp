@@ -197,6 +197,60 @@ TEST_CASE("what has not arrived is not sent back; what the carrier brings back i
   CHECK(shop.sends_back(1).status == 201);
 }
 
+TEST_CASE(
+    "a parcel that is removed is refunded, and the order ends with the rest: that can be sent back, and no more") {
+  for (const bool restocked : {false, true}) {
+    for (const bool removed_first : {false, true}) {
+      CAPTURE(restocked);
+      CAPTURE(removed_first);
+      Ordered shop;
+      shop.hear(shop.completed());
+      shop.hear(shop.parcel("in_transit", 2, 1, 1));
+      const auto remove = [&] { return shop.parcel("removed", 4, 2, 1, 1, restocked ? "restocked" : "written_off"); };
+      if (!removed_first) shop.hear(shop.parcel("delivered", 3, 1, 1));
+      shop.hear(shop.parcel("label_created", 1, 2, 1));
+      shop.hear(shop.parcel("cancelled", 3, 2, 1));
+      CHECK(shop.status() == "shipped");
+      const auto said = shop.published().size();
+      shop.hear(remove());
+      shop.hear(shop.parcel("in_transit", 2, 2, 1));  // an older word
+      CHECK(shop.published().size() == said + 1);
+      CHECK(shop.published().back().topic == "order.updated");
+      CHECK(at(shop.published().back().data, "/refunds_due/0/reference") == testing::id<ShipmentId>(2).text());
+      CHECK(at(shop.published().back().data, "/refunds_due/0/amount") == "1190");
+      CHECK(shop.status() == (removed_first ? "shipped" : "delivered"));
+      if (removed_first) shop.hear(shop.parcel("delivered", 3, 1, 1));
+      CHECK(shop.status() == "delivered");
+      shop.hear(remove());
+      CHECK(shop.sql("SELECT jsonb_array_length(refunds_due) FROM orders") == "1");
+      CHECK(shop.stock() == (restocked ? "4 on hand, 0 held" : "3 on hand, 0 held"));
+      CHECK(shop.faults() == "[]");
+      CHECK(shop.cancel("late").status == 409);
+    }
+  }
+}
+
+TEST_CASE("of an order of which a parcel is removed its customer sends back what arrived: all of it is what was paid") {
+  Delivered shop;
+  shop.id = shop.ordered("MUG", 3);
+  shop.hear(shop.completed());
+  shop.hear(shop.parcel("delivered", 3, 11, 1));
+  shop.hear(shop.parcel("delivered", 3, 12, 1));
+  const auto first = at(shop.sends_back(1).body, "/id");
+  CHECK(first.empty());  // not yet: a parcel is missing
+  shop.hear(shop.parcel("removed", 4, 13, 1, 1, "written_off"));
+  CHECK(shop.status() == "delivered");
+  CHECK(at(shop.sends_back(3).body, "/errors/0/detail") == "of this line 2 can be sent back");
+  CHECK(shop.comes_back(1) == "1190");
+  CHECK(shop.comes_back(1) == "1190");
+  CHECK(shop.sends_back(1).status == 400);
+  CHECK(shop.sql("SELECT sum((due->>'amount')::bigint) FROM orders, jsonb_array_elements(refunds_due) AS due") ==
+        "3570");
+  CHECK(shop.stock() == "2 on hand, 0 held");  // two of five left before
+  CHECK(shop.journal() == "1 return, -1 written_off, 1 return, 1 return");
+  CHECK(shop.faults() == "[]");
+}
+
 TEST_CASE("what staff decides on a return in whatever state does what the table of its life says, or is refused") {
   int steps = 0;
   for (ReturnStatus from : enumerators<ReturnStatus>())

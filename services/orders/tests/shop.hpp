@@ -90,14 +90,15 @@ struct Ordered : Shop {
   }
   /// `heard`: the version of the order that shipping knew.
   events::Envelope parcel(const std::string& status, std::int64_t sequence, int shipment = 1, int pieces = 2,
-                          std::int64_t heard = 1) {
+                          std::int64_t heard = 1, const std::string& reason = "") {
     const auto key = testing::id<ShipmentId>(shipment).text();
     return said(
         sequence == 1 ? "shipment.created" : "shipment.updated", key, sequence,
         R"({"shipment_id": ")" + key + R"(", "lines": [)" +
             (pieces ? R"({"line": 1, "sku": "MUG", "quantity": )" + std::to_string(pieces) + "}" : "") +
             R"(], "carrier": "ups", "tracking_number": "1Z999", "at": "2026-11-23T18:00:00.000Z", "order_sequence": )" +
-            std::to_string(heard) + R"(, "status": ")" + status + '"');
+            std::to_string(heard) + (reason.empty() ? "" : R"(, "reason": ")" + reason + '"') + R"(, "status": ")" +
+            status + '"');
   }
   http::Response cancel(const std::string& key, const std::string& reason = "changed_mind") {
     return post("/v1/orders/" + id + "/cancel", R"({"reason": ")" + reason + R"("})", {{"Idempotency-Key", key}});

@@ -15,11 +15,24 @@ OrderFacts order(std::int64_t sequence, Stage stage) {
 }
 Status status_of(State state) { return *named<Status>(name(state)); }
 
+/// Staff removes it; another one has left.
+void remove(Dispatch& all) {
+  Shipment other = all.shipments.front();
+  other.id = testing::id<ShipmentId>(2);
+  other.status = Status::in_transit;
+  all.shipments.push_back(other);
+  all.effects.emplace_back();
+  remove_by_staff(all, testing::id<ShipmentId>(1), Goods::written_off, noon);
+  all.shipments.pop_back();
+  all.effects.pop_back();
+}
+
 /// One parcel, led to a state the way parcels get there.
 Dispatch in_state(State state) {
   Dispatch all{std::vector<Shipment>(1), {{}}};
   auto& parcel = all.shipments.front();
   parcel.id = testing::id<ShipmentId>(1);
+  if (state == State::waiting_paid) return hear_payment(all, noon), all;
   hear_order(all, order(1, Stage::open), noon);
   if (state == State::waiting) return all;
   hear_payment(all, noon);
@@ -30,11 +43,13 @@ Dispatch in_state(State state) {
   if (state == State::unwanted) return cancel_by_staff(parcel, noon), all;
   label_bought(parcel, "1Z", "1Z", noon);
   if (state == State::label_created) return all;
-  if (state == State::voiding || state == State::cancelled) cancel_by_staff(parcel, noon);
-  if (state == State::cancelled) label_voided(parcel, noon);
-  if (state != State::voiding && state != State::cancelled)
+  const bool over = state == State::cancelled || state == State::removed;
+  if (state == State::voiding || over) cancel_by_staff(parcel, noon);
+  if (over) label_voided(parcel, noon);
+  if (state != State::voiding && !over)
     tracked(parcel, {{noon + std::chrono::minutes{1}, status_of(state), "", "", ""}});
   answer(all, noon);
+  if (state == State::removed) remove(all);
   return all;
 }
 
@@ -47,6 +62,7 @@ void happens(Dispatch& all, News news) {
   };
   switch (news) {
     case News::go:
+      hear_order(all, order(1, Stage::open), noon);
       return hear_payment(all, noon);
     case News::cancelling:
       return hear_order(all, order(2, Stage::cancelling), noon);
@@ -89,6 +105,15 @@ void happens(Dispatch& all, News news) {
       return;
     case News::staff_splits:
       split_by_staff(all, parcel.id, {{1, 1}}, testing::id<ShipmentId>(2), noon);
+      return;
+    case News::staff_removes:
+      return remove(all);
+    case News::staff_too_late:
+      for (auto stage : {Stage::cancelling, Stage::cancelled})
+        for (auto wish : {News::staff_labels, News::staff_splits, News::staff_removes}) {
+          parcel.stage = stage;
+          happens(all, wish);
+        }
       return;
   }
 }

@@ -174,6 +174,39 @@ TEST_CASE("one parcel that has left refuses the cancelling for all, and the othe
   }
 }
 
+TEST_CASE("what will never leave is removed from its order, once, when another parcel has left and its label is void") {
+  Parts dock;
+  dock.two_parcels();
+  const auto staff = [&](const std::string& what, const std::string& body = "{}") {
+    dock.room->sign_in(eve.text(), {"fulfilment"}, {"shipments:read", "shipments:write"});
+    return dock.room->post("/v1/shipments/" + dock.shipment(2) + what, body);
+  };
+  const std::string gone = R"({"goods": "written_off"})";
+  CHECK(staff("/remove").status == 400);
+  CHECK(staff("/remove", gone).status == 409);  // labelled
+  CHECK(staff("/cancel").status == 202);
+  dock.work();
+  CHECK(at(staff("/remove", gone).body, "/type") == "urn:acme:problem:cannot_remove");  // the order can be cancelled
+  dock.outside.advance_parcel(dock.part("tracking_number", 1), "picked_up");
+  dock.work(std::chrono::hours{7});
+  const auto answer = staff("/remove", gone);
+  REQUIRE_MESSAGE(answer.status == 202, answer.body);
+  CHECK(at(answer.body, "/data/1/status") == "removed");
+  CHECK(at(dock.room->published().back().data, "/status") == "removed");
+  CHECK(at(dock.room->published().back().data, "/reason") == "written_off");
+  const auto said = dock.room->published().size();
+  for (auto* what : {"/label", "/cancel"}) CHECK(staff(what).status == 409);
+  CHECK(staff("/split", R"({"lines": [{"line": 2, "quantity": 1}]})").status == 409);
+  CHECK(staff("/remove", gone).status == 409);
+  dock.hear_order(1, "order.updated", 2, "cancelling");
+  dock.work();
+  CHECK(dock.labels_alive() == 1);
+  CHECK(dock.part("status", 2) == "removed");
+  CHECK(dock.room->published().size() == said + 1);
+  CHECK(dock.told().ends_with("cancel_refused"));
+  CHECK(dock.pieces() == "1x2 | 2x1");
+}
+
 TEST_CASE("the audit shows every part of an order, on one page") {
   Parts dock;
   dock.two_parcels();
@@ -196,7 +229,7 @@ void happen(Dispatch& all, std::int64_t& sequence, int& ids) {
   OrderFacts facts{sequence, *gen::element(Stage::open, Stage::open, Stage::cancelling, Stage::cancelled), {}, {}, {}};
   facts.consignee = Consignee{};
   facts.lines = {{1, "MUG", 5, 9'000}, {2, "BOWL", 3, 30'000}};
-  switch (*gen::inRange(0, 11)) {
+  switch (*gen::inRange(0, 12)) {
     case 0:
       facts.sequence = sequence += *gen::inRange(-1, 3);
       hear_order(all, facts, noon);
@@ -232,6 +265,9 @@ void happen(Dispatch& all, std::int64_t& sequence, int& ids) {
       return;
     case 9:
       effects = cancel_by_staff(one, noon).value_or(Effects{});
+      return;
+    case 10:
+      remove_by_staff(all, one.id, Goods::restocked, noon);
       return;
     default:
       effects = label_by_staff(one, {}).value_or(Effects{});
