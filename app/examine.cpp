@@ -184,9 +184,11 @@ void Examination::parcels(const About& about) {
   bool excused = false, all_left = !records.shipments.empty(), all_delivered = all_left, any = false;
   for (auto& shipment : records.shipments) {
     const auto parcel = object + " " + shipment.shipment_id;
-    if (shipment.labels_alive > 1)
-      find("labels", "a shipment with several labels", parcel + ": " + text(shipment.labels_alive), shipment.updated_at,
-           "Void all but " + shipment.tracking_number.value_or("one") + ".");
+    const bool wants_none = Names{"ready", "cancelled", "removed"}.contains(shipment.status);
+    if (shipment.labels_alive > (wants_none && order.status != "cancelled" ? 0 : 1))
+      find("labels", "a shipment with a label too many", parcel + ": " + text(shipment.labels_alive),
+           shipment.updated_at,
+           wants_none ? "Void all of them." : "Void all but " + shipment.tracking_number.value_or("one") + ".");
     if (order.status == "cancelled" && handed_over(shipment))
       find("cancelled_left", "a cancelled order that left", parcel, shipment.updated_at,
            "Ask the carrier to bring " + shipment.tracking_number.value_or("it") + " back.");

@@ -271,17 +271,33 @@ Task<jobs::Outcome> void_straggler(Job& job, StragglerWork work) {
   if (auto* not_done = std::get_if<NotDone>(&found)) co_return later(job, *not_done);
   if (std::holds_alternative<NotFound>(found)) {
     // Three looks, the last a day after the call with the production settings (1 h, 5 h, 25 h).
-    if (job.attempt() >= 3) co_return jobs::Done{};
+    if (job.attempt() >= 3) {
+      co_await open_store(job.db())->label_ended(work.reference, "lost", "the carrier does not know it", job.now());
+      co_return jobs::Done{};
+    }
     co_return jobs::Retry{"still unknown", Duration{settings.straggler_ms * (job.attempt() == 1 ? 4 : 20)}};
   }
   const auto* label = std::get_if<Label>(&found);
-  auto answer = co_await carrier.void_label(
-      label ? label->carrier_shipment : std::get<WithoutLabel>(found).tracking_number, job.deadline());
+  const std::string number = label ? label->tracking_number : std::get<WithoutLabel>(found).tracking_number;
+  auto answer = co_await carrier.void_label(label ? label->carrier_shipment : number, job.deadline());
   if (auto* not_done = std::get_if<NotDone>(&answer)) co_return later(job, *not_done);
+  const auto* refused = std::get_if<Refused>(&answer);
+  if (refused) {  // too late, or void already: tracking says which
+    auto tracking = co_await carrier.track(number, job.deadline());
+    if (auto* not_done = std::get_if<NotDone>(&tracking)) co_return later(job, *not_done);
+    if (auto* seen = std::get_if<Tracking>(&tracking)) {
+      const auto newest = std::ranges::find_if(seen->activities, [](auto& of) { return of.status.has_value(); });
+      if (newest != seen->activities.end() && newest->status == Status::cancelled) refused = nullptr;
+    }
+  }
   log::warning("a label given up for lost turned up",
-               {{"reference", work.reference}, {"voided", std::holds_alternative<Voided>(answer) ? "yes" : "no"}});
-  co_await open_store(job.db())->label_ended(work.reference, "void", "turned up after it was given up", job.now());
-  co_return jobs::Done{};
+               {{"reference", work.reference}, {"tracking_number", number}, {"voided", refused ? "no" : "yes"}});
+  // One that cannot be voided counts as alive, and the job as dead: the doctor names both until a person has seen to
+  // it.
+  co_await open_store(job.db())->label_ended(work.reference, refused ? "bought" : "void",
+                                             "turned up after it was given up: " + number, job.now());
+  if (!refused) co_return jobs::Done{};
+  co_return jobs::Dead{"the carrier does not void " + number + ", given up for lost and replaced: " + refused->reason};
 }
 
 }  // namespace acme::shipping

@@ -305,6 +305,13 @@ TEST_CASE("refunds, cancellations, parts and what is young are no findings; what
          all.order->refunds_due = {{"shp_2", 500}};
        },
        {"refund_missing"}},
+      {"a lost label of its cancelled parcel turned up and cannot be voided",
+       [&](Records& all) {
+         all.order->status = *(all.report->status = "shipped");
+         all.shipments = {parcel("shp_1", "delivered", 1), parcel("shp_2", "cancelled", 1),
+                          parcel("shp_3", "exception", 1)};
+       },
+       {"labels"}},
       {"one piece in two parcels",
        [&](Records& all) {
          all.shipments.push_back(parcel("shp_2", "delivered", 1));

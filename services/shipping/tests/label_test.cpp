@@ -135,6 +135,38 @@ TEST_CASE("a label given up for lost is replaced, and voided when it turns up") 
                        testing::id<OrderId>(1)) == "void bought");
 }
 
+TEST_CASE(
+    "a lost label that turns up when it cannot be voided any more is alive, and its job dead until somebody saw to "
+    "it") {
+  Dock dock;
+  dock.paid_order(9);
+  dock.work();
+  dock.paid_order(1);
+  dock.outside.set_faults({.lost_answer_rate = 1, .visibility_ms = 1'800'000}, "ups");
+  dock.work();
+  dock.outside.set_faults({.visibility_ms = 1'800'000}, "ups");
+  for (int minutes : {1, 2, 4}) dock.work(std::chrono::minutes{minutes});
+  dock.work(Duration{1});
+  std::vector<std::string> labels;
+  for (auto& entry : dock.outside.journal("ups"))
+    if (entry.path.ends_with("/ship"))
+      labels.push_back(at(entry.response.text, "/body/ShipmentResponse/ShipmentResults/ShipmentIdentificationNumber"));
+  REQUIRE(labels.size() == 3);
+  REQUIRE(labels[2] == dock.column("tracking_number"));
+  dock.outside.advance_parcel(labels[1], "picked_up");
+  dock.work(std::chrono::hours{1});
+  const auto states = [&] {
+    return dock.room->sql(
+        "SELECT string_agg(state, ' ' ORDER BY reference) FROM labels WHERE shipment_id = "
+        "(SELECT id FROM shipments WHERE order_id = $1)",
+        testing::id<OrderId>(1));
+  };
+  CHECK(states() == "bought bought");
+  CHECK(dock.room->get("/internal/shipping/audit").body.contains(R"("labels_alive":2)"));
+  CHECK(dock.room->sql("SELECT string_agg(kind, ' ') FROM platform.jobs WHERE state = 'dead'") ==
+        "shipping.void_straggler");
+}
+
 TEST_CASE("looks for a lost label that UPS did not answer are none: it is voided when it turns up hours later") {
   Dock dock;
   dock.paid_order(9);
