@@ -132,12 +132,13 @@ json::Raw told(const std::vector<ReturnView>& returns) {
   return {json::text(out)};
 }
 
-/// What staff decides; `more` does what comes with it, or refuses.
+/// What staff decides; `more` does what comes with it, or refuses. `again` refuses what was decided otherwise before.
+using Again = std::function<Result<void>(const store::Return&, const std::vector<store::ReturnedLine>&)>;
 using Decide =
     std::function<Result<void>(pg::Transaction&, Locked&, store::Return&, std::vector<store::ReturnedLine>&)>;
 
 Task<Result<http::Response>> decide(Call& call, ReturnId id, ReturnNews news, std::optional<std::string> why,
-                                    Decide more) {
+                                    Decide more, Again again = {}) {
   const auto work = [&](pg::Transaction& tx) -> Task<Result<ReturnView>> {
     const auto known = co_await store::find_return(tx, id);
     if (!known) co_return refuse(not_found("return", id.text()));
@@ -165,6 +166,8 @@ Task<Result<http::Response>> decide(Call& call, ReturnId id, ReturnNews news, st
       tell(call, changes, all->order, changed, why);
       announce(changes, all->order, std::move(own));
       changes.write();
+    } else if (again) {
+      if (auto same = again(*it, lines); !same) co_return refuse(std::move(same.error()));
     }
     co_return view_of(*it, lines);
   };
@@ -272,6 +275,26 @@ Task<Result<http::Response>> refuse_return(Call& call, ReturnId id, RefuseReturn
   });
 }
 
+/// Received once: what is said of it again must be the same.
+static Result<void> same_as_received(const ReceiveReturn& request, const store::Return& of,
+                                     const std::vector<store::ReturnedLine>& lines) {
+  bool same = request.refund_shipping.value_or(false) == of.shipping_refund.has_value();
+  std::size_t came = 0;
+  std::string received;
+  for (auto& line : lines) {
+    const auto said = std::ranges::find(request.lines.value, line.line, [](auto& each) { return each.line.value; });
+    const bool named = said != request.lines.value.end();
+    came += named;
+    same = same && line.restocked == (named && said->restocked ? said->restocked->value : 0) &&
+           line.written_off == (named && said->written_off ? said->written_off->value : 0);
+    received += " line " + std::to_string(line.line) + ": " + std::to_string(line.restocked) + " restocked, " +
+                std::to_string(line.written_off) + " written off;";
+  }
+  if (same && came == request.lines.value.size()) return {};
+  return refuse(conflict("cannot_receive", "This return was received otherwise, and is:" + received +
+                                               " the delivery is " + (of.shipping_refund ? "" : "not ") + "refunded."));
+}
+
 Task<Result<http::Response>> receive_return(Call& call, ReturnId id, ReceiveReturn request) {
   return decide(
       call, id, ReturnNews::receive, {},
@@ -304,7 +327,8 @@ Task<Result<http::Response>> receive_return(Call& call, ReturnId id, ReceiveRetu
         store::take_back(tx, order.id, lines, call.caller().subject);
         owe(order, {of.id.text(), *of.refund + of.shipping_refund.value_or(0), "return: " + of.reason});
         return {};
-      });
+      },
+      [request](auto& of, auto& lines) { return same_as_received(request, of, lines); });
 }
 
 Task<> take_out(pg::Transaction& tx, store::Order& order, const std::vector<Parcel>& before, ShipmentId parcel,

@@ -79,6 +79,27 @@ TEST_CASE("a piece that comes back is on the shelf again, and its share is due")
   CHECK(shop.faults() == "[]");
 }
 
+TEST_CASE("what was received otherwise is refused, and says how: nothing is dropped in silence") {
+  Delivered shop;
+  const auto back = at(shop.sends_back(2).body, "/id");
+  shop.staff(back, "approve");
+  const auto received = shop.receives(back, 1, 0);
+  CHECK(received.status == 200);
+  CHECK(shop.receives(back, 1, 0, R"(, "refund_shipping": false)").body == received.body);
+  const std::pair<const char*, http::Response> others[] = {
+      {"more came", shop.receives(back, 2, 0)},
+      {"it was written off", shop.receives(back, 0, 1)},
+      {"with the delivery", shop.receives(back, 1, 0, R"(, "refund_shipping": true)")},
+      {"a line too many", shop.staff(back, "receive", R"({"lines": [{"line": 1, "restocked": 1}, {"line": 9}]})")}};
+  for (auto& [what, answer] : others) {
+    CAPTURE(what);
+    CHECK(answer.status == 409);
+    CHECK(at(answer.body, "/type") == "urn:acme:problem:cannot_receive");
+    CHECK(at(answer.body, "/detail").contains("line 1: 1 restocked, 0 written off"));
+  }
+  CHECK(shop.stock() == "4 on hand, 0 held");
+}
+
 TEST_CASE("events tell each decision on a return, and all of them each time") {
   Delivered shop;
   const auto told = [&](const std::string& pointer) { return at(shop.published().back().data, "/returns" + pointer); };
