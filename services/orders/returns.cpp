@@ -54,7 +54,7 @@ struct Locked {
   std::vector<store::LineOf> lines;
   std::vector<store::Return> returns;
   std::vector<store::ReturnedLine> returned;
-  std::map<int, std::int64_t> removed;  // line → pieces that will never leave
+  std::map<int, std::int64_t> removed, arrived;  // line → pieces that will never leave; that were delivered
 
   const store::LineOf* line(std::int64_t number) const {
     const auto found = std::ranges::find(lines, number, [](auto& of) { return of.line.line; });
@@ -81,7 +81,11 @@ Task<Locked> all_of(pg::Transaction& tx, store::Order order, const std::vector<P
              co_await store::find_lines(tx, {id}),
              co_await store::find_returns(tx, {id}),
              {},
-             removed(parcels)};
+             removed(parcels),
+             {}};
+  for (auto& parcel : parcels)
+    if (parcel.delivered)
+      for (auto& [line, pieces] : parcel.lines) all.arrived[line] += pieces;
   std::vector<ReturnId> ids;
   for (auto& each : all.returns) ids.push_back(each.id);
   if (!ids.empty()) all.returned = co_await store::lines_of(tx, ids);
@@ -203,9 +207,11 @@ Task<Result<http::Response>> request_return(Call& call, OrderId id, RequestRetur
     if (!all) co_return refuse(not_found("order", id.text()));
     auto& order = all->order;
     // A parcel that comes back by itself never arrived: staff may take it back all the same, and at any time.
-    if (!call.staff_for("orders:write")) {
-      if (order.status != Status::delivered)
-        co_return refuse(conflict("cannot_return", "An order can be sent back once it is delivered."));
+    // The customer's time begins with the last parcel; what arrived in another one may go back before.
+    const bool whole = call.staff_for("orders:write") || order.status == Status::delivered;
+    if (!whole && all->arrived.empty())
+      co_return refuse(conflict("cannot_return", "An order can be sent back once it is delivered."));
+    if (!call.staff_for("orders:write") && whole) {
       if (call.now() > order.delivered_at.value() + std::chrono::days{call.get<Settings>().return_days})
         co_return refuse(conflict("cannot_return", "The time to send this order back is over. Ask our support."));
     }
@@ -225,7 +231,8 @@ Task<Result<http::Response>> request_return(Call& call, OrderId id, RequestRetur
         faults.push_back({pointer + "/line", "is no line of this order that a parcel carried"});
         continue;
       }
-      const auto left = of->taken - all->back(of->line.line, false);
+      auto left = of->taken - all->back(of->line.line, false);
+      if (!whole) left = std::min(left, all->arrived[of->line.line]);
       if (piece.quantity > left)
         faults.push_back({pointer + "/quantity", "of this line " + std::to_string(left) + " can be sent back"});
       lines.push_back({made.id, of->line.line, of->line.sku, piece.quantity, 0, 0, 0});
