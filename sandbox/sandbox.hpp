@@ -27,6 +27,12 @@ struct Secrets {
   std::string aws_access_key_id = "AKIASANDBOX", aws_secret_access_key = "aws_secret";
 };
 
+/// The currency in which Stripe keeps our balance, and what it gives of it for one of another; "" is each charge's own.
+struct Settlement {
+  std::string currency = {};
+  double rate = 1;
+};
+
 struct Options {
   std::string address = "127.0.0.1";
   std::string host = "localhost";    // in the links we hand out: 3-D Secure's page, SNS's certificate
@@ -39,6 +45,7 @@ struct Options {
   std::string topic = "arn:aws:sns:eu-west-1:123456789012:acme-ses";          // SNS topic of SES's events
   std::vector<std::string> verified_domains = {"acme.example", "localhost"};  // SES sends for these
   World* world = nullptr;  // time, ids and chance; nullptr: the real ones
+  Settlement settlement = {};
   Clock clock = {};
   Faults faults = {};
   std::size_t journal_bytes = 16 * 1024 * 1024;  // the oldest entries leave first

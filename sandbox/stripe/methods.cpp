@@ -51,6 +51,8 @@ constexpr TestMethod methods[] = {
     {"pm_card_createDisputeInquiry", "card", "visa", "1976", "US", inquiry, none, "", "", "", ""},
     {"pm_card_createIssuerFraudRecord", "card", "visa", "5423", "US", fraud_warning, none, "", "", "", ""},
     {"pm_card_pendingRefund", "card", "visa", "7726", "US", refund_pending, none, "", "", "", ""},
+    // The sandbox's own: Stripe has no card for it.
+    {"pm_card_pendingRefundFail", "card", "visa", "5134", "US", refund_pending_fails, none, "", "", "", ""},
     {"pm_card_refundFail", "card", "visa", "5126", "US", refund_fails, none, "", "", "", ""},
     // Debits: `processing` first, then their outcome.
     {"pm_success_de", "sepa_debit", "", "3000", "DE", succeeds, none, "", "", "", ""},

@@ -448,7 +448,7 @@ void Renderer::write(json::Writer& to, const BalanceTransaction& transaction, co
   field(to, "created", transaction.created);
   field(to, "currency", transaction.currency);
   field(to, "description", transaction.description);
-  nulls(to, {"exchange_rate"});
+  raw(to, "exchange_rate", transaction.exchange_rate.empty() ? "null" : transaction.exchange_rate);
   field(to, "fee", transaction.fee);
   to.key("fee_details");
   to.open('[');

@@ -83,11 +83,12 @@ BOOST_DESCRIBE_STRUCT(Dispute, (),
                        balance_transactions, metadata))
 
 struct BalanceTransaction {
-  std::string id, type, reporting_category, source, currency, description;
+  std::string id, type, reporting_category, source, currency, description, exchange_rate;
   std::int64_t amount = 0, fee = 0, created = 0, available_on = 0;
 };
 BOOST_DESCRIBE_STRUCT(BalanceTransaction, (),
-                      (id, type, reporting_category, source, currency, description, amount, fee, created, available_on))
+                      (id, type, reporting_category, source, currency, description, exchange_rate, amount, fee, created,
+                       available_on))
 
 struct Event {
   std::string id, type, object, previous;  // JSON of data.object and data.previous_attributes
@@ -189,6 +190,7 @@ struct TestMethod {
     inquiry,
     fraud_warning,
     refund_pending,
+    refund_pending_fails,
     refund_fails
   } life;
   enum class Challenge { none, required } challenge;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 
 #include "platform/security/crypto.hpp"
 #include "sandbox/html.hpp"
@@ -905,19 +906,33 @@ void Stripe::succeed(PaymentIntent& intent, Charge& charge) {
   }
 }
 
+/// What moves on our balance, in the currency in which that is kept.
+BalanceTransaction Stripe::movement(std::string_view category, const std::string& source, std::int64_t amount,
+                                    const std::string& currency) {
+  BalanceTransaction out;
+  out.id = new_id("txn");
+  out.type = out.reporting_category = category;
+  out.source = source;
+  out.currency = currency;
+  out.amount = amount;
+  out.created = out.available_on = seconds();
+  const auto& settlement = core_.options.settlement;
+  if (settlement.currency.empty() || settlement.currency == currency) return out;
+  const int decimals = stripe::currency(settlement.currency)->decimals - stripe::currency(currency)->decimals;
+  out.currency = settlement.currency;
+  out.amount = std::llround(static_cast<double>(amount) * settlement.rate * std::pow(10, decimals));
+  char rate[32];
+  out.exchange_rate.assign(rate, std::to_chars(rate, std::end(rate), settlement.rate).ptr);
+  return out;
+}
+
 /// The money arrives on our balance, less the fee: 1.5 % + 25 of the smallest unit, as for cards of the region.
 void Stripe::book(Charge& charge) {
   const auto* method = tables_.methods.find(charge.payment_method);
-  BalanceTransaction transaction;
-  transaction.id = new_id("txn");
-  transaction.type = method && method->type == "card" ? "charge" : "payment";
-  transaction.reporting_category = "charge";
-  transaction.source = charge.id;
-  transaction.currency = charge.currency;
-  transaction.amount = charge.amount_captured;
-  transaction.fee = std::min(charge.amount_captured, (charge.amount_captured * 15 + 999) / 1000 + 25);
-  transaction.created = seconds();
-  transaction.available_on = seconds() + 7 * 86400;
+  auto transaction = movement("charge", charge.id, charge.amount_captured, charge.currency);
+  if (!method || method->type != "card") transaction.type = "payment";
+  transaction.fee = std::min(transaction.amount, (transaction.amount * 15 + 999) / 1000 + 25);
+  transaction.available_on += 7 * 86400;
   transaction.description = charge.description;
   charge.balance_transaction = tables_.transactions.put(transaction).id;
 }
@@ -1256,23 +1271,17 @@ Stripe::Reply Stripe::refund(const Params& params) {
   refund.amount = *amount;
   refund.created = seconds();
   refund.reason = reason;
-  refund.status = life == TestMethod::Life::refund_pending ? "pending" : "succeeded";
-  BalanceTransaction transaction;
-  transaction.id = new_id("txn");
-  transaction.type = tables_.methods.find(charge.payment_method)->type == "card" ? "refund" : "payment_refund";
-  transaction.reporting_category = "refund";
-  transaction.source = refund.id;
-  transaction.currency = charge.currency;
-  transaction.amount = -*amount;
-  transaction.created = seconds();
-  transaction.available_on = seconds();
+  using enum TestMethod::Life;
+  refund.status = life == refund_pending || life == refund_pending_fails ? "pending" : "succeeded";
+  auto transaction = movement("refund", refund.id, -*amount, charge.currency);
+  if (tables_.methods.find(charge.payment_method)->type != "card") transaction.type = "payment_refund";
   refund.balance_transaction = tables_.transactions.put(transaction).id;
   charge.amount_refunded += *amount;
   tables_.refunds.put(refund);
   tables_.charges.put(charge);
   emit("refund.created", render_.text(refund));
   emit("charge.refunded", render_.text(charge));
-  if (life == TestMethod::Life::refund_pending || life == TestMethod::Life::refund_fails)
+  if (refund.status == "pending" || life == refund_fails)
     later("refund", refund.id, milliseconds{core_.clock.delayed_payment_ms});
   return render_.text(refund, Expand{params.list("expand")});
 }
@@ -1287,21 +1296,16 @@ Stripe::Reply Stripe::update_refund(Refund refund, const Params& params) {
 }
 
 void Stripe::settle_refund(Refund refund) {
-  if (refund.status == "pending") {
+  const auto& method = tables_.charges.find(refund.charge)->payment_method;
+  if (test_method(tables_.methods.find(method)->test)->life == TestMethod::Life::refund_pending) {
     refund.status = "succeeded";
     tables_.refunds.put(refund);
     return emit("refund.updated", render_.text(refund));
   }
   refund.status = "failed";
   refund.failure_reason = "expired_or_canceled_card";
-  BalanceTransaction transaction;
-  transaction.id = new_id("txn");
-  transaction.type = transaction.reporting_category = "refund_failure";
-  transaction.source = refund.id;
-  transaction.currency = refund.currency;
-  transaction.amount = refund.amount;
-  transaction.created = transaction.available_on = seconds();
-  refund.failure_balance_transaction = tables_.transactions.put(transaction).id;
+  refund.failure_balance_transaction =
+      tables_.transactions.put(movement("refund_failure", refund.id, refund.amount, refund.currency)).id;
   tables_.refunds.put(refund);
   Charge charge = *tables_.charges.find(refund.charge);
   charge.amount_refunded -= refund.amount;
@@ -1324,15 +1328,9 @@ void Stripe::open_dispute(const std::string& id) {
   dispute.reason = life == TestMethod::Life::disputed_not_received ? "product_not_received" : "fraudulent";
   dispute.status = inquiry ? "warning_needs_response" : "needs_response";
   if (!inquiry) {
-    BalanceTransaction transaction;
-    transaction.id = new_id("txn");
+    auto transaction = movement("dispute", dispute.id, -dispute.amount, charge.currency);
     transaction.type = "adjustment";
-    transaction.reporting_category = "dispute";
-    transaction.source = dispute.id;
-    transaction.currency = charge.currency;
-    transaction.amount = -dispute.amount;
     transaction.fee = 1500;
-    transaction.created = transaction.available_on = seconds();
     transaction.description = "Chargeback withdrawal for " + charge.id;
     dispute.balance_transactions.push_back(tables_.transactions.put(transaction).id);
   }
@@ -1370,15 +1368,9 @@ void Stripe::close_dispute(Dispute dispute, const std::string& status) {
   const bool inquiry = dispute.status.starts_with("warning_");
   dispute.status = inquiry ? "warning_closed" : status;
   if (dispute.status == "won") {
-    BalanceTransaction transaction;
-    transaction.id = new_id("txn");
+    auto transaction = movement("dispute_reversal", dispute.id, dispute.amount, dispute.currency);
     transaction.type = "adjustment";
-    transaction.reporting_category = "dispute_reversal";
-    transaction.source = dispute.id;
-    transaction.currency = dispute.currency;
-    transaction.amount = dispute.amount;
     transaction.fee = -1500;
-    transaction.created = transaction.available_on = seconds();
     transaction.description = "Chargeback reversal for " + dispute.charge;
     dispute.balance_transactions.push_back(tables_.transactions.put(transaction).id);
   }

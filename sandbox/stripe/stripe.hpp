@@ -62,6 +62,8 @@ class Stripe : public Provider {
   void finish_challenge(PaymentIntent intent, bool complete);
   void do_cancel(PaymentIntent& intent, const std::string& reason);
   void book(Charge& charge);
+  stripe::BalanceTransaction movement(std::string_view category, const std::string& source, std::int64_t amount,
+                                      const std::string& currency);
 
   // Refunds, disputes and the rest.
   Reply refund(const Params& params);

@@ -219,14 +219,18 @@ TEST_CASE("a refund may wait, and may fail days later") {
   const auto pending =
       shop.post("/v1/refunds", "payment_intent=" + shop.pay("pm_card_pendingRefund").id() + "&metadata[refund_id]=r1");
   CHECK(pending["/status"] == "pending");
+  const auto sent_back = shop.post("/v1/refunds", "payment_intent=" + shop.pay("pm_card_pendingRefundFail").id());
+  CHECK(sent_back["/status"] == "pending");
+  CHECK(sent_back["/balance_transaction"].starts_with("txn_"));
   const auto failing = shop.post("/v1/refunds", "payment_intent=" + shop.pay("pm_card_refundFail").id());
   CHECK(failing["/status"] == "succeeded");
   shop.heard();
   shop.world.advance(Duration{5'000});
   CHECK(shop.get("/v1/refunds/" + pending.id())["/status"] == "succeeded");
+  CHECK(shop.get("/v1/refunds/" + sent_back.id())["/status"] == "failed");
   CHECK(shop.get("/v1/refunds/" + failing.id())["/status"] == "failed");
   CHECK(shop.get("/v1/charges/" + failing["/charge"])["/amount_refunded"] == "0");
-  CHECK(shop.heard() == "refund.updated refund.updated refund.failed");
+  CHECK(shop.heard() == "refund.updated refund.updated refund.failed refund.updated refund.failed");
   CHECK(shop.get("/v1/balance_transactions?type=refund_failure")["/data/0/amount"] == "2400");
 }
 
