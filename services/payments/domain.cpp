@@ -331,6 +331,7 @@ const RefundTransition* settle(Payment& payment, Refund& refund, const RefundSee
     return nullptr;
   }
   refund.stripe_refund = seen.id;
+  refund.moved = seen.moved;
   if (seen.status == "succeeded") return happens(payment, refund, RefundNews::succeeded, now);
   if (seen.status == "pending" || seen.status == "requires_action")
     return happens(payment, refund, RefundNews::accepted, now);

@@ -167,6 +167,7 @@ struct Refund {
   std::optional<std::string> stripe_refund, failure;
   std::optional<Time> settled_at;
   Time created_at{};
+  bool moved = false;  // as it was seen last, Stripe's balance has it; not kept, the ledger is
 
   Money money() const { return {amount, currency}; }
 };
@@ -190,6 +191,7 @@ struct RefundSeen {
   std::string id, status, intent_id, currency;
   std::int64_t amount = 0;  // Stripe's unit
   std::string failure;
+  bool moved = false;  // Stripe's balance has it, whatever becomes of it
 };
 
 /// Sets the amount aside under the payment's lock; everything that is left when no amount is named.

@@ -578,7 +578,8 @@ Task<Outcome> read_refund(Job& job, StripeRefundJob work) {
   if (refund) co_return co_await conclude_refund(job, *refund, stripe::seen(*found));
 
   const auto id = co_await with_intent(job.db(), found->payment_intent.value_or(""));
-  if (!id || found->status == "failed" || found->status == "canceled") co_return Done{};
+  const auto seen = stripe::seen(*found);
+  if (!id || (!seen.moved && (found->status == "failed" || found->status == "canceled"))) co_return Done{};
   co_await job.database().transaction(
       [&](pg::Transaction& tx) -> Task<> {
         auto payment = co_await lock(tx, *id);
@@ -594,7 +595,7 @@ Task<Outcome> read_refund(Job& job, StripeRefundJob work) {
         made->reference = "stripe:" + found->id;
         made->stripe_refund = found->id;
         order_refund(tx, *payment, *made, job.now());
-        const auto* happened = settle(*payment, *made, stripe::seen(*found), job.now());
+        const auto* happened = settle(*payment, *made, seen, job.now());
         save(tx, *payment, *made, happened, job.now());
       },
       job.deadline());
@@ -697,8 +698,14 @@ static Task<> reconcile_day(Job& job, std::chrono::sys_days day) {
     if (!page->has_more || page->data.empty()) break;
     after = page->data.back().id;
   }
-  const auto found =
-      co_await job.database().transaction([&](pg::Transaction& tx) { return drifts(tx, from, to); }, job.deadline());
+  std::vector<Drift> found;
+  co_await job.database().transaction(
+      [&](pg::Transaction& tx) -> Task<> {
+        found = co_await drifts(tx, from, to);
+        for (auto& drift : found)  // its news were lost
+          if (drift.what.starts_with("a refund")) look(tx, drift.item, job.now());
+      },
+      job.deadline());
   for (auto& drift : found)
     log::error("our books and Stripe's balance differ",
                {{"day", date(day)}, {"item", drift.item}, {"what", drift.what}});

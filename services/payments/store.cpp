@@ -356,17 +356,35 @@ static void announce(pg::Transaction& tx, const Payment& payment, RefundId refun
       time);
 }
 
+// Once, whenever it is seen; what is sent back had left before. `sequence`: under which it was told, if it is.
+static const pg::Statement<void(PaymentId, std::string, std::string, std::string, std::string, std::int64_t,
+                                std::string, Time, std::optional<std::int64_t>)>
+    book_refund_sql{"payments.book_refund", R"sql(
+  INSERT INTO ledger (payment_id, kind, reference, debit, credit, amount, currency, at, sequence)
+  SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9
+   WHERE $2 = 'refund' OR EXISTS (SELECT FROM ledger WHERE kind = 'refund' AND reference = $3)
+  ON CONFLICT (kind, reference, debit, credit, currency) DO UPDATE
+     SET sequence = excluded.sequence, told_at = excluded.at
+   WHERE ledger.sequence IS NULL AND excluded.sequence IS NOT NULL
+)sql"};
+
 void save(pg::Transaction& tx, Payment& payment, const Refund& refund, const RefundTransition* happened, Time now) {
   save(tx, payment, News::changed, now);
   tx.later(save_refund_sql, refund.id, refund.status, refund.attempt, refund.replays, refund.key_since,
            refund.stripe_refund, refund.failure, refund.settled_at, now);
+  const bool made = happened && happened->to == RefundStatus::succeeded;
+  const bool taken_back = happened && happened->from == RefundStatus::succeeded;
+  const auto booked = [&](std::string kind, std::string debit, std::string credit, bool told) {
+    tx.later(book_refund_sql, payment.id, std::move(kind), refund.stripe_refund.value(), std::move(debit),
+             std::move(credit), refund.amount, refund.currency, now,
+             told ? std::optional{payment.version} : std::nullopt);
+  };
+  // As Stripe's balance has it: from its acceptance on, and back when it fails, though nobody may be told.
+  if (refund.moved || made) booked("refund", "customer_funds", "stripe", made);
+  if (refund.stripe_refund && refund.status == RefundStatus::failed)
+    booked("refund_failure", "stripe", "customer_funds", taken_back);
   if (!happened) return;
-  const bool taken_back = happened->from == RefundStatus::succeeded;
   if (happened->news == RefundNews::retried) book_due(tx, payment, refund, now);
-  if (happened->to == RefundStatus::succeeded)
-    book(tx, payment, "refund", refund.stripe_refund.value(), "customer_funds", "stripe", refund.amount, now);
-  if (taken_back)
-    book(tx, payment, "refund_failure", refund.stripe_refund.value(), "stripe", "customer_funds", refund.amount, now);
   if (happened->to == RefundStatus::failed && payment.status == Status::succeeded)
     book(tx, payment, "refund_released", refund.id.text() + ":" + std::to_string(refund.attempt), "customer_funds",
          "refunds", refund.amount, now);
@@ -407,7 +425,8 @@ struct Told {
 BOOST_DESCRIBE_STRUCT(Told, (), (payment_id, sequence, refund_id, amount, reference, at))
 static const pg::Statement<Told(std::vector<PaymentId>)> told_sql{"payments.told", R"sql(
   SELECT ledger.payment_id, ledger.sequence, refunds.id AS refund_id,
-         CASE kind WHEN 'refund' THEN ledger.amount ELSE -ledger.amount END AS amount, refunds.reference, ledger.at
+         CASE kind WHEN 'refund' THEN ledger.amount ELSE -ledger.amount END AS amount, refunds.reference,
+         coalesce(told_at, at) AS at
     FROM ledger JOIN refunds ON refunds.stripe_refund = ledger.reference
    WHERE ledger.payment_id = ANY ($1) AND kind IN ('refund', 'refund_failure') AND ledger.sequence IS NOT NULL
    ORDER BY ledger.payment_id, ledger.sequence
@@ -684,7 +703,10 @@ static const pg::Statement<AuditRow(OrderId, int)> audit_sql{"payments.audit", R
     LEFT JOIN orders ON orders.id = payments.order_id
     LEFT JOIN LATERAL (SELECT sum(amount) FILTER (WHERE kind = 'capture') AS came,
                               sum(CASE kind WHEN 'refund' THEN amount ELSE -amount END)
-                                FILTER (WHERE kind IN ('refund', 'refund_failure')) AS went
+                                FILTER (WHERE kind IN ('refund', 'refund_failure')
+                                          AND NOT EXISTS (SELECT FROM refunds
+                                                           WHERE stripe_refund = ledger.reference
+                                                             AND refunds.status = 'pending')) AS went
                          FROM ledger WHERE payment_id = payments.id) AS booked ON true
    WHERE payments.order_id > $1
    ORDER BY payments.order_id

@@ -28,8 +28,8 @@ Seen seen(const Intent& intent) {
 }
 
 RefundSeen seen(const Refund& refund) {
-  return {refund.id,       refund.status, refund.payment_intent.value_or(""),
-          refund.currency, refund.amount, refund.failure_reason};
+  return {refund.id,     refund.status,         refund.payment_intent.value_or(""),    refund.currency,
+          refund.amount, refund.failure_reason, refund.balance_transaction.has_value()};
 }
 
 std::string Refusal::text() const {

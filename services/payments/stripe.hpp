@@ -74,11 +74,12 @@ Seen seen(const Intent& intent);
 
 struct Refund {
   std::string id, status, currency, failure_reason;
-  std::optional<std::string> payment_intent;
+  std::optional<std::string> payment_intent, balance_transaction;
   std::int64_t amount = 0;
   Metadata metadata;
 };
-BOOST_DESCRIBE_STRUCT(Refund, (), (id, status, currency, failure_reason, payment_intent, amount, metadata))
+BOOST_DESCRIBE_STRUCT(Refund, (),
+                      (id, status, currency, failure_reason, payment_intent, balance_transaction, amount, metadata))
 RefundSeen seen(const Refund& refund);
 
 struct Source {

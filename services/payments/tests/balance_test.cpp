@@ -108,6 +108,94 @@ TEST_CASE("each drift is named by its item, and gone when it is mended") {
   }
 }
 
+TEST_CASE("a refund agrees with Stripe's balance at every moment: while the bank has it, made, and sent back") {
+  struct {
+    std::string method, then;
+  } table[] = {{"pm_card_visa", "succeeded"},
+               {"pm_card_pendingRefund", "succeeded"},
+               {"pm_card_pendingRefundFail", "failed"},
+               {"pm_card_refundFail", "failed"}};
+  for (auto& row : table) {
+    CAPTURE(row.method);
+    Books shop{row.method};
+    sandbox::Clock clock;
+    clock.delayed_payment_ms = 36 * 3'600'000;
+    shop.stripe.set_clock(clock);
+    CHECK(shop.refund("500").status == 202);
+    shop.settle();
+    const bool pending = row.method.contains("pending");
+    CHECK(shop.room.sql("SELECT status FROM refunds") == (pending ? "pending" : "succeeded"));
+    shop.next_day();
+    CHECK(shop.drifts() == "");
+    CHECK(shop.balance("stripe") == "1444");  // 1999 − 500 − 55
+    CHECK(at(shop.room.get("/internal/payments/audit").body, "/data/0/refunded") == (pending ? "0" : "500"));
+    shop.world.advance(std::chrono::hours{36});
+    shop.settle();
+    CHECK(shop.room.sql("SELECT status FROM refunds") == row.then);
+    shop.next_day();
+    CHECK(shop.room.sql("SELECT count(*) FROM reconciliations WHERE drifts <> '[]'") == "0");
+    CHECK(shop.balance("stripe") == (row.then == "failed" ? "1944" : "1444"));
+    CHECK(shop.balance("customer_funds") == "0");
+    CHECK(at(shop.room.get("/internal/payments/audit").body, "/data/0/refunded") ==
+          (row.then == "failed" ? "0" : "500"));
+  }
+}
+
+TEST_CASE("a refund that had failed before anybody heard of it is booked both ways") {
+  Books shop{"pm_card_refundFail"};
+  const auto lost = [&] {
+    shop.world.advance(std::chrono::seconds{10});
+    shop.stripe.tick();
+    shop.stripe.take_webhooks("stripe");
+  };
+  SUBCASE("ours, whose answer was lost too") {
+    CHECK(shop.refund("500").status == 202);
+    shop.lose_answers(true);
+    shop.room.run_jobs(1);
+    shop.lose_answers(false);
+    lost();
+    shop.next_day();
+    shop.world.advance(std::chrono::hours{21});  // past the key's age Stripe's list is asked
+  }
+  SUBCASE("ours, that was made and told") {
+    CHECK(shop.refund("500").status == 202);
+    shop.room.run_jobs();
+    CHECK(shop.room.sql("SELECT status FROM refunds") == "succeeded");
+    lost();
+    shop.next_day();
+    CHECK(shop.drifts() == "a refund_failure that is not booked /500; ");
+  }
+  SUBCASE("made by hand at Stripe") {
+    shop.at_stripe("POST", "/v1/refunds", "payment_intent=" + shop.intent() + "&amount=500");
+    lost();
+    shop.next_day();
+    CHECK(shop.drifts() == "a refund that is not booked /500; a refund_failure that is not booked /500; ");
+  }
+  shop.settle();
+  CHECK(shop.room.sql("SELECT status FROM refunds") == "failed");
+  shop.next_day();
+  CHECK(shop.room.sql("SELECT count(*) FROM reconciliations WHERE drifts <> '[]'") == "0");
+  CHECK(shop.balance("stripe") == "1944");
+  CHECK(shop.balance("customer_funds") == "0");
+  CHECK(shop.balance("refunds") == "0");
+}
+
+TEST_CASE("what the bank took its time for is told again as it was told") {
+  Books shop{"pm_card_pendingRefund"};
+  CHECK(shop.refund("500").status == 202);
+  shop.settle();
+  CHECK(shop.room.sql("SELECT status FROM refunds") == "pending");
+  shop.world.advance(std::chrono::seconds{10});
+  shop.settle();
+  CHECK(shop.room.sql("SELECT status FROM refunds") == "succeeded");
+  const auto told = shop.room.published();
+  shop.room.says_again();
+  const auto again = shop.room.published();
+  CHECK(again.back().topic == "payment.refunded");
+  CHECK(again.back().data == told.back().data);
+  CHECK(again.back().sequence == told.back().sequence);
+}
+
 TEST_CASE("a charge at Stripe of which the shop knows nothing is a drift") {
   Books shop;
   shop.at_stripe(
