@@ -5,7 +5,8 @@ namespace {
 
 /// Ann's order of 19.99 is paid with `method`; the day has two hours left.
 struct Books : Shop {
-  explicit Books(std::string method = "pm_card_visa") {
+  explicit Books(std::string method = "pm_card_visa", sandbox::Settlement settlement = {})
+      : Shop({}, "sk_test_sandbox", rolls_back, std::move(settlement)) {
     const auto today = std::chrono::floor<std::chrono::days>(world.now());
     world.set(Time{today} + std::chrono::hours{22});
     CHECK(placed(1999, std::move(method)));
@@ -217,6 +218,40 @@ TEST_CASE("in a currency of other units the books still agree with Stripe") {
   shop.world.set(Time{std::chrono::ceil<std::chrono::days>(shop.world.now())} + std::chrono::hours{2});
   shop.room.run_periodic("reconcile");
   CHECK(shop.room.sql("SELECT drifts FROM reconciliations") == "[]");
+}
+
+TEST_CASE("in another settlement currency charge, fee, refund and its failure agree, and each currency's account") {
+  for (auto& [currency, rate, charged, fee] :
+       {std::tuple{"usd", 1.1, "2199", "58"}, {"jpy", 160.5, "3208", "74"}, {"kwd", 0.33, "6597", "124"}}) {
+    CAPTURE(currency);
+    Books shop{"pm_card_refundFail", {currency, rate}};
+    CHECK(shop.refund("500").status == 202);
+    shop.settle();
+    shop.world.advance(std::chrono::minutes{1});
+    shop.settle();
+    CHECK(shop.room.sql("SELECT status FROM refunds") == "failed");
+    CHECK(shop.refund("300").status == 202);
+    shop.room.run_jobs();  // sent back only later
+    CHECK(shop.room.sql("SELECT string_agg(category, ' ') FROM balance_transactions") == "");
+    shop.next_day();
+    CHECK(shop.drifts() == "");
+    CHECK(at(shop.room.get("/v1/reconciliations").body, "/data/0/transactions") == "4");
+    CHECK(shop.room.sql("SELECT amount || '/' || source_amount FROM balance_transactions WHERE category = 'charge'") ==
+          charged + std::string{"/1999"});
+    const auto balance = [&](std::string account, std::string in) {
+      return shop.room.sql(
+          "SELECT coalesce(sum(CASE WHEN debit = $1 THEN amount ELSE -amount END), 0) FROM ledger "
+          "WHERE $1 IN (debit, credit) AND (currency = 'EUR') = ($2 = 'EUR')",
+          account, in);
+    };
+    CHECK(balance("stripe", "EUR") == "0");
+    CHECK(balance("stripe", currency) == shop.room.sql("SELECT sum(amount - fee) FROM balance_transactions"));
+    CHECK(balance("exchange", "EUR") == "1699");  // 1999 − 300
+    CHECK(balance("fees", currency) == fee);
+    CHECK(balance("customer_funds", "EUR") == "0");
+    CHECK(balance("revenue", "EUR") == "-1999");
+    CHECK(balance("refunds", "EUR") == "300");
+  }
 }
 
 TEST_CASE("a shop that stood still compares the days it missed") {

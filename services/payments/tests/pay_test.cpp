@@ -1,7 +1,49 @@
+#include <algorithm>
+#include <thread>
+
+#include "platform/http/router.hpp"
+#include "platform/runtime/runtime.hpp"
+#include "platform/testing/cluster.hpp"
 #include "services/payments/tests/shop.hpp"
 
 namespace acme::payments {
 namespace {
+
+TEST_CASE("who pays in many tabs at the same moment is charged once") {
+  for (bool made : {false, true}) {
+    CAPTURE(made);  // the PaymentIntent, before they pay
+    Shop shop{{}, "sk_test_sandbox", testing::Room::Mode::commits};
+    CHECK(shop.placed(1999));
+    if (made) shop.settle();
+    Section section;
+    section.stripe_url = shop.stripe.stripe_url();
+    const Service doors = service(Settings{section, "sk_test_sandbox", "whsec_sandbox"});
+    const http::Router router{doors, {&shop.world, &shop.room.database(), nullptr}};
+    std::vector<int> statuses(8);
+    {
+      std::vector<std::jthread> tabs;
+      for (int i = 0; i < 8; ++i)
+        tabs.emplace_back([&, i] {
+          http::Request request;
+          request.method = "POST";
+          request.target = shop.path();
+          request.headers = {{"Content-Type", "application/json"}, {"Idempotency-Key", "tab" + std::to_string(i)}};
+          request.body = R"({"payment_method":"pm_card_visa"})";
+          request.deadline = in(Duration{30'000});
+          request.principal = std::make_shared<http::Principal>(shop.room.as);
+          statuses[std::size_t(i)] = testing::runtime().wait(i % 2, router.handle(std::move(request))).status;
+        });
+    }
+    std::ranges::sort(statuses);
+    CHECK(statuses == std::vector{202, 409, 409, 409, 409, 409, 409, 409});
+    shop.settle();
+    CHECK(shop.news() == "payment.completed succeeded ");
+    for (auto* list : {"/v1/payment_intents", "/v1/charges"}) {
+      CHECK(at(shop.at_stripe("GET", list).body, "/data/0/id") != "");
+      CHECK(at(shop.at_stripe("GET", list).body, "/data/1/id") == "");
+    }
+  }
+}
 
 TEST_CASE("every statement of payments agrees with its schema") { CHECK(Shop{}.room.statement_faults() == ""); }
 

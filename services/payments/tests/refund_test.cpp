@@ -326,6 +326,31 @@ TEST_CASE("a refund that the bank sends back fails, is taken back, shown as an a
   CHECK(shop.balance("stripe") == "0");
 }
 
+TEST_CASE("a failed refund whose money another one took is not tried again, until that one fails too") {
+  Paid shop{"pm_card_refundFail"};
+  const auto first = at(shop.refund("1500").body, "/id");
+  const auto fails = [&](std::string_view statuses) {
+    shop.room.run_jobs();
+    shop.world.advance(std::chrono::minutes{1});
+    shop.settle();
+    CHECK(shop.statuses() == statuses);
+  };
+  fails("failed");
+  CHECK(shop.refund("1000").status == 202);
+  CHECK(shop.retry(first).status == 409);  // while it is on its way
+  shop.room.run_jobs();
+  CHECK(shop.statuses() == "failed succeeded");
+  CHECK(shop.retry(first).status == 409);
+  CHECK(shop.refunds_at_stripe() == "1000/1000");
+  CHECK(shop.balance("stripe") == "999");
+  fails("failed failed");
+  CHECK(shop.retry(first).status == 202);
+  shop.room.run_jobs();
+  CHECK(shop.refunds_at_stripe() == "1500/1500");
+  CHECK(shop.balance("stripe") == "499");
+  CHECK(shop.balance("customer_funds") == "0");
+}
+
 TEST_CASE("staff closes what it has seen to; what goes wrong again is an alarm again") {
   Paid shop{"pm_card_refundFail"};
   const auto refund_fails = [&] {

@@ -16,8 +16,9 @@ struct Shop {
   testing::Room room;
 
   static constexpr auto rolls_back = testing::Room::Mode::rolls_back;
-  explicit Shop(Section section = {}, std::string key = "sk_test_sandbox", testing::Room::Mode mode = rolls_back)
-      : stripe(options()), room(made(std::move(section), std::move(key)), mode) {
+  explicit Shop(Section section = {}, std::string key = "sk_test_sandbox", testing::Room::Mode mode = rolls_back,
+                sandbox::Settlement settlement = {})
+      : stripe(options(std::move(settlement))), room(made(std::move(section), std::move(key)), mode) {
     room.world = world;
     room.sign_in(ann.text());
   }
@@ -112,8 +113,9 @@ struct Shop {
   std::string intent() { return field("intent_id"); }
 
  private:
-  sandbox::Options options() {
+  sandbox::Options options(sandbox::Settlement settlement) {
     sandbox::Options out;
+    out.settlement = std::move(settlement);
     out.base_port = 0;
     out.world = &world;
     return out;
