@@ -176,9 +176,9 @@ Task<Result<Page<DisputeView>>> list_disputes(Call& call, Query<DisputesQuery> q
   co_return out;
 }
 
-static Task<std::vector<ReconciliationView>> compared(pg::Session& db, int limit) {
+static Task<std::vector<ReconciliationView>> compared(pg::Session& db, int limit, bool drifted = false) {
   std::vector<ReconciliationView> out;
-  for (auto& day : co_await reconciliations(db, limit))
+  for (auto& day : co_await reconciliations(db, limit, drifted))
     out.push_back(
         {day.day, day.transactions, json::parse<std::vector<Drift>>(day.drifts.text, json::lenient).value(), day.at});
   co_return out;
@@ -307,7 +307,7 @@ Task<Result<Audit>> show_audit(Call& call, Query<AuditQuery> query) {
       [&](pg::Transaction& tx) -> Task<> {
         out.takings = co_await takings(tx);
         out.open = co_await open_items(tx);
-        out.reconciliations = co_await compared(tx, 7);
+        out.reconciliations = co_await compared(tx, 7, true);
       },
       call.deadline());
   co_return out;

@@ -121,7 +121,7 @@ struct Audit {
   json::Nullable<OrderId> next;
   std::optional<std::vector<Takings>> takings;
   std::optional<OpenItems> open;
-  std::optional<std::vector<ReconciliationView>> reconciliations;  // of the last week
+  std::optional<std::vector<ReconciliationView>> reconciliations;  // of the last week, and what differs
 };
 BOOST_DESCRIBE_STRUCT(Audit, (), (data, next, takings, open, reconciliations))
 

@@ -224,9 +224,10 @@ struct Movement {
   std::optional<std::int64_t> source_amount;
   std::optional<std::string> source_currency;
   Time created_at{};
+  std::optional<std::string> charge{};
 };
 BOOST_DESCRIBE_STRUCT(Movement, (),
-                      (id, category, source, amount, fee, currency, source_amount, source_currency, created_at))
+                      (id, category, source, amount, fee, currency, source_amount, source_currency, created_at, charge))
 struct Posting {
   std::string kind, debit, credit;
   std::int64_t amount = 0;

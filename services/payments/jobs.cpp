@@ -1,7 +1,5 @@
 #include "services/payments/jobs.hpp"
 
-#include <map>
-
 #include "platform/observe/log.hpp"
 #include "platform/observe/metrics.hpp"
 #include "services/payments/reactions.hpp"
@@ -638,6 +636,7 @@ static Movement movement(const stripe::BalanceTransaction& from) {
     const auto paid = from_stripe(source->amount, source->currency);
     out.source_amount = paid.amount;
     out.source_currency = paid.currency;
+    out.charge = out.category == "charge" ? out.source : source->charge;
   }
   return out;
 }
@@ -679,52 +678,47 @@ Task<Outcome> read_dispute(Job& job, DisputeJob work) {
 }
 
 using std::chrono::days;
-static std::string date(std::chrono::sys_days day) { return rfc3339(Time{day}).substr(0, 10); }
 
-/// Everything that moved since the day began is read: what Stripe books late belongs to it too.
-static Task<> reconcile_day(Job& job, std::chrono::sys_days day) {
-  const Time from{day}, to{day + days{1}};
-  std::int64_t count = 0;
+/// What moved on the day, and on the next one: what Stripe books late belongs to it too.
+static Task<> read_balance(Job& job, Time from, Time to) {
   std::string after;
   while (true) {
-    auto page = co_await stripe_of(job).balance(errand(job), from, job.now(), after);
+    auto page = co_await stripe_of(job).balance(errand(job), from, to, after);
     if (!page) throw http::NoAnswer("Stripe's balance cannot be read: " + page.error().text(), false);
     std::vector<Movement> movements;
-    for (auto& transaction : page->data) {
-      movements.push_back(movement(transaction));
-      count += movements.back().created_at < to;
-    }
+    for (auto& transaction : page->data) movements.push_back(movement(transaction));
     co_await job.database().transaction([&](pg::Transaction& tx) { return book(tx, movements); });
-    if (!page->has_more || page->data.empty()) break;
+    if (!page->has_more || page->data.empty()) co_return;
     after = page->data.back().id;
   }
+}
+
+static Task<> reconcile_day(Job& job, DayDue due) {
+  const Time from = due.day, to = from + days{1}, read_to = to + days{1};
+  if (!due.compared_at || *due.compared_at < read_to) co_await read_balance(job, from, std::min(read_to, job.now()));
+  const Time notices_since = due.compared_at ? job.now() - days{8} : from;
   std::vector<Drift> found;
   co_await job.database().transaction(
       [&](pg::Transaction& tx) -> Task<> {
-        found = co_await drifts(tx, from, to);
+        found = co_await drifts(tx, from, to, notices_since);
         for (auto& drift : found)  // its news were lost
           if (drift.what.starts_with("a refund")) look(tx, drift.item, job.now());
       },
       job.deadline());
   for (auto& drift : found)
     log::error("our books and Stripe's balance differ",
-               {{"day", date(day)}, {"item", drift.item}, {"what", drift.what}});
+               {{"day", rfc3339(from).substr(0, 10)}, {"item", drift.item}, {"what", drift.what}});
   metrics::counter("acme_payments_drifts_total", "Items that differ between our books and Stripe's balance")
       .add(static_cast<double>(found.size()));
-  co_await keep(job.db(), {date(day), count, json::Raw{json::text(found)}, job.now()});
+  co_await keep_reconciliation(job.db(), from, to, found, job.now());
 }
 
 Task<> reconcile(Job& job) {
   const auto today = std::chrono::floor<days>(job.now());
   // An hour after midnight Stripe has booked the day's last charges.
   if (job.now() - today < std::chrono::hours{1}) co_return;
-  std::map<std::string, bool> clean;
-  for (auto& done : co_await reconciliations(job.db(), 7)) clean[done.day] = done.drifts.text == "[]";
-  // A new shop begins with yesterday; one that stood still catches up with its last week.
-  for (auto day = clean.empty() ? today - days{1} : today - days{7}; day < today; day += days{1}) {
-    const auto known = clean.find(date(day));
-    if (known == clean.end() || !known->second) co_await reconcile_day(job, day);
-  }
+  // A week in a run; the next one goes on.
+  for (auto& due : co_await days_due(job.db(), Time{today - days{1}}, 7)) co_await reconcile_day(job, due);
 }
 
 Task<> fill_gaps(Job& job) {

@@ -536,11 +536,11 @@ static const pg::Statement<Dispute(PaymentId)> disputes_of_sql{
 Task<std::vector<Dispute>> disputes_of(pg::Session& db, PaymentId payment) { return db.all(disputes_of_sql, payment); }
 
 static const pg::Statement<std::string(std::string, std::string, std::string, std::int64_t, std::int64_t, std::string,
-                                       std::optional<std::int64_t>, MaybeText, Time)>
+                                       std::optional<std::int64_t>, MaybeText, Time, MaybeText)>
     keep_movement_sql{"payments.keep_movement", R"sql(
   INSERT INTO balance_transactions (id, category, source, amount, fee, currency, source_amount, source_currency,
-                                    created_at)
-  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                                    created_at, charge)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
   ON CONFLICT (id) DO NOTHING
   RETURNING id
 )sql"};
@@ -559,7 +559,7 @@ Task<> book(pg::Transaction& tx, std::vector<Movement> movements) {
   for (auto& movement : movements) {
     if (!co_await tx.one(keep_movement_sql, movement.id, movement.category, movement.source, movement.amount,
                          movement.fee, movement.currency, movement.source_amount, movement.source_currency,
-                         movement.created_at))
+                         movement.created_at, movement.charge))
       continue;
     for (auto& posting : postings(movement))
       tx.later(book_movement_sql, posting.kind, movement.id, posting.debit, posting.credit, posting.amount,
@@ -568,10 +568,11 @@ Task<> book(pg::Transaction& tx, std::vector<Movement> movements) {
 }
 
 // A charge is booked by its parts. What Stripe's source says is in the currency that was paid. An item belongs to the
-// day on which it moved; one that Stripe does not have, to that on which it was booked.
-static const pg::Statement<Drift(Time, Time)> drifts_sql{"payments.drifts", R"sql(
+// day on which it moved; one that Stripe does not have, to that on which it was booked. What came for nobody, and has
+// gone back as a whole, differs no more.
+static const pg::Statement<Drift(Time, Time, Time)> drifts_sql{"payments.drifts", R"sql(
   WITH moved AS (
-    SELECT category, source, coalesce(source_currency, currency) AS currency,
+    SELECT category, source, charge, coalesce(source_currency, currency) AS currency,
            abs(coalesce(source_amount, amount)) AS amount
       FROM balance_transactions
      WHERE category IN ('charge', 'refund', 'refund_failure') AND created_at >= $1 AND created_at < $2
@@ -590,7 +591,7 @@ static const pg::Statement<Drift(Time, Time)> drifts_sql{"payments.drifts", R"sq
      GROUP BY 1, 2, 3
   ), compared AS (
     SELECT source AS item, category, booked.amount AS booked, moved.amount AS at_stripe, booked.currency AS booked_in,
-           moved.currency AS moved_in, booked.payment_id
+           moved.currency AS moved_in, booked.payment_id, moved.charge
       FROM item LEFT JOIN booked USING (category, source) LEFT JOIN moved USING (category, source)
   )
   SELECT item,
@@ -600,40 +601,68 @@ static const pg::Statement<Drift(Time, Time)> drifts_sql{"payments.drifts", R"sq
          booked, at_stripe, coalesce(booked_in, moved_in) AS currency,
          (SELECT order_id FROM payments WHERE id = payment_id) AS order_id
     FROM compared
-   WHERE booked IS DISTINCT FROM at_stripe OR booked_in IS DISTINCT FROM moved_in
+   WHERE (booked IS DISTINCT FROM at_stripe OR booked_in IS DISTINCT FROM moved_in)
+     AND (booked IS NOT NULL
+          OR EXISTS (SELECT FROM ledger WHERE kind = 'capture' AND reference = compared.charge)
+          OR (SELECT sum(CASE of_it.category WHEN 'refund' THEN -1 ELSE 1 END
+                         * abs(coalesce(source_amount, of_it.amount)))
+                FROM balance_transactions AS of_it
+               WHERE of_it.charge = compared.charge AND of_it.category IN ('charge', 'refund', 'refund_failure'))
+             IS DISTINCT FROM 0)
   UNION ALL
   SELECT source, 'a ' || category || ' that belongs to no payment of ours', NULL, amount, currency, NULL
     FROM balance_transactions
    WHERE category IN ('dispute', 'dispute_reversal') AND created_at >= $1 AND created_at < $2
-     AND NOT EXISTS (SELECT FROM disputes WHERE id = source)
+     AND created_at >= $3 AND NOT EXISTS (SELECT FROM disputes WHERE id = source)
   UNION ALL
   SELECT id, 'a movement of an unknown kind: ' || category, NULL, amount, currency, NULL
     FROM balance_transactions
    WHERE category NOT IN ('charge', 'refund', 'refund_failure', 'dispute', 'dispute_reversal', 'fee', 'payout',
                           'payout_reversal')
-     AND created_at >= $1 AND created_at < $2
+     AND created_at >= $1 AND created_at < $2 AND created_at >= $3
    ORDER BY 1
 )sql"};
 
-Task<std::vector<Drift>> drifts(pg::Session& db, Time from, Time to) { return db.all(drifts_sql, from, to); }
-
-static const pg::Statement<void(std::string, std::int64_t, json::Raw, Time)> keep_reconciliation_sql{
-    "payments.keep_reconciliation", R"sql(
-  INSERT INTO reconciliations (day, transactions, drifts, at) VALUES ($1::text::date, $2, $3, $4)
-  ON CONFLICT (day) DO UPDATE SET transactions = $2, drifts = $3, at = $4
-)sql"};
-
-Task<> keep(pg::Session& db, Reconciliation reconciliation) {
-  co_await db.run(keep_reconciliation_sql, reconciliation.day, reconciliation.transactions, reconciliation.drifts,
-                  reconciliation.at);
+Task<std::vector<Drift>> drifts(pg::Session& db, Time from, Time to, Time notices_since) {
+  return db.all(drifts_sql, from, to, notices_since);
 }
 
-static const pg::Statement<Reconciliation(int)> reconciliations_sql{"payments.reconciliations", R"sql(
-  SELECT day::text AS day, transactions, drifts, at FROM reconciliations ORDER BY reconciliations.day DESC LIMIT $1
+static const pg::Statement<void(Time, Time, json::Raw, Time)> keep_reconciliation_sql{"payments.keep_reconciliation",
+                                                                                      R"sql(
+  INSERT INTO reconciliations (day, transactions, drifts, at)
+  SELECT ($1 AT TIME ZONE 'UTC')::date, count(*), $3, $4
+    FROM balance_transactions WHERE created_at >= $1 AND created_at < $2
+  ON CONFLICT (day) DO UPDATE SET transactions = excluded.transactions, drifts = $3, at = $4
 )sql"};
 
-Task<std::vector<Reconciliation>> reconciliations(pg::Session& db, int limit) {
-  return db.all(reconciliations_sql, limit);
+Task<> keep_reconciliation(pg::Session& db, Time from, Time to, const std::vector<Drift>& drifts, Time now) {
+  co_await db.run(keep_reconciliation_sql, from, to, json::Raw{json::text(drifts)}, now);
+}
+
+static const pg::Statement<DayDue(Time, int)> days_due_sql{"payments.days_due", R"sql(
+  SELECT day::timestamp AT TIME ZONE 'UTC' AS day, compared_at
+    FROM (SELECT each::date AS day, NULL::timestamptz AS compared_at
+            FROM generate_series(least((SELECT min(day) FROM reconciliations),
+                                       (SELECT (min(at) AT TIME ZONE 'UTC')::date FROM ledger),
+                                       ($1 AT TIME ZONE 'UTC')::date)::timestamp,
+                                 $1 AT TIME ZONE 'UTC', '1 day') AS each
+           WHERE NOT EXISTS (SELECT FROM reconciliations WHERE day = each::date)
+           UNION ALL
+          SELECT day, at FROM reconciliations WHERE drifts <> '[]') AS due
+   ORDER BY compared_at NULLS FIRST, due.day LIMIT $2
+)sql"};
+
+Task<std::vector<DayDue>> days_due(pg::Session& db, Time last, int limit) { return db.all(days_due_sql, last, limit); }
+
+static const pg::Statement<Reconciliation(int, bool)> reconciliations_sql{"payments.reconciliations", R"sql(
+  SELECT day::text AS day, transactions, drifts, at
+    FROM reconciliations
+   WHERE day IN (SELECT day FROM reconciliations ORDER BY day DESC LIMIT $1) OR ($2 AND drifts <> '[]')
+   ORDER BY reconciliations.day DESC LIMIT 100
+)sql"};
+
+Task<std::vector<Reconciliation>> reconciliations(pg::Session& db, int limit, bool drifted) {
+  return db.all(reconciliations_sql, limit, drifted);
 }
 
 static const pg::Statement<PaymentId(Time, Time, int)> stale_sql{"payments.stale", R"sql(

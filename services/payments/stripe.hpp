@@ -84,9 +84,10 @@ RefundSeen seen(const Refund& refund);
 
 struct Source {
   std::string id, object, currency;
+  std::optional<std::string> charge;
   std::int64_t amount = 0;
 };
-BOOST_DESCRIBE_STRUCT(Source, (), (id, object, currency, amount))
+BOOST_DESCRIBE_STRUCT(Source, (), (id, object, currency, charge, amount))
 /// Amounts in the settlement currency, which is not always the one of what was paid.
 struct BalanceTransaction {
   std::string id, reporting_category, currency;

@@ -207,6 +207,13 @@ TEST_CASE("a charge at Stripe of which the shop knows nothing is a drift") {
   shop.settle();
   shop.next_day();
   CHECK(shop.drifts() == "a charge that is not booked /700; ");
+  const auto charge = at(shop.room.get("/v1/reconciliations").body, "/data/0/drifts/0/item");
+  shop.at_stripe("POST", "/v1/refunds", "charge=" + charge + "&amount=300");
+  shop.next_day();
+  CHECK(shop.drifts() == "a refund that is not booked /300; ");
+  shop.at_stripe("POST", "/v1/refunds", "charge=" + charge);  // all of it went back: it is mended
+  shop.next_day();
+  CHECK(shop.room.sql("SELECT count(*) FROM reconciliations WHERE drifts <> '[]'") == "0");
 }
 
 TEST_CASE("in a currency of other units the books still agree with Stripe") {
@@ -254,12 +261,39 @@ TEST_CASE("in another settlement currency charge, fee, refund and its failure ag
   }
 }
 
-TEST_CASE("a shop that stood still compares the days it missed") {
+TEST_CASE("a shop that stood still compares all the days it missed, a week in each run") {
   Books shop;
   shop.next_day();
+  shop.world.advance(std::chrono::days{10});
+  for (std::string compared : {"8", "11", "11"}) {
+    shop.room.run_periodic("reconcile");
+    CHECK(shop.room.sql("SELECT count(*) FROM reconciliations") == compared);
+  }
+}
+
+TEST_CASE("a shop that could not compare from its beginning on begins there") {
+  Books shop;
   shop.world.advance(std::chrono::days{3});
+  shop.next_day();
+  CHECK(shop.room.sql("SELECT count(*) FROM reconciliations") == "4");
+  CHECK(shop.balance("fees") == "55");
+}
+
+TEST_CASE("a drift is shown until it is mended, however long that takes") {
+  Books shop;
+  shop.room.sql("UPDATE ledger SET amount = 1899 WHERE kind = 'capture'");
+  const auto shown = [&] {
+    const auto audit = shop.room.get("/internal/payments/audit").body;
+    std::string out;
+    for (int i = 0; i < 20; ++i) out += at(audit, "/reconciliations/" + std::to_string(i) + "/drifts/0/what");
+    return out;
+  };
+  shop.next_day();
+  for (int day = 0; day < 9; ++day) shop.next_day();
+  CHECK(shown() == "a charge of another amount");
+  shop.room.sql("UPDATE ledger SET amount = 1999 WHERE kind = 'capture'");
   shop.room.run_periodic("reconcile");
-  CHECK(shop.room.sql("SELECT count(*) FROM reconciliations") == "7");
+  CHECK(shown() == "");
 }
 
 TEST_CASE("a dispute is recorded, shown, told and booked: what the bank took, its fee, and what it gave back") {
