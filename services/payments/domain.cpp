@@ -171,8 +171,20 @@ static void capture(Payment& payment, const Seen& seen, Time now) {
   payment.exp_year = seen.card->exp_year;
 }
 
+static News canceled(Payment& payment) {
+  const bool wanted = payment.status == Status::cancelling;
+  return wanted ? move_to(payment, Status::failed, News::failed) : fail(payment, "canceled_at_provider");
+}
+
 News settle(Payment& payment, const Seen& seen, Sight sight, bool livemode, Time now) {
-  if (auto wrong = mismatch(payment, seen, livemode)) return sound_alarm(payment, "mismatch: " + *wrong);
+  if (auto wrong = mismatch(payment, seen, livemode)) {
+    const bool ours = payment.intent_id == seen.intent_id && payment.status != Status::succeeded;
+    const bool paid = ours && seen.status == "succeeded";
+    // Nothing of it is at Stripe, or will be: the order ends, unpaid.
+    if ((paid && seen.refunded) || (ours && seen.status == "canceled")) return canceled(payment);
+    return sound_alarm(payment,
+                       "mismatch: " + *wrong + (paid ? "; refund all of it at Stripe: then the order ends" : ""));
+  }
   const auto to = meaning(seen.status);
   if (!to || payment.status == Status::succeeded) return News::none;
   if (*to == Status::succeeded) {
@@ -183,10 +195,7 @@ News settle(Payment& payment, const Seen& seen, Sight sight, bool livemode, Time
     payment.alarm = "captured after the payment had failed";
     return News::stray;
   }
-  if (*to == Status::failed) {
-    const bool wanted = payment.status == Status::cancelling;
-    return wanted ? move_to(payment, Status::failed, News::failed) : fail(payment, "canceled_at_provider");
-  }
+  if (*to == Status::failed) return canceled(payment);
   if (sight == Sight::late || payment.status == Status::cancelling) return News::none;
   if (*to != Status::requires_payment_method) return move_to(payment, *to, News::changed);
 

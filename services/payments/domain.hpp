@@ -102,6 +102,7 @@ struct Seen {
   std::optional<Decline> decline;
   std::string charge_id;
   std::optional<Card> card;
+  bool refunded = false;  // all of the charge
 };
 
 /// How far a sight of the PaymentIntent is to be believed.

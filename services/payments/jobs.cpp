@@ -406,13 +406,8 @@ Task<Outcome> cancel_intent(Job& job, PaymentJob work) {
     auto& refusal = cancelled.error();
     if (refusal.verdict == stripe::Verdict::again || refusal.verdict == stripe::Verdict::ask) co_return again(refusal);
     if (refusal.verdict != stripe::Verdict::unexpected_state) co_return troubled(refusal);
-    // Paid, cancelled before, or with the bank: the PaymentIntent's status decides.
-    if (refusal.error.payment_intent) {
-      auto intent = std::move(*refusal.error.payment_intent);  // the assignment destroys the refusal first
-      cancelled = std::move(intent);
-    } else {
-      cancelled = co_await stripe_of(job).find(errand(job), *payment->intent_id);
-    }
+    // Paid, cancelled before, or with the bank: the PaymentIntent's status decides, and what became of its charge.
+    cancelled = co_await stripe_of(job).find(errand(job), *payment->intent_id);
     if (!cancelled) co_return again(cancelled.error());
   }
   if (cancelled->status == "processing") co_return Retry{"the bank is processing it", Duration{60'000}, false};
@@ -583,6 +578,7 @@ Task<Outcome> read_refund(Job& job, StripeRefundJob work) {
         auto payment = co_await lock(tx, *id);
         job.finish(tx);
         if (co_await with_stripe_refund(tx, found->id)) co_return;
+        if (!payment->captured_at) co_return look(tx, *id, job.now());  // of what we do not count as paid
         const auto amount = from_stripe(found->amount, found->currency);
         auto made = ask_refund(*payment, job.new_id<RefundId>(), amount.amount, "at_provider", job.now());
         if (!made || amount.currency != payment->currency) {

@@ -23,7 +23,10 @@ Seen seen(const Intent& intent) {
     const auto& id = failure->charge.empty() ? failure->payment_method.id : failure->charge;
     out.decline = Decline{id.empty() ? failure->code : id, decline_reason(failure->code, failure->decline_code)};
   }
-  if (auto& charge = intent.latest_charge.object) out.card = charge->payment_method_details.card;
+  if (auto& charge = intent.latest_charge.object) {
+    out.card = charge->payment_method_details.card;
+    out.refunded = charge->refunded;
+  }
   return out;
 }
 

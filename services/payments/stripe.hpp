@@ -40,8 +40,9 @@ BOOST_DESCRIBE_STRUCT(MethodDetails, (), (card))
 struct Charge {
   std::string id;
   MethodDetails payment_method_details;
+  bool refunded = false;
 };
-BOOST_DESCRIBE_STRUCT(Charge, (), (id, payment_method_details))
+BOOST_DESCRIBE_STRUCT(Charge, (), (id, payment_method_details, refunded))
 
 struct Named {
   std::string id;

@@ -155,5 +155,60 @@ TEST_CASE("events of the other mode, and amounts that differ, never pay an order
   CHECK(shop.field("alarm").starts_with("mismatch: amount 1999 eur"));
 }
 
+TEST_CASE("a payment of a wrong amount ends, unpaid, when all of it is refunded at Stripe") {
+  for (bool lost : {false, true}) {
+    CAPTURE(lost);
+    Shop shop;
+    const auto passes = [&](Duration time) {
+      shop.world.advance(time);
+      shop.room.run_periodic("sweep");
+      shop.settle();
+    };
+    const auto close_alarm = [&] {
+      shop.room.sign_in(testing::id<UserId>(9).text(), {"finance"}, {"refunds:write"});
+      const auto payment = PaymentId{Uuid::parse(shop.field("id")).value()}.text();
+      CHECK(shop.room.post("/v1/payments/" + payment + "/alarm/close", "", {{"Idempotency-Key", "close"}}).status ==
+            200);
+      shop.room.sign_in(Shop::ann.text());
+    };
+    CHECK(shop.placed(1999));
+    shop.settle();
+    shop.room.sql("UPDATE payments SET amount = 2999");  // our row and Stripe's now differ
+    CHECK(shop.pay("pm_card_visa").status == 202);
+    shop.settle();
+    CHECK(shop.field("alarm").contains("refund all of it at Stripe"));
+    passes(std::chrono::minutes{31});
+    CHECK(shop.status() == "cancelling");
+    shop.at_stripe("POST", "/v1/refunds", "payment_intent=" + shop.intent() + "&amount=500");
+    passes(std::chrono::minutes{6});
+    CHECK(shop.status() == "cancelling");
+    CHECK(shop.field("alarm").contains("refund all of it at Stripe"));
+    shop.at_stripe("POST", "/v1/refunds", "payment_intent=" + shop.intent());
+    if (lost) {
+      shop.stripe.take_webhooks("stripe");
+      passes(std::chrono::minutes{6});
+    }
+    shop.settle();
+    CHECK(shop.news() == "payment.failed failed expired");
+    CHECK(shop.booked() == "0");
+    close_alarm();
+    passes(std::chrono::minutes{6});
+    CHECK(shop.field("alarm") == "");
+    shop.world.set(Time{std::chrono::ceil<std::chrono::days>(shop.world.now())} + std::chrono::hours{2});
+    shop.room.run_periodic("reconcile");
+    CHECK(shop.room.sql("SELECT drifts FROM reconciliations") == "[]");
+  }
+}
+
+TEST_CASE("a payment of a wrong amount that nobody paid ends in its time") {
+  Shop shop;
+  CHECK(shop.placed(1999));
+  shop.settle();
+  shop.room.sql("UPDATE payments SET amount = 2999");
+  shop.world.advance(std::chrono::minutes{31});
+  shop.settle();
+  CHECK(shop.news() == "payment.failed failed expired");
+}
+
 }  // namespace
 }  // namespace acme::payments
