@@ -54,11 +54,13 @@ Task<Result<StockView>> put_stock(Call& call, std::string sku, Count request) {
       co_return refuse(Problem{.status = 412,
                                .code = "precondition_failed",
                                .detail = "The stock has moved since you read it. Read it again, then count."});
-    if (request.on_hand < stock->held) co_return refuse(conflict("stock_held", promised(*stock)));
-    store::move_stock(
-        tx, {{sku, request.on_hand - stock->on_hand, stock->version == 0 ? "opened" : "counted", stock->low_at}},
-        request.reason ? request.reason->value : "count", call.caller().subject);
+    const auto books = co_await store::stock_books(tx, sku);
+    const auto recorded = *stock;
     stock->on_hand = request.on_hand;
+    stock->held = books.open_lines;
+    if (stock->on_hand < stock->held) co_return refuse(conflict("stock_held", promised(*stock)));
+    store::count_stock(tx, recorded, books, request.on_hand, request.reason ? request.reason->value : "count",
+                       call.caller().subject);
     stock->version += 1;
     call.etag(stock->version);
     co_return view_of(*stock, call.get<Settings>());

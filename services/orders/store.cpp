@@ -602,6 +602,44 @@ void move_stock(pg::Transaction& tx, const std::vector<StockMove>& moves, std::s
   tx.later(move_stock_sql, skus, deltas, kinds, thresholds, std::move(reason), std::move(actor), std::move(note));
 }
 
+static const pg::Statement<StockBooks(std::string)> stock_books_sql{"orders.stock_books", R"sql(
+  SELECT (SELECT coalesce(sum(on_hand), 0)::bigint FROM stock_journal WHERE sku = $1) AS on_hand,
+         (SELECT coalesce(sum(held), 0)::bigint FROM stock_journal WHERE sku = $1) AS held,
+         (SELECT coalesce(sum(quantity - taken), 0)::bigint
+            FROM orders JOIN order_lines ON order_id = orders.id
+           WHERE status NOT IN ('delivered', 'cancelled') AND sku = $1) AS open_lines
+)sql"};
+
+Task<StockBooks> stock_books(pg::Transaction& tx, std::string sku) {
+  co_return (co_await tx.one(stock_books_sql, std::move(sku))).value();
+}
+
+static const pg::Statement<void(std::string, std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::string,
+                                std::string, MaybeText)>
+    count_stock_sql{"orders.count_stock", R"sql(
+  WITH before AS (
+    SELECT version, on_hand - held AS available FROM stock WHERE sku = $1
+  ), counted AS (
+    UPDATE stock SET on_hand = $2, held = $3, version = stock.version + 1 WHERE sku = $1
+  ), changed AS (
+    INSERT INTO stock_changes (sku)
+    SELECT $1 FROM before WHERE version = 0 OR shown_stock(available) <> shown_stock($2 - $3)
+  )
+  INSERT INTO stock_journal (sku, kind, on_hand, held, reason, actor, note)
+  SELECT $1, CASE version WHEN 0 THEN 'opened' ELSE 'counted' END, $4, $5, $6, $7, $8 FROM before
+)sql"};
+
+void count_stock(pg::Transaction& tx, const Stock& locked, const StockBooks& books, std::int64_t on_hand,
+                 std::string reason, std::string actor) {
+  MaybeText drift;
+  if (books.on_hand != locked.on_hand || books.held != locked.held || books.open_lines != locked.held)
+    drift = "The journal said " + std::to_string(books.on_hand) + " on hand and " + std::to_string(books.held) +
+            " held, open orders " + std::to_string(books.open_lines) + "; the stock was " +
+            std::to_string(locked.on_hand) + " and " + std::to_string(locked.held) + ".";
+  tx.later(count_stock_sql, locked.sku, on_hand, books.open_lines, on_hand - books.on_hand,
+           books.open_lines - books.held, std::move(reason), std::move(actor), std::move(drift));
+}
+
 // A SKU's movements are numbered under the lock of its row, so their sums, backwards from what is there now, are what
 // was there then.
 static const pg::Statement<Movement(std::string, std::int64_t, MaybeNumber, MaybeNumber, std::int64_t)> movements_sql{

@@ -119,6 +119,17 @@ struct StockMove {
 void move_stock(pg::Transaction& tx, const std::vector<StockMove>& moves, std::string reason, std::string actor,
                 std::optional<std::string> note = {});
 
+/// What the journal and the open orders say of a SKU. Of stock that is locked it stays so.
+struct StockBooks {
+  std::int64_t on_hand = 0, held = 0;  // the journal's sums
+  std::int64_t open_lines = 0;
+};
+BOOST_DESCRIBE_STRUCT(StockBooks, (), (on_hand, held, open_lines))
+Task<StockBooks> stock_books(pg::Transaction& tx, std::string sku);
+/// So many are there; whatever drifted is as it should be afterwards.
+void count_stock(pg::Transaction& tx, const Stock& locked, const StockBooks& books, std::int64_t on_hand,
+                 std::string reason, std::string actor);
+
 /// Of a SKU's journal, newest first: movements before this one, after which so much was there.
 struct JournalPosition {
   std::int64_t before = 0, on_hand = 0, held = 0;

@@ -39,6 +39,27 @@ TEST_CASE("staff count a SKU, guarded by If-Match, with a journal row") {
   CHECK(shop.faults() == "[]");
 }
 
+TEST_CASE("a count ends what drifted: the journal adds up to it, and what is held is what open orders want") {
+  for (auto* drift : {"UPDATE stock SET on_hand = on_hand + 1", "UPDATE stock SET on_hand = on_hand - 1",
+                      "UPDATE stock SET held = held + 1", "UPDATE stock SET held = held - 1",
+                      "DELETE FROM stock_journal", "DELETE FROM stock_journal WHERE kind = 'held'",
+                      "UPDATE stock_journal SET held = held + 9 WHERE kind = 'held'"}) {
+    CAPTURE(drift);
+    Warehouse shop;
+    shop.count(7);
+    shop.sign_in(ann.text());
+    shop.ordered("MUG", 3);
+    shop.sign_in(bob.text(), {"fulfilment"}, {"inventory:write"});
+    shop.sql(drift);
+    REQUIRE(shop.faults() != "[]");
+    CHECK(shop.count(2).status == 409);
+    CHECK(shop.count(6).status == 200);
+    CHECK(shop.faults() == "[]");
+    CHECK(shop.stock() == "6 on hand, 3 held");
+    CHECK(shop.sql("SELECT note FROM stock_journal ORDER BY id DESC LIMIT 1").starts_with("The journal said "));
+  }
+}
+
 TEST_CASE("adjustments say why; a repetition with the same key counts once") {
   Warehouse shop;
   shop.count(7);
