@@ -81,31 +81,46 @@ Task<Reply> ask_stripe(const Sources& sources, std::string target) {
   }
 }
 
+/// A PaymentIntent, as Stripe lists it.
+struct LatestCharge {
+  std::int64_t amount = 0, amount_refunded = 0;
+};
+BOOST_DESCRIBE_STRUCT(LatestCharge, (), (amount, amount_refunded))
+struct Metadata {
+  std::optional<std::string> order_id;
+};
+BOOST_DESCRIBE_STRUCT(Metadata, (), (order_id))
+struct Intent {
+  std::string id, status, currency;
+  std::int64_t amount_received = 0, created = 0;
+  std::optional<LatestCharge> latest_charge;
+  Metadata metadata;
+};
+BOOST_DESCRIBE_STRUCT(Intent, (), (id, status, currency, amount_received, created, latest_charge, metadata))
+
 /// Successful PaymentIntents by order.
-Task<std::map<OrderId, Charged>> charges(const Sources& sources, Examination& examination) {
-  std::map<OrderId, Charged> out;
+Task<std::map<OrderId, std::vector<Charge>>> charges(const Sources& sources, Examination& examination) {
+  std::map<OrderId, std::vector<Charge>> out;
   std::string after;
   do {
-    const auto page = co_await ask_stripe(
-        sources, "/v1/payment_intents?limit=100" + (after.empty() ? "" : "&starting_after=" + after));
+    const auto page = co_await ask_stripe(sources, "/v1/payment_intents?limit=100&expand%5B%5D=data.latest_charge" +
+                                                       (after.empty() ? "" : "&starting_after=" + after));
     if (!page.ok())
       throw std::runtime_error("Stripe's list of payments does not answer: " + std::to_string(page.status) + " " +
                                page.body);
     after.clear();
-    for (std::size_t i = 0; i < page.size("/data"); ++i) {
-      const auto row = "/data/" + std::to_string(i);
-      after = page.text(row + "/id");
-      if (page.text(row + "/status") != "succeeded") continue;
-      const auto at = from_unix_seconds(page.number(row + "/created"));
-      const auto order = OrderId::parse(page.text(row + "/metadata/order_id"));
-      if (!order) {
-        examination.find("charge_stray", "a charge that names no order", after, at, "Refund it at Stripe.");
-        continue;
-      }
-      auto& charged = out[*order];
-      if (++charged.times > 1) continue;
-      charged.first = from_stripe(page.number(row + "/amount_received"), page.text(row + "/currency"));
-      charged.at = at;
+    for (auto& [id, status, currency, amount_received, created, latest_charge, metadata] :
+         read<std::vector<Intent>>(page, "/data")) {
+      after = id;
+      if (status != "succeeded" || !latest_charge) continue;
+      const auto came = from_stripe(amount_received, currency);
+      // Of a charge that was captured in part Stripe calls the rest refunded, too.
+      const auto kept = from_stripe(latest_charge->amount - latest_charge->amount_refunded, currency);
+      const Charge charge{id, came, came.amount - kept.amount, from_unix_seconds(created)};
+      if (const auto order = OrderId::parse(metadata.order_id.value_or("")))
+        out[*order].push_back(charge);
+      else if (charge.kept() > 0)
+        examination.find("charge_stray", "a charge that names no order", id, charge.at, "Refund it at Stripe.");
     }
     if (page.text("/has_more") != "true") after.clear();
   } while (!after.empty());
@@ -119,7 +134,7 @@ Task<Examination> look(const Sources& sources, Duration grace) {
   Feed<AuditedShipment> shipments(sources, "shipping");
   Feed<AuditedMessage> messages(sources, "notifications");
   Feed<AuditedReport> reports(sources, "analytics");
-  std::map<OrderId, Charged> charged;
+  std::map<OrderId, std::vector<Charge>> charged;
   if (sources.stripe) charged = co_await charges(sources, examination);
   for (;;) {
     co_await orders.fill();
@@ -140,7 +155,7 @@ Task<Examination> look(const Sources& sources, Duration grace) {
     records.messages = co_await messages.take(*id);
     records.report = only(co_await reports.take(*id));
     if (auto found = charged.find(*id); found != charged.end()) {
-      records.charged = found->second;
+      records.charges = std::move(found->second);
       charged.erase(found);
     }
     examination.order(records);

@@ -9,6 +9,16 @@ namespace {
 using Names = std::set<std::string_view>;
 
 std::string text(std::int64_t number) { return std::to_string(number); }
+/// " (a, b)", or nothing.
+std::string named(const std::vector<std::string>& names) {
+  std::string out;
+  for (auto& name : names) out += (out.empty() ? " (" : ", ") + name;
+  return out.empty() ? out : out + ")";
+}
+/// Too little came, or too much was kept of it.
+bool differs(std::int64_t came, std::int64_t refunded, std::int64_t total) {
+  return came < total || came - refunded > total;
+}
 bool handed_over(const AuditedShipment& shipment) {
   return Names{"in_transit", "out_for_delivery", "delivered"}.contains(shipment.status);
 }
@@ -20,7 +30,7 @@ struct Examination::About {
   const Records& records;
   const AuditedOrder& order;
   std::string object;
-  const AuditedPayment* payment;  // of several the first
+  const AuditedPayment* payment;  // of several the oldest
   bool paid;                      // its status says so
   std::int64_t captured = 0, refunding = 0, refunded = 0;
   std::int64_t told_captured = 0, told_refunded = 0;  // of money that came after the end nobody is told
@@ -30,7 +40,8 @@ struct Examination::About {
       : records(all),
         order(of),
         object(of.number + " (" + of.order_id.text() + ", " + of.status + ")"),
-        payment(all.payments.empty() ? nullptr : &all.payments.front()),
+        payment(all.payments.empty() ? nullptr
+                                     : &*std::ranges::min_element(all.payments, {}, &AuditedPayment::payment_id)),
         paid(Names{"paid", "fulfilling", "shipped", "delivered"}.contains(of.status)),
         paying(of.updated_at),
         shipping(of.updated_at) {
@@ -60,22 +71,27 @@ void Examination::find(std::string kind, std::string what, std::string object, s
 }
 
 void Examination::keep_common(const Examination& earlier) {
+  // Numbers may go on in between: a SKU that drifted is sold all the same.
+  const auto of = [](const Finding& finding) {
+    return std::pair{std::string_view{finding.kind},
+                     std::string_view{finding.object}.substr(0, finding.object.find(": "))};
+  };
   std::set<std::pair<std::string_view, std::string_view>> before;
-  for (auto& finding : earlier.findings_) before.emplace(finding.kind, finding.object);
-  std::erase_if(findings_, [&](const Finding& finding) { return !before.contains({finding.kind, finding.object}); });
+  for (auto& finding : earlier.findings_) before.insert(of(finding));
+  std::erase_if(findings_, [&](const Finding& finding) { return !before.contains(of(finding)); });
 }
 
 void Examination::order(const Records& records) {
   seen_["payments"] += std::ssize(records.payments);
   seen_["shipments"] += std::ssize(records.shipments);
   seen_["messages"] += std::ssize(records.messages);
-  seen_["charges"] += records.charged ? records.charged->times : 0;
+  seen_["charges"] += std::ssize(records.charges);
   if (!records.order) {
     const auto since = made_at(records.order_id.uuid());
     if (!settled(since)) return;
     std::string who;
     for (auto& [name, knows] : {std::pair{"payments", !records.payments.empty()},
-                                {"Stripe", records.charged.has_value()},
+                                {"Stripe", !records.charges.empty()},
                                 {"shipping", !records.shipments.empty()},
                                 {"notifications", !records.messages.empty()},
                                 {"analytics", records.report.has_value()}})
@@ -114,7 +130,7 @@ void Examination::money(const About& about) {
     if (each.alarm)
       find("payment_alarm", "a payment that needs a person", object + ": " + *each.alarm, each.updated_at,
            "Compare it with Stripe's dashboard, then POST /v1/payments/" + each.payment_id + "/alarm/close.");
-  if (paid && captured != order.total && settled(paying))
+  if (paid && differs(captured, refunded, order.total) && settled(paying))
     find("amount_differs", "captured money is not the order's total",
          object + ": captured " + text(captured) + " of " + text(order.total), paying,
          "Compare the PaymentIntent " + payment->intent_id.value_or("(none)") + " with the order.");
@@ -237,8 +253,10 @@ void Examination::messages(const About& about) {
   const auto& [records, order, object, payment, paid, captured, refunding, refunded, told_captured, told_refunded,
                paying, shipping] = about;
   std::map<std::string, std::int64_t> told;
+  std::map<std::string, Time> last_told;
   for (auto& message : records.messages) {
     ++told[message.kind];
+    last_told[message.kind] = std::max(last_told[message.kind], message.updated_at);
     if (message.state == "dead")
       find("message_dead", "a message that could not be sent",
            object + ": " + message.kind + ". " + message.reason.value_or(""), message.updated_at,
@@ -269,7 +287,7 @@ void Examination::messages(const About& about) {
         Due{"return_refused", back["refused"], back["refused"], order.updated_at},
         Due{"return_received", back["received"], back["received"], order.updated_at}}) {
     if (told[kind] > most)
-      find("message_twice", "a message recorded more than once", object + ": " + kind, std::nullopt,
+      find("message_twice", "a message recorded more than once", object + ": " + kind, last_told[kind],
            "Report it: this is a defect.");
     if (told[kind] < times && settled(since))
       find("message_missing", "a step that nobody was told of", object + ": " + kind, since,
@@ -298,34 +316,53 @@ void Examination::report(const About& about) {
          since, todo);
 }
 
-/// What Stripe itself holds: one successful PaymentIntent an order, of the order's amount.
+/// What Stripe itself holds: one PaymentIntent an order whose money is kept, of the order's amount; and what it gave
+/// back of it is what payments booked.
 void Examination::charge(const About& about) {
-  const auto& charged = about.records.charged;
-  if (charged && charged->times > 1)
-    find("charged_twice", "an order charged twice", about.object, charged->at, "Refund one of its PaymentIntents.");
-  if (charged && charged->first != Money{about.order.total, about.order.currency})
+  const auto& charges = about.records.charges;
+  const std::string payment_id = about.payment ? about.payment->payment_id : "{id}";
+  const std::string intent = about.payment ? about.payment->intent_id.value_or("") : "";
+  auto ours = std::ranges::find(charges, intent, &Charge::intent_id);
+  if (ours == charges.end() && about.captured > 0)
+    find("charge_missing", "a payment that Stripe does not know", about.object + " " + payment_id, about.paying,
+         "Compare it with Stripe's dashboard.");
+  else if (ours == charges.end())
+    ours = charges.begin();  // not booked yet
+  for (auto at = charges.begin(); at != charges.end(); ++at)
+    if (at != ours && at->kept() > 0)
+      find("charged_twice", "an order charged twice", about.object + " " + at->intent_id, at->at,
+           "Refund " + at->intent_id + " at Stripe: the order's payment is another.");
+  if (ours == charges.end()) return;
+  const auto& order = about.order;
+  if (ours->kept() > 0 &&
+      (ours->came.currency != order.currency || differs(ours->came.amount, ours->refunded, order.total)))
     find("charge_differs", "a charge of another amount",
-         about.object + ": " + text(charged->first.amount) + " " + charged->first.currency, charged->at,
-         "Refund the difference.");
-  if (!charged && about.captured > 0)
-    find("charge_missing", "a payment that Stripe does not know", about.object + " " + about.payment->payment_id,
-         about.paying, "Compare it with Stripe's dashboard.");
-  if (charged && about.captured == 0 && settled(std::max(charged->at, about.paying)))
-    find("charge_unbooked", "a charge that the ledger does not know", about.object, charged->at,
-         "Is Stripe reachable, and do its webhooks arrive? GET /v1/payments/" +
-             (about.payment ? about.payment->payment_id : std::string{"{id}"}) + ".");
+         about.object + ": " + text(ours->came.amount) + " " + ours->came.currency + ", refunded " +
+             text(ours->refunded),
+         ours->at,
+         ours->came.amount < order.total ? "Who changed the order? Correct its total, or cancel it and refund the rest."
+                                         : "Refund the difference.");
+  if (ours->kept() > 0 && about.captured == 0 && settled(std::max(ours->at, about.paying)))
+    find("charge_unbooked", "a charge that the ledger does not know", about.object, ours->at,
+         "Is Stripe reachable, and do its webhooks arrive? GET /v1/payments/" + payment_id + ".");
+  if (ours->intent_id == intent && (ours->refunded < about.refunded || ours->refunded > about.refunding) &&
+      settled(about.paying))
+    find("refund_unbooked", "Stripe gave back another amount than payments booked",
+         about.object + ": at Stripe " + text(ours->refunded) + ", booked " + text(about.refunded), about.paying,
+         "Compare the refunds of " + intent + " at Stripe with GET /v1/payments/" + payment_id + ".");
 }
 
 void Examination::stock(const StockFault& fault) {
   find("stock", "stock is not what its journal and the open orders say",
        fault.sku + ": on hand " + text(fault.on_hand) + " (journal " + text(fault.journal_on_hand) + "), held " +
-           text(fault.held) + " (journal " + text(fault.journal_held) + ", open orders " + text(fault.open_lines) + ")",
-       std::nullopt, "Count the shelf, then PUT /v1/inventory/" + fault.sku + ".");
+           text(fault.held) + " (journal " + text(fault.journal_held) + ", open orders " + text(fault.open_lines) +
+           ")" + named(fault.orders),
+       fault.since, "Count the shelf, then PUT /v1/inventory/" + fault.sku + ".");
 }
 
 void Examination::discount(const DiscountFault& fault) {
   find("discount", "a discount code's count is not the number of its uses",
-       fault.code + ": counted " + text(fault.used) + ", used " + text(fault.uses), std::nullopt,
+       fault.code + ": counted " + text(fault.used) + ", used " + text(fault.uses) + named(fault.orders), fault.since,
        "Compare the orders that used " + fault.code + "; correct its usage limit.");
 }
 
@@ -370,13 +407,14 @@ void Examination::reconciliations(const std::vector<AuditedReconciliation>& done
 
 void Examination::platform(const std::string& service, const PlatformState& state) {
   if (state.parked)
-    find("parked", "events that could not be handled", service + ": " + text(state.parked), std::nullopt,
-         "acme events parked --service " + service + "; mend the cause; acme events redrive.");
+    find("parked", "events that could not be handled", service + ": " + text(state.parked) + named(state.parked_keys),
+         state.parked_since, "acme events parked --service " + service + "; mend the cause; acme events redrive.");
   if (state.dead_jobs)
-    find("dead_jobs", "jobs that gave up", service + ": " + text(state.dead_jobs), std::nullopt,
-         "acme jobs dead --service " + service + " says why; mend it; acme jobs retry.");
+    find("dead_jobs", "jobs that gave up", service + ": " + text(state.dead_jobs) + named(state.dead_keys),
+         state.dead_since, "acme jobs dead --service " + service + " says why; mend it; acme jobs retry.");
   if (state.outbox && state.oldest_outbox_s > 300)
-    find("outbox", "events that do not leave", service, options_.now - std::chrono::seconds{state.oldest_outbox_s},
+    find("outbox", "events that do not leave", service + ": " + text(state.outbox) + named(state.outbox_keys),
+         options_.now - std::chrono::seconds{state.oldest_outbox_s},
          "Is the events database reachable? acme.log says why the relay of " + service + " waits.");
 }
 

@@ -79,23 +79,29 @@ struct AuditedReport {
   std::int64_t captured = 0, refunded = 0;
 };
 BOOST_DESCRIBE_STRUCT(AuditedReport, (), (order_id, status, currency, total, captured, refunded))
-/// What Stripe took for an order.
-struct Charged {
-  int times = 0;
-  Money first;
+/// What Stripe took for an order with one PaymentIntent, and gave back of it.
+struct Charge {
+  std::string intent_id;
+  Money came;
+  std::int64_t refunded = 0;
   Time at{};
+  std::int64_t kept() const { return came.amount - refunded; }
 };
 
 struct StockFault {
   std::string sku;
   std::int64_t on_hand = 0, journal_on_hand = 0, held = 0, journal_held = 0, open_lines = 0;
+  std::optional<Time> since;
+  std::vector<std::string> orders;
 };
-BOOST_DESCRIBE_STRUCT(StockFault, (), (sku, on_hand, journal_on_hand, held, journal_held, open_lines))
+BOOST_DESCRIBE_STRUCT(StockFault, (), (sku, on_hand, journal_on_hand, held, journal_held, open_lines, since, orders))
 struct DiscountFault {
   std::string code;
   std::int64_t used = 0, uses = 0;
+  Time since{};
+  std::vector<std::string> orders;
 };
-BOOST_DESCRIBE_STRUCT(DiscountFault, (), (code, used, uses))
+BOOST_DESCRIBE_STRUCT(DiscountFault, (), (code, used, uses, since, orders))
 struct Takings {
   std::string day, currency;  // "2026-11-23", UTC
   std::int64_t amount = 0;
@@ -115,8 +121,12 @@ struct AuditedReconciliation {
 BOOST_DESCRIBE_STRUCT(AuditedReconciliation, (), (day, drifts))
 struct PlatformState {
   std::int64_t outbox = 0, oldest_outbox_s = 0, parked = 0, dead_jobs = 0;
+  std::vector<std::string> outbox_keys = {}, parked_keys = {}, dead_keys = {};  // five of each at most
+  std::optional<Time> parked_since = {}, dead_since = {};
 };
-BOOST_DESCRIBE_STRUCT(PlatformState, (), (outbox, oldest_outbox_s, parked, dead_jobs))
+BOOST_DESCRIBE_STRUCT(PlatformState, (),
+                      (outbox, oldest_outbox_s, parked, dead_jobs, outbox_keys, parked_keys, dead_keys, parked_since,
+                       dead_since))
 
 struct Finding {
   std::string kind;    // stable: for metrics and the runbook
@@ -135,7 +145,7 @@ struct Records {
   std::vector<AuditedShipment> shipments;
   std::vector<AuditedMessage> messages;
   std::optional<AuditedReport> report;
-  std::optional<Charged> charged;
+  std::vector<Charge> charges;
 };
 
 struct ExaminationOptions {

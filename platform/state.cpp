@@ -8,15 +8,24 @@ namespace {
 
 struct State {
   std::int64_t outbox = 0, oldest_outbox_s = 0, parked = 0, waiting_jobs = 0, dead_jobs = 0;
+  std::vector<std::string> outbox_keys, parked_keys, dead_keys;  // the oldest, five of each at most
+  std::optional<Time> parked_since, dead_since;
 };
-BOOST_DESCRIBE_STRUCT(State, (), (outbox, oldest_outbox_s, parked, waiting_jobs, dead_jobs))
+BOOST_DESCRIBE_STRUCT(State, (),
+                      (outbox, oldest_outbox_s, parked, waiting_jobs, dead_jobs, outbox_keys, parked_keys, dead_keys,
+                       parked_since, dead_since))
 
 const pg::Statement<State()> state_sql{"platform.state", R"sql(
   SELECT (SELECT count(*) FROM platform.outbox),
          (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(time))::bigint, 0) FROM platform.outbox),
          (SELECT count(*) FROM platform.parked),
          (SELECT count(*) FROM platform.jobs WHERE state = 'waiting'),
-         (SELECT count(*) FROM platform.jobs WHERE state = 'dead')
+         (SELECT count(*) FROM platform.jobs WHERE state = 'dead'),
+         ARRAY(SELECT topic || ' ' || key FROM platform.outbox ORDER BY seq LIMIT 5),
+         ARRAY(SELECT topic || ' ' || key FROM platform.parked ORDER BY seq LIMIT 5),
+         ARRAY(SELECT kind || ' ' || key FROM platform.jobs WHERE state = 'dead' ORDER BY run_at LIMIT 5),
+         (SELECT min(parked_at) FROM platform.parked),
+         (SELECT min(run_at) FROM platform.jobs WHERE state = 'dead')
 )sql"};
 
 const pg::Statement<int()> limit_sql{"platform.connection_limit", R"sql(

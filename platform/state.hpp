@@ -4,7 +4,7 @@
 
 namespace acme {
 
-/// GET /internal/<service>/platform: {outbox, parked, waiting_jobs, dead_jobs, oldest_outbox_s}.
+/// GET /internal/<service>/platform: how many wait, are parked or dead, since when, and the keys of the oldest.
 void add_state_route(Service& service);
 /// For tests. GET /internal/<service>/crash: the names of the points at which its process may be told to die by a PUT of
 /// {point, nth}. PUT /internal/<service>/clock {ahead_s}: its process's clock jumps.

@@ -412,14 +412,18 @@ BOOST_DESCRIBE_STRUCT(AuditedOrder, (),
 struct StockFault {
   std::string sku;
   std::int64_t on_hand = 0, journal_on_hand = 0, held = 0, journal_held = 0, open_lines = 0;
+  std::optional<Time> since;        // the last movement that the journal has
+  std::vector<std::string> orders;  // for whom it holds other pieces than they want; five at most
 };
-BOOST_DESCRIBE_STRUCT(StockFault, (), (sku, on_hand, journal_on_hand, held, journal_held, open_lines))
+BOOST_DESCRIBE_STRUCT(StockFault, (), (sku, on_hand, journal_on_hand, held, journal_held, open_lines, since, orders))
 /// A code whose count is not the number of its uses.
 struct DiscountFault {
   std::string code;
   std::int64_t used = 0, uses = 0;
+  Time since{};                     // it was last used, or changed
+  std::vector<std::string> orders;  // that used it last; five at most
 };
-BOOST_DESCRIBE_STRUCT(DiscountFault, (), (code, used, uses))
+BOOST_DESCRIBE_STRUCT(DiscountFault, (), (code, used, uses, since, orders))
 struct Audit {
   std::vector<AuditedOrder> data;
   json::Nullable<OrderId> next_after;

@@ -1129,35 +1129,59 @@ static const pg::Statement<StockSum()> sum_stock_sql{"orders.sum_stock", R"sql(
   SELECT count(*) AS skus, coalesce(sum(on_hand), 0)::bigint AS pieces FROM stock
 )sql"};
 static const pg::Statement<StockFault()> stock_faults_sql{"orders.stock_faults", R"sql(
-  SELECT coalesce(stock.sku, journal.sku) AS sku, coalesce(stock.on_hand, 0) AS on_hand,
-         coalesce(journal.on_hand, 0) AS journal_on_hand, coalesce(stock.held, 0) AS held,
-         coalesce(journal.held, 0) AS journal_held, coalesce(line.open, 0) AS open_lines
-    FROM stock
-         FULL JOIN (SELECT sku, sum(on_hand)::bigint AS on_hand, sum(held)::bigint AS held
-                      FROM stock_journal GROUP BY sku) AS journal ON journal.sku = stock.sku
-         LEFT JOIN (SELECT sku, sum(quantity - taken)::bigint AS open
-                      FROM order_lines JOIN orders ON orders.id = order_lines.order_id
-                     WHERE orders.status <> 'cancelled' GROUP BY sku) AS line ON line.sku = coalesce(stock.sku, journal.sku)
-   WHERE coalesce(stock.on_hand, 0) <> coalesce(journal.on_hand, 0)
-      OR coalesce(stock.held, 0) <> coalesce(journal.held, 0)
-      OR coalesce(stock.held, 0) <> coalesce(line.open, 0)
-   ORDER BY 1 LIMIT 100
+  WITH books AS (
+    SELECT sku, sum(on_hand)::bigint AS on_hand, sum(held)::bigint AS held, max(at) AS moved_at
+      FROM stock_journal GROUP BY sku
+  ), line AS MATERIALIZED (
+    SELECT sku, order_id, quantity - taken AS open
+      FROM orders JOIN order_lines ON order_id = orders.id
+     WHERE status NOT IN ('delivered', 'cancelled')
+  ), fault AS (
+    SELECT coalesce(stock.sku, books.sku) AS sku, coalesce(stock.on_hand, 0) AS on_hand,
+           coalesce(books.on_hand, 0) AS journal_on_hand, coalesce(stock.held, 0) AS held,
+           coalesce(books.held, 0) AS journal_held, coalesce(wanted.open, 0) AS open_lines, moved_at AS since
+      FROM stock
+           FULL JOIN books ON books.sku = stock.sku
+           LEFT JOIN (SELECT sku, sum(open)::bigint AS open FROM line GROUP BY sku) AS wanted
+                  ON wanted.sku = coalesce(stock.sku, books.sku)
+     WHERE coalesce(stock.on_hand, 0) <> coalesce(books.on_hand, 0)
+        OR coalesce(stock.held, 0) <> coalesce(books.held, 0)
+        OR coalesce(stock.held, 0) <> coalesce(wanted.open, 0)
+     ORDER BY 1 LIMIT 100
+  )
+  SELECT fault.*,
+         ARRAY(SELECT order_id::text
+                 FROM (SELECT order_id, held FROM stock_journal WHERE sku = fault.sku AND order_id IS NOT NULL
+                       UNION ALL
+                       SELECT order_id, -open FROM line WHERE sku = fault.sku) AS said
+                GROUP BY order_id HAVING sum(held) <> 0
+                ORDER BY order_id DESC LIMIT 5) AS orders
+    FROM fault ORDER BY sku
 )sql"};
-
-Task<std::vector<StatusCount>> count_orders(pg::Session& db) { return db.all(count_orders_sql); }
-Task<StockSum> sum_stock(pg::Session& db) { co_return (co_await db.one(sum_stock_sql)).value(); }
-Task<std::vector<StockFault>> stock_faults(pg::Session& db) { return db.all(stock_faults_sql); }
-
 static const pg::Statement<DiscountFault()> discount_faults_sql{"orders.discount_faults", R"sql(
-  SELECT code, used, coalesce(counted.uses, 0) AS uses
+  SELECT code, used, coalesce(counted.uses, 0) AS uses, greatest(updated_at, used_at) AS since,
+         ARRAY(SELECT order_id::text FROM discount_uses WHERE discount_id = discounts.id AND NOT given_back
+                ORDER BY used_at DESC LIMIT 5) AS orders
     FROM discounts
-         LEFT JOIN (SELECT discount_id, count(*) AS uses FROM discount_uses WHERE NOT given_back GROUP BY discount_id)
+         LEFT JOIN (SELECT discount_id, count(*) AS uses, max(used_at) AS used_at
+                      FROM discount_uses WHERE NOT given_back GROUP BY discount_id)
                    AS counted ON counted.discount_id = discounts.id
    WHERE used <> coalesce(counted.uses, 0)
    ORDER BY code LIMIT 100
 )sql"};
 
-Task<std::vector<DiscountFault>> discount_faults(pg::Session& db) { return db.all(discount_faults_sql); }
+template <typename Fault>
+static Task<std::vector<Fault>> name_orders(Task<std::vector<Fault>> rows) {
+  auto faults = co_await std::move(rows);
+  for (auto& fault : faults)
+    for (auto& order : fault.orders) order = OrderId{Uuid::parse(order).value()}.text();
+  co_return faults;
+}
+
+Task<std::vector<StatusCount>> count_orders(pg::Session& db) { return db.all(count_orders_sql); }
+Task<StockSum> sum_stock(pg::Session& db) { co_return (co_await db.one(sum_stock_sql)).value(); }
+Task<std::vector<StockFault>> stock_faults(pg::Session& db) { return name_orders(db.all(stock_faults_sql)); }
+Task<std::vector<DiscountFault>> discount_faults(pg::Session& db) { return name_orders(db.all(discount_faults_sql)); }
 
 // Placing.
 
