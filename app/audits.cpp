@@ -20,18 +20,18 @@ T read(const Reply& page, std::string_view pointer) {
   return std::move(*read);
 }
 
-/// The rows of one audit, order by order, a page at a time.
-template <typename Row>
+/// The rows of one audit, by their id, a page at a time.
+template <typename Row, auto id = &Row::order_id>
 class Feed {
  public:
-  Feed(const Sources& sources, std::string service) : sources_(sources), service_(std::move(service)) {}
+  using Id = std::remove_cvref_t<decltype(std::declval<Row>().*id)>;
+  Feed(const Sources& sources, std::string path) : sources_(sources), path_("/internal/" + std::move(path)) {}
 
   /// Until the first row is there, or it is known that none comes.
   Task<> fill() {
     while (rows_.empty() && more_) {
-      auto reply =
-          co_await sources_.internal("/internal/" + service_ + "/audit" + (after_.empty() ? "" : "?after=" + after_));
-      if (!reply.ok()) throw std::runtime_error("The audit of " + service_ + " does not answer: " + reply.problem());
+      auto reply = co_await sources_.internal(path_ + (after_.empty() ? "" : "?after=" + after_));
+      if (!reply.ok()) throw std::runtime_error(path_ + " does not answer: " + reply.problem());
       for (auto& row : read<std::vector<Row>>(reply, "/data")) rows_.push_back(std::move(row));
       const bool is_first = after_.empty();
       after_ = reply.text("/next");
@@ -41,12 +41,12 @@ class Feed {
       if (is_first) first = std::move(reply);
     }
   }
-  /// The next order; filled before.
-  std::optional<OrderId> next() const { return rows_.empty() ? std::nullopt : std::optional{rows_.front().order_id}; }
-  /// Moves the rows of that order out. An order's rows may stand on two pages.
-  Task<std::vector<Row>> take(OrderId order) {
+  /// The next id; filled before.
+  std::optional<Id> next() const { return rows_.empty() ? std::nullopt : std::optional{rows_.front().*id}; }
+  /// Moves the rows of that id out. They may stand on two pages.
+  Task<std::vector<Row>> take(Id of) {
     std::vector<Row> out;
-    for (co_await fill(); !rows_.empty() && rows_.front().order_id == order; co_await fill()) {
+    for (co_await fill(); !rows_.empty() && rows_.front().*id == of; co_await fill()) {
       out.push_back(std::move(rows_.front()));
       rows_.pop_front();
     }
@@ -56,7 +56,7 @@ class Feed {
 
  private:
   const Sources& sources_;
-  const std::string service_;
+  const std::string path_;
   std::deque<Row> rows_;
   std::string after_;
   bool more_ = true;
@@ -127,13 +127,26 @@ Task<std::map<OrderId, std::vector<Charge>>> charges(const Sources& sources, Exa
   co_return out;
 }
 
+Task<> look_at_products(const Sources& sources, Examination& examination) {
+  Feed<AuditedProduct, &AuditedProduct::product_id> told(sources, "catalog/audit"), heard(sources, "orders/offers");
+  for (;;) {
+    co_await told.fill();
+    co_await heard.fill();
+    const auto one = told.next(), other = heard.next();
+    if (!one && !other) co_return;
+    const auto id = !other || (one && *one < *other) ? *one : *other;
+    const auto at_catalog = only(co_await told.take(id));
+    examination.product(at_catalog, only(co_await heard.take(id)));
+  }
+}
+
 Task<Examination> look(const Sources& sources, Duration grace) {
   Examination examination({real_world().now(), grace, static_cast<bool>(sources.stripe)});
-  Feed<AuditedOrder> orders(sources, "orders");
-  Feed<AuditedPayment> payments(sources, "payments");
-  Feed<AuditedShipment> shipments(sources, "shipping");
-  Feed<AuditedMessage> messages(sources, "notifications");
-  Feed<AuditedReport> reports(sources, "analytics");
+  Feed<AuditedOrder> orders(sources, "orders/audit");
+  Feed<AuditedPayment> payments(sources, "payments/audit");
+  Feed<AuditedShipment> shipments(sources, "shipping/audit");
+  Feed<AuditedMessage> messages(sources, "notifications/audit");
+  Feed<AuditedReport> reports(sources, "analytics/audit");
   std::map<OrderId, std::vector<Charge>> charged;
   if (sources.stripe) charged = co_await charges(sources, examination);
   for (;;) {
@@ -160,6 +173,7 @@ Task<Examination> look(const Sources& sources, Duration grace) {
     }
     examination.order(records);
   }
+  co_await look_at_products(sources, examination);
   for (auto& fault : read<std::vector<StockFault>>(orders.first, "/stock_faults")) examination.stock(fault);
   for (auto& fault : read<std::vector<DiscountFault>>(orders.first, "/discount_faults")) examination.discount(fault);
   const auto ledger = read<std::vector<Takings>>(payments.first, "/takings");

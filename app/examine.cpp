@@ -352,6 +352,25 @@ void Examination::charge(const About& about) {
          "Compare the refunds of " + intent + " at Stripe with GET /v1/payments/" + payment_id + ".");
 }
 
+/// What a deleted product leaves at orders sells nothing.
+void Examination::product(const std::optional<AuditedProduct>& at_catalog,
+                          const std::optional<AuditedProduct>& at_orders) {
+  auto told = at_catalog.value_or(AuditedProduct{}), heard = at_orders.value_or(AuditedProduct{});
+  const auto id = at_catalog ? told.product_id : heard.product_id;
+  const auto since = told.updated_at.value_or(made_at(id.uuid()));
+  if ((told.prices == heard.prices && told.version <= heard.version) || !settled(since)) return;
+  for (auto* all : {&told.prices, &heard.prices}) std::ranges::sort(*all);
+  const auto only = [](const AuditedProduct& here, const AuditedProduct& there) {
+    std::vector<std::string> prices;
+    std::ranges::set_difference(here.prices, there.prices, std::back_inserter(prices));
+    if (prices.size() > 5) prices.resize(5);
+    return "version " + text(here.version) + named(prices);
+  };
+  find("offer", "a product that orders sells otherwise than the catalogue says",
+       id.text() + ": catalogue " + only(told, heard) + ", orders " + only(heard, told), since,
+       "acme events parked --service orders, then redrive; or acme events republish catalog --key " + id.text() + ".");
+}
+
 void Examination::stock(const StockFault& fault) {
   find("stock", "stock is not what its journal and the open orders say",
        fault.sku + ": on hand " + text(fault.on_hand) + " (journal " + text(fault.journal_on_hand) + "), held " +

@@ -79,6 +79,14 @@ struct AuditedReport {
   std::int64_t captured = 0, refunded = 0;
 };
 BOOST_DESCRIBE_STRUCT(AuditedReport, (), (order_id, status, currency, total, captured, refunded))
+/// A product at the catalogue, or what orders heard of it. Prices: "SKU EUR 1299".
+struct AuditedProduct {
+  ProductId product_id;
+  std::int64_t version = 0;
+  std::vector<std::string> prices;
+  std::optional<Time> updated_at;
+};
+BOOST_DESCRIBE_STRUCT(AuditedProduct, (), (product_id, version, prices, updated_at))
 /// What Stripe took for an order with one PaymentIntent, and gave back of it.
 struct Charge {
   std::string intent_id;
@@ -159,6 +167,8 @@ class Examination {
   explicit Examination(ExaminationOptions options) : options_(options) {}
 
   void order(const Records& records);
+  /// One of the two may not know the product.
+  void product(const std::optional<AuditedProduct>& at_catalog, const std::optional<AuditedProduct>& at_orders);
   void stock(const StockFault& fault);
   void discount(const DiscountFault& fault);
   void takings(const std::vector<Takings>& ledger, const std::vector<Takings>& report);

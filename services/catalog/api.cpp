@@ -548,9 +548,12 @@ Task<Result<Suggestions>> suggest(Call& call, Query<SuggestQuery> query) {
   co_return out;
 }
 
-Task<Result<Audit>> audit(Call& call) {
-  auto counts = co_await count(call.db());
-  co_return *counts;
+Task<Result<AuditView>> audit(Call& call, Query<AuditQuery> query) {
+  AuditView out;
+  out.data = co_await audited_products(call.db(), query->after.value_or(ProductId{}), query->limit);
+  if (std::ssize(out.data) >= query->limit.value) out.next.value = out.data.back().product_id;
+  if (!query->after) out.counts = co_await count(call.db());
+  co_return out;
 }
 
 }  // namespace acme::catalog

@@ -206,6 +206,17 @@ struct Suggestions {
 BOOST_DESCRIBE_STRUCT(Suggestions, (), (data, corrected))
 Task<Result<Suggestions>> suggest(Call& call, Query<SuggestQuery> query);
 
-Task<Result<Audit>> audit(Call& call);
+struct AuditQuery {
+  std::optional<ProductId> after;
+  Between<1, 1000> limit{1000};
+};
+BOOST_DESCRIBE_STRUCT(AuditQuery, (), (after, limit))
+struct AuditView {
+  std::vector<AuditedProduct> data;
+  json::Nullable<ProductId> next;  // for ?after=
+  std::optional<Audit> counts;     // on the first page
+};
+BOOST_DESCRIBE_STRUCT(AuditView, (), (data, next, counts))
+Task<Result<AuditView>> audit(Call& call, Query<AuditQuery> query);
 
 }  // namespace acme::catalog

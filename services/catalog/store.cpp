@@ -479,4 +479,20 @@ static const pg::Statement<Audit()> count_sql{"catalog.audit", R"sql(
 
 Task<std::optional<Audit>> count(pg::Session& db) { return db.one(count_sql); }
 
+static const pg::Statement<AuditedProduct(ProductId, std::int64_t)> audited_products_sql{"catalog.audited_products",
+                                                                                         R"sql(
+  SELECT id AS product_id, version,
+         ARRAY(SELECT sku || ' ' || currency || ' ' || amount
+                 FROM variants JOIN prices ON variant_id = variants.id
+                WHERE product_id = products.id AND status = 'active'
+                ORDER BY (sku || ' ' || currency) COLLATE "C") AS prices,
+         updated_at
+    FROM products
+   WHERE id > $1 ORDER BY id LIMIT $2
+)sql"};
+
+Task<std::vector<AuditedProduct>> audited_products(pg::Session& db, ProductId after, std::int64_t limit) {
+  return db.all(audited_products_sql, after, limit);
+}
+
 }  // namespace acme::catalog

@@ -841,6 +841,14 @@ Task<Result<http::Response>> follow_order(Call& call, OrderId id) {
 
 // The audit.
 
+Task<Result<OfferAudit>> audit_offers(Call& call, Query<OfferQuery> query) {
+  constexpr std::int64_t page = 1000;
+  OfferAudit out;
+  out.data = co_await store::audited_offers(call.db(), query->after.value_or(ProductId{}), page);
+  if (std::ssize(out.data) == page) out.next.value = out.data.back().product_id;
+  co_return out;
+}
+
 Task<Result<Audit>> audit(Call& call, Query<AuditQuery> query) {
   Audit audit;
   constexpr std::int64_t page = 1000;

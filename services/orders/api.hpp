@@ -436,4 +436,22 @@ struct Audit {
 BOOST_DESCRIBE_STRUCT(Audit, (), (data, next_after, orders, skus, pieces, stock_faults, discount_faults))
 Task<Result<Audit>> audit(Call& call, Query<AuditQuery> query);
 
+/// What we heard of a product: "SKU EUR 1299", by SKU and currency.
+struct AuditedOffers {
+  ProductId product_id;
+  std::int64_t version = 0;  // the catalogue's
+  std::vector<std::string> prices;
+};
+BOOST_DESCRIBE_STRUCT(AuditedOffers, (), (product_id, version, prices))
+struct OfferQuery {
+  std::optional<ProductId> after;
+};
+BOOST_DESCRIBE_STRUCT(OfferQuery, (), (after))
+struct OfferAudit {
+  std::vector<AuditedOffers> data;
+  json::Nullable<ProductId> next;  // for ?after=
+};
+BOOST_DESCRIBE_STRUCT(OfferAudit, (), (data, next))
+Task<Result<OfferAudit>> audit_offers(Call& call, Query<OfferQuery> query);
+
 }  // namespace acme::orders

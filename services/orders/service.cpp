@@ -96,6 +96,7 @@ Service service(const Settings& settings, QuoteKey quotes) {
       .within(Duration{60'000})
       .answers<CountReport>();
 
+  orders.get("/internal/orders/offers", audit_offers).internal();
   orders.get("/internal/orders/audit", audit).internal().within(Duration{30'000});
 
   orders.on("product.updated", on_product_updated);

@@ -1122,6 +1122,20 @@ void take_back(pg::Transaction& tx, OrderId order, const std::vector<ReturnedLin
 
 // The audit.
 
+static const pg::Statement<AuditedOffers(ProductId, std::int64_t)> audited_offers_sql{"orders.audited_offers", R"sql(
+  SELECT id AS product_id, sequence AS version,
+         ARRAY(SELECT sku || ' ' || currency || ' ' || amount
+                 FROM offers, jsonb_each_text(prices) AS price (currency, amount)
+                WHERE product_id = products.id
+                ORDER BY (sku || ' ' || currency) COLLATE "C") AS prices
+    FROM products
+   WHERE id > $1 ORDER BY id LIMIT $2
+)sql"};
+
+Task<std::vector<AuditedOffers>> audited_offers(pg::Session& db, ProductId after, std::int64_t limit) {
+  return db.all(audited_offers_sql, after, limit);
+}
+
 static const pg::Statement<StatusCount()> count_orders_sql{"orders.count_orders", R"sql(
   SELECT status, count(*) AS count FROM orders GROUP BY status ORDER BY status
 )sql"};

@@ -332,6 +332,7 @@ struct StockSum {
   std::int64_t skus = 0, pieces = 0;
 };
 BOOST_DESCRIBE_STRUCT(StockSum, (), (skus, pieces))
+Task<std::vector<AuditedOffers>> audited_offers(pg::Session& db, ProductId after, std::int64_t limit);
 Task<std::vector<StatusCount>> count_orders(pg::Session& db);
 Task<StockSum> sum_stock(pg::Session& db);
 Task<std::vector<StockFault>> stock_faults(pg::Session& db);

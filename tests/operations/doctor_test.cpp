@@ -18,12 +18,12 @@ namespace {
 using namespace std::chrono_literals;
 using Kinds = std::set<std::string>;
 
-std::string catalogue(int skus) {
+std::string catalogue(int skus, const std::string& price = "9.90") {
   std::string csv =
       "Handle,Title,Vendor,Type,Published,Variant SKU,Variant Grams,Variant Inventory Qty,Variant Price,Status\n";
   for (int i = 0; i < skus; ++i) {
     const auto n = std::to_string(i);
-    csv += "mug-" + n + ",Mug " + n + ",Maker,Mugs,TRUE,MUG-" + n + ",100,1000,9.90,active\n";
+    csv += "mug-" + n + ",Mug " + n + ",Maker,Mugs,TRUE,MUG-" + n + ",100,1000," + price + ",active\n";
   }
   return csv;
 }
@@ -650,6 +650,11 @@ TEST_CASE("whatever is broken by hand, the doctor names it, the order and what t
            "INSERT INTO platform.parked (topic, id, key, sequence, time, traceparent, data, error, attempts) "
            "VALUES ('order.created', gen_random_uuid(), 'k', 1, now(), '', '{}', 'cannot be read', 5)");
   shop.sql("shipping", "INSERT INTO platform.jobs (kind, key, payload, state) VALUES ('label', 'k', '{}', 'dead')");
+  // A price changes, and orders never hears of it; another is changed under its hands.
+  shop.lose("catalog", "product.%");
+  shop.import(catalogue(1, "12.90"));
+  shop.found("catalog");
+  shop.sql("orders", "UPDATE offers SET prices = '{\"EUR\": 1}' WHERE sku = 'MUG-4'");
   // The relay takes nothing out of the outbox any more.
   shop.sql("orders", "CREATE FUNCTION stay() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'");
   shop.sql("orders", "CREATE TRIGGER stay BEFORE DELETE ON platform.outbox FOR EACH ROW EXECUTE FUNCTION stay()");
@@ -692,10 +697,11 @@ TEST_CASE("whatever is broken by hand, the doctor names it, the order and what t
   of_orders.erase(paid_in_silence.text());
   CHECK(of_orders.empty());
   CHECK(others.count("stock") == 3);
+  CHECK(others.count("offer") == 2);
   CHECK(others.count("report_day") == 2);  // that day's, and today's
   for (auto* kind : {"discount", "parked", "dead_jobs", "charge_stray", "books_drift", "books_unread", "outbox"})
     CHECK(others.count(kind) == 1);
-  CHECK(others.size() == 12);
+  CHECK(others.size() == 14);
   // There is no kind that was not broken here.
   for (auto* file : {"app/examine.cpp", "app/audits.cpp"}) {
     std::ostringstream source;
@@ -706,7 +712,7 @@ TEST_CASE("whatever is broken by hand, the doctor names it, the order and what t
       CHECK_MESSAGE(kinds.contains((*at)[1]), (*at)[1].str());
   }
 
-  // Its advice ends what it names: charges are refunded at Stripe, the shelf is counted.
+  // Its advice ends what it names: charges are refunded at Stripe, the shelf is counted, prices are told again.
   shop.refund_at_stripe(second_charge);
   shop.refund_at_stripe(stray_charge);
   for (auto* sku : {"MUG-0", "MUG-1", "MUG-2", "MUG-3"}) {
@@ -714,8 +720,13 @@ TEST_CASE("whatever is broken by hand, the doctor names it, the order and what t
     const auto on_hand = shop.staff().get(where).text("/on_hand");
     CHECK(shop.staff().request("PUT", where, R"({"on_hand": )" + on_hand + "}", {{"If-Match", "*"}}).ok());
   }
+  CHECK(republish_events({.home = shop.home(), .of = {"catalog"}, .by = "ann"}) == 0);
+  until(shop.internal(), "/internal/orders/offers", 20, [](const Reply& heard) {
+    return heard.body.contains("MUG-0 EUR 1290") && heard.body.contains("MUG-4 EUR 990");
+  });
   for (auto& finding : shop.findings())
-    for (auto* ended : {"charged_twice", "charge_stray", "stock"}) CHECK_MESSAGE(finding.kind != ended, finding.object);
+    for (auto* ended : {"charged_twice", "charge_stray", "stock", "offer"})
+      CHECK_MESSAGE(finding.kind != ended, finding.object);
 
   // For monitoring: there are findings; it could not look.
   CHECK(shop.doctor(true) == 1);

@@ -289,14 +289,19 @@ TEST_CASE("every product can be told again as it stands") {
   CHECK(at(shop.published()[2].data, "/title") == "X");
 }
 
-TEST_CASE("the audit finds the search index in step with the products") {
+TEST_CASE("the audit finds the search index in step with the products, and says page by page what they cost") {
   Shop shop;
   shop.add(tee);
   shop.add(product("Draft", 1, R"(, "status": "draft")"));
   const auto audit = shop.get("/internal/catalog/audit").body;
-  CHECK(at(audit, "/products") == "2");
-  CHECK(at(audit, "/searchable") == "1");
-  CHECK(at(audit, "/listed_without_product") == "0");
+  CHECK(at(audit, "/counts/products") == "2");
+  CHECK(at(audit, "/counts/searchable") == "1");
+  CHECK(at(audit, "/counts/listed_without_product") == "0");
+  const auto first = shop.get("/internal/catalog/audit?limit=1").body;
+  CHECK(at(first, "/data/0/version") == "1");
+  CHECK(first.contains("\"TEE-S EUR 1990\""));
+  const auto second = shop.get("/internal/catalog/audit?limit=1&after=" + at(first, "/next")).body;
+  CHECK(at(second, "/data/0/prices") == "[]");  // a draft is not sold
 }
 
 TEST_CASE("every statement prepares against the migrated schema") { CHECK(Shop{}.statement_faults() == ""); }
