@@ -53,7 +53,7 @@ Task<Result<NoContent>> arm_crash_point(Call&, Strike strike) {
 }
 
 struct ClockJump {
-  Between<-86'400, 86'400> ahead_s;
+  Between<-172'800, 172'800> ahead_s;
 };
 BOOST_DESCRIBE_STRUCT(ClockJump, (), (ahead_s))
 

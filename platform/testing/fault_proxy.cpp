@@ -52,6 +52,7 @@ struct FaultProxy::State : std::enable_shared_from_this<State> {
       ++self->accepted;
       pair->client = std::move(socket);
       if (self->mode == Mode::refuse) {
+        self->felt = true;
         pair->reset();
         continue;
       }
@@ -83,6 +84,7 @@ struct FaultProxy::State : std::enable_shared_from_this<State> {
       auto [error, count] =
           co_await from.async_read_some(asio::buffer(buffer.data(), std::min(most, buffer.size())), tuple);
       if (error) break;
+      if (self->mode == Mode::half_open || self->mode == Mode::slow) self->felt = true;
       while (self->mode == Mode::half_open) {
         timer.expires_after(Duration{10});
         co_await timer.async_wait(tuple);
@@ -95,6 +97,7 @@ struct FaultProxy::State : std::enable_shared_from_this<State> {
       if (answer && self->mode == Mode::cut) {
         if (count > self->left) {
           co_await asio::async_write(to, asio::buffer(buffer.data(), self->left), tuple);
+          self->felt = true;
           pair->reset();
           break;
         }
@@ -102,7 +105,8 @@ struct FaultProxy::State : std::enable_shared_from_this<State> {
       }
       if (answer && self->mode == Mode::corrupt) {
         if (count > self->left) {
-          buffer[self->left] = static_cast<char>(buffer[self->left] ^ 0x55);
+          buffer[self->left] = static_cast<char>(buffer[self->left] ^ 0x80);
+          self->felt = true;
           self->mode = Mode::pass;
         } else {
           self->left -= count;
@@ -119,6 +123,7 @@ struct FaultProxy::State : std::enable_shared_from_this<State> {
       self->mode = next;
       self->left = bytes;
       self->rate = bytes_per_second;
+      self->felt = next == Mode::refuse && !self->pairs.empty();
       if (next != Mode::refuse) return;
       for (auto& pair : std::exchange(self->pairs, {})) pair->reset();
     });
@@ -132,6 +137,7 @@ struct FaultProxy::State : std::enable_shared_from_this<State> {
   int rate = 0;
   std::set<std::shared_ptr<Pair>> pairs;
   std::atomic<int> accepted = 0;
+  std::atomic<bool> felt = false;
 };
 
 FaultProxy::FaultProxy(Runtime& runtime, std::string target)
@@ -152,6 +158,7 @@ void FaultProxy::half_open() { state_->set(State::Mode::half_open); }
 void FaultProxy::refuse() { state_->set(State::Mode::refuse); }
 void FaultProxy::cut_after(std::size_t bytes) { state_->set(State::Mode::cut, bytes); }
 void FaultProxy::corrupt_after(std::size_t bytes) { state_->set(State::Mode::corrupt, bytes); }
+bool FaultProxy::felt() const { return state_->felt; }
 int FaultProxy::connections() const { return state_->accepted; }
 
 }  // namespace acme::testing

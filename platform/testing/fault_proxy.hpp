@@ -20,7 +20,8 @@ class FaultProxy {
   void half_open();                       // nothing passes any more, nothing is closed
   void refuse();                          // new connections are closed at once, open ones are cut
   void cut_after(std::size_t bytes);      // the server's answer ends after so many bytes, then the connection is reset
-  void corrupt_after(std::size_t bytes);  // one byte of the server's answer is changed
+  void corrupt_after(std::size_t bytes);  // one byte of the server's answer is changed: no ASCII any more
+  bool felt() const;                      // by somebody, since the fault was set
   int connections() const;                // accepted so far
 
  private:

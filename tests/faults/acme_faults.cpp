@@ -13,7 +13,9 @@ int main(int count, char** arguments) {
   command.add_option("--kills", options.kills, "Of processes, each twelfth of PostgreSQL");
   command.add_option("--wires", options.wires, "Failures of wires to PostgreSQL and to the providers");
   command.add_option("--disks", options.disks, "How often PostgreSQL's disk is full; wants the right to mount");
-  command.add_option("--clocks", options.clocks, "Jumps of the shop's clock by an hour, forwards and backwards");
+  command.add_option("--clocks", options.clocks,
+                     "Jumps of the shop's clock by an hour, forwards and backwards, for moments or for long; "
+                     "PostgreSQL's stays right");
   command.add_option("--orders", options.orders, "At least");
   command.add_option("--clients", options.clients, "Customers at once")->capture_default_str();
   command.add_flag("--split", options.split, "Each service in a process of its own");

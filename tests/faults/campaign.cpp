@@ -7,6 +7,7 @@
 
 #include "platform/testing/fault_proxy.hpp"
 #include "tests/faults/customer.hpp"
+#include "tests/faults/outside.hpp"
 #include "tests/faults/small_disk.hpp"
 
 namespace acme::faults {
@@ -17,16 +18,13 @@ using Clock = std::chrono::steady_clock;
 using app::Caller;
 using app::Reply;
 
-/// What the processes count of themselves dies with them: read before each kill.
+/// What the processes count of themselves dies with them: read before each kill. What they count between that and
+/// their end is lost.
 class Counted {
  public:
-  void read(const app::PrivateShop& shop, pid_t pid) {
-    std::int64_t sum = 0;
-    const auto metrics = shop.internal().get("/metrics").body;
-    const std::string name = "\nacme_events_repeated_total{";
-    for (auto at = metrics.find(name); at != std::string::npos; at = metrics.find(name, at + 1))
-      sum += static_cast<std::int64_t>(std::strtod(metrics.c_str() + metrics.find("} ", at) + 2, nullptr));
-    by_process_[pid] = std::max(by_process_[pid], sum);
+  void read(const app::PrivateShop& shop, bool split) {
+    if (!split) return read(shop, "serve", "/metrics");
+    for (auto& service : app::service_names) read(shop, "serve " + service, "/internal/" + service + "/metrics");
   }
   std::int64_t total() const {
     std::int64_t sum = 0;
@@ -35,6 +33,19 @@ class Counted {
   }
 
  private:
+  void read(const app::PrivateShop& shop, const std::string& process, const std::string& target) {
+    const pid_t pid = shop.pid(process);
+    Reply reply;
+    try {
+      reply = shop.internal().get(target);
+    } catch (const http::NoAnswer&) {
+    }
+    std::int64_t sum = 0;
+    const std::string name = "\nacme_events_repeated_total{";
+    for (auto at = reply.body.find(name); at != std::string::npos; at = reply.body.find(name, at + 1))
+      sum += static_cast<std::int64_t>(std::strtod(reply.body.c_str() + reply.body.find("} ", at) + 2, nullptr));
+    if (pid != 0 && pid == shop.pid(process)) by_process_[pid] = std::max(by_process_[pid], sum);
+  }
   std::map<pid_t, std::int64_t> by_process_;
 };
 
@@ -50,6 +61,14 @@ std::string home_of(const std::string& point, std::mt19937_64& random) {
   return all[random() % (point.starts_with("provider.") || point.starts_with("job.") ? 3 : 4)];
 }
 
+/// SES's journal forgets: its mails are counted all the time.
+Task<> watch(Outside& outside, const std::atomic<bool>& stop) {
+  while (!stop) {
+    co_await outside.look();
+    co_await sleep(Duration{250});
+  }
+}
+
 class Run {
  public:
   explicit Run(const CampaignOptions& options)
@@ -63,7 +82,8 @@ class Run {
                          std::to_string(options.seed % 1000) + "}",
                .prepare = [this](const app::PrivateShop& shop) { return prepare(shop); }}),
         staff_(shop_.staff()),
-        internal_(shop_.internal()) {}
+        internal_(shop_.internal()),
+        outside_(shop_) {}
 
   Account run() {
     shop_.import(catalogue());
@@ -75,12 +95,14 @@ class Run {
 
     Runtime loop({.loops = 1, .blocking_threads = 1});
     std::atomic<int> orders = 0;
+    for (std::size_t i = 0; i < shelves_.size(); ++i) shelves_[i].sku = "RARE-" + std::to_string(i);
     std::vector<std::unique_ptr<Customer>> customers;
     for (int i = 0; i < options_.clients; ++i)
-      customers.push_back(std::make_unique<Customer>(shop_.customer(), staff_, random_(), orders));
+      customers.push_back(std::make_unique<Customer>(shop_.customer(), staff_, random_(), orders, shelves_));
     std::atomic<bool> stop = false;
     TaskGroup group(loop, "customers");
     for (auto& customer : customers) group.spawn(0, "customer", customer->shop(stop));
+    group.spawn(0, "mails", watch(outside_, stop));
     struct Leave {
       std::atomic<bool>& stop;
       TaskGroup& group;
@@ -88,7 +110,11 @@ class Run {
       ~Leave() { stop = true, loop.wait(0, group.stop()); }
     } leave{stop, group, loop};
 
-    const auto strikes = schedule(options_, points);
+    auto possible = options_;
+    if (!disk_) possible.disks = 0;
+    if (possible.disks < options_.disks)
+      account_.left_out = std::to_string(options_.disks) + " full disks, which want the right to mount";
+    const auto strikes = schedule(possible, points);
     for (std::size_t i = 0; i < strikes.size(); ++i) {
       act(strikes[i]);
       if (options_.talks && (i + 1) % 10 == 0)
@@ -97,7 +123,7 @@ class Run {
     shop_.wait_ready();
     while (orders < options_.orders) std::this_thread::sleep_for(20ms);
     // What was put off while the clock was ahead of its time comes due.
-    if (options_.clocks > 0) jump(3600);
+    if (options_.clocks > 0) jump("orders", 1h);
     stop = true;
     for (const auto give_up = Clock::now() + 120s; group.running();) {
       if (Clock::now() > give_up) {
@@ -127,7 +153,7 @@ class Run {
   /// Lays wires, and gives PostgreSQL a disk of its own.
   std::vector<std::string> prepare(const app::PrivateShop& shop) {
     const auto home = app::home(shop.home());
-    if (options_.disks > 0) disk_.emplace(home.postgres_data());
+    if (options_.disks > 0 && SmallDisk::possible()) disk_.emplace(home.postgres_data());
     if (options_.wires == 0) return {};
     const auto lay = [&](const std::string& name, const std::string& target) {
       wires_[name] = std::make_unique<testing::FaultProxy>(wire_loop_, target);
@@ -143,36 +169,54 @@ class Run {
 
   void act(const Strike& strike) {
     shop_.wait_ready();
+    // A process that was killed starts with the right time.
+    if (strikes_ahead_ > 0) jump("orders", --strikes_ahead_ > 0 ? ahead_ : 0s);
     if (strike.victim == "postgres" || strike.victim.starts_with("serve")) return kill_it(strike);
-    fail(strike);
-    std::this_thread::sleep_for(std::chrono::milliseconds(strike.after_ms));
-    mend(strike);
-    ++account_.strikes[strike.victim + " " + strike.how];
+    bool felt = true;
+    const auto pause = [&] { std::this_thread::sleep_for(std::chrono::milliseconds(strike.after_ms)); };
+    if (strike.victim == "disk") {
+      disk_->fill();
+      pause();
+      disk_->free();
+    } else if (strike.victim == "clock") {
+      const auto by = strike.how.starts_with("+") ? 3600s : -3600s;
+      jump("orders", by);
+      pause();
+      if (strike.how.ends_with("long"))
+        ahead_ = by, strikes_ahead_ = strike.nth;
+      else
+        jump("orders", strikes_ahead_ > 0 ? ahead_ : 0s);
+    } else {
+      auto& wire = *wires_.at(strike.victim.substr(5));
+      fail(wire, strike);
+      pause();
+      for (const auto give_up = Clock::now() + 5s; !wire.felt() && Clock::now() < give_up;)
+        std::this_thread::sleep_for(5ms);
+      felt = wire.felt();
+      wire.pass();
+    }
+    ++(felt ? account_.strikes[strike.victim + " " + strike.how] : account_.unfelt);
   }
-  void fail(const Strike& strike) {
-    if (strike.victim == "disk") return disk_->fill();
-    if (strike.victim == "clock") return jump(strike.how == "+1 h" ? 3600 : -3600);
-    auto& wire = *wires_.at(strike.victim.substr(5));
+  void fail(testing::FaultProxy& wire, const Strike& strike) {
+    const auto bytes = static_cast<std::size_t>(strike.nth);
     if (strike.how == "slow") wire.slow(2'000);
     if (strike.how == "half_open") wire.half_open();
     if (strike.how == "refuse") wire.refuse();
-    if (strike.how == "cut") wire.cut_after(static_cast<std::size_t>(strike.nth));
-    if (strike.how == "corrupt") wire.corrupt_after(0);  // a message's first byte: a number's would pass for another
+    if (strike.how == "cut") wire.cut_after(bytes);
+    // Any byte of what the providers say, which is text and no text any more. Of PostgreSQL, whose numbers are binary
+    // and would pass for others where no TLS is between, a message's first.
+    if (strike.how == "corrupt") wire.corrupt_after(strike.victim == "wire postgres" ? 0 : bytes);
   }
-  void mend(const Strike& strike) {
-    if (strike.victim == "disk") return disk_->free();
-    if (strike.victim == "clock") return jump(0);
-    wires_.at(strike.victim.substr(5))->pass();
-  }
-  void jump(int seconds) {
-    const auto reply = internal_.put("/internal/orders/clock", R"({"ahead_s": )" + std::to_string(seconds) + "}");
+  void jump(const std::string& service, std::chrono::seconds by) {
+    const auto reply =
+        internal_.put("/internal/" + service + "/clock", R"({"ahead_s": )" + std::to_string(by.count()) + "}");
     if (!reply.ok()) throw std::runtime_error(reply.problem());
   }
 
   void kill_it(const Strike& strike) {
     const pid_t pid = shop_.pid(strike.victim);
     if (pid == 0) return act(strike);  // it is just starting again
-    repeated_.read(shop_, pid);
+    repeated_.read(shop_, options_.split);
     if (!strike.how.empty()) {
       const auto service = options_.split ? strike.victim.substr(6) : "orders";
       try {
@@ -222,10 +266,14 @@ class Run {
       app::until(staff_, std::string{"/v1/orders?limit=1&status="} + status, 300,
                  [](const Reply& waiting) { return waiting.ok() && waiting.size("/data") == 0; });
     clear_nonsense();
+    std::set<std::string> delivered;
     for (auto& order : orders) {
       const auto seen = staff_.get("/v1/orders/" + order);
       const auto status = seen.text("/status"), reason = seen.text("/reason");
-      if (status == "delivered") continue;
+      if (status == "delivered") {
+        delivered.insert(order);
+        continue;
+      }
       if (status == "cancelled" && (cancelled.contains(order) || (options_.clocks > 0 && reason == "expired")))
         continue;
       account_.violations.push_back("an acknowledged order is neither delivered nor cancelled by whom it concerns: " +
@@ -233,11 +281,58 @@ class Run {
     }
     if (const int findings = shop_.settled(120))
       account_.violations.push_back("the doctor's status is " + std::to_string(findings));
-    repeated_.read(shop_, shop_.pid(options_.split ? "serve gateway" : "serve"));
+    const auto violated = [&](const std::vector<std::string>& how) {
+      account_.violations.insert(account_.violations.end(), how.begin(), how.end());
+    };
+    violated(outside_.differences());
+    account_.mails = outside_.mails();
+    for (auto& shelf : shelves_) {
+      const auto stock = staff_.get("/v1/inventory/" + shelf.sku);
+      const auto left = shelf.left(delivered);
+      if (!stock.ok() || left < 0 || stock.number("/on_hand") != left || stock.number("/held") != 0)
+        violated({"of " + shelf.sku + " " + std::to_string(left) + " should be left, none held: " + stock.body});
+      violated(shelf.wrongly_refused());
+      account_.sold_out += shelf.refused.size();
+    }
+    repeated_.read(shop_, options_.split);
     account_.redelivered = repeated_.total();
     for (auto& service : app::service_names)
       if (service != "gateway")
         account_.parked += internal_.get("/internal/" + service + "/platform").number("/parked");
+    reconcile();
+  }
+  /// As payments does once today is over, which it looks for soon after it starts: it is started again until its clock
+  /// is set before that. A shop without reconciliations begins with the last day.
+  void reconcile() {
+    const auto now = real_world().now();
+    const auto today = std::chrono::floor<std::chrono::days>(now);
+    const auto ahead = std::chrono::ceil<std::chrono::seconds>(today + std::chrono::days{1} + 2h - now);
+    shop_.sql("payments", "DELETE FROM reconciliations");
+    const auto set = [&] {
+      try {
+        jump("payments", ahead);
+        return true;
+      } catch (const std::runtime_error&) {  // it is not there yet
+        return false;
+      }
+    };
+    int starts = 0;
+    for (bool begun = false; !begun; ++starts) {
+      const pid_t pid = shop_.pid(options_.split ? "serve payments" : "serve");
+      if (pid == 0 || starts == 20) throw std::runtime_error("The books cannot be compared with Stripe's balance.");
+      kill(pid, SIGKILL);
+      while (!gone(pid)) std::this_thread::sleep_for(1ms);
+      while (!set()) std::this_thread::sleep_for(1ms);
+      shop_.wait_ready();
+      std::this_thread::sleep_for(1s);
+      begun = shop_.sql("payments", "SELECT (began_at > $1)::text FROM platform.periodics WHERE name = 'reconcile'",
+                        {pg::encode(now + ahead)}) == "true";
+    }
+    const auto compared = app::until(staff_, "/v1/reconciliations", 120,
+                                     [](const Reply& reply) { return reply.ok() && reply.size("/data") > 0; });
+    account_.balanced = compared.number("/data/0/transactions");
+    if (compared.size("/data/0/drifts") > 0)
+      account_.violations.push_back("our books and Stripe's balance differ: " + compared.body);
   }
 
   const CampaignOptions options_;
@@ -247,7 +342,11 @@ class Run {
   std::optional<SmallDisk> disk_;
   app::PrivateShop shop_;
   Caller staff_, internal_;
+  Outside outside_;
+  Shelves shelves_;
   Counted repeated_;
+  std::chrono::seconds ahead_{0};  // our clock, for so many strikes
+  int strikes_ahead_ = 0;
   int nonsense_ = 0;  // events said that nobody can read
   Account account_;
 };
@@ -292,7 +391,9 @@ std::vector<Strike> schedule(const CampaignOptions& options, const std::vector<s
     for (auto* fault : {"slow", "half_open", "refuse", "cut", "corrupt"}) wires.emplace_back(wire, fault);
   fail(options.wires, wires);
   fail(options.disks, {{"disk", "full"}});
-  fail(options.clocks, {{"clock", "+1 h"}, {"clock", "-1 h"}});
+  fail(options.clocks, {{"clock", "+1 h"}, {"clock", "-1 h"}, {"clock", "+1 h for long"}, {"clock", "-1 h for long"}});
+  for (auto& strike : strikes)
+    if (strike.victim == "clock") strike.nth = 3 + strike.nth % 4;
   std::ranges::shuffle(strikes, random);
   return strikes;
 }
@@ -304,15 +405,24 @@ std::string Account::text() const {
     all += times;
     by += (by.empty() ? "" : ", ") + what + " " + std::to_string(times);
   }
-  std::string out = std::to_string(all) + " strikes (" + by + "), " + std::to_string(orders) +
-                    " orders acknowledged, " + std::to_string(repeated) + " requests repeated, at least " +
-                    std::to_string(redelivered) + " events delivered again, " + std::to_string(parked) + " parked, " +
-                    std::to_string(violations.size()) + " violations";
+  const auto count = [](auto number) { return std::to_string(number); };
+  std::string out = count(all) + " strikes (" + by + ") in " + count(seconds / 60) + " min " + count(seconds % 60) +
+                    " s, " + count(orders) + " orders acknowledged, " + count(sold_out) + " times sold out, " +
+                    count(repeated) + " requests repeated, at least " + count(redelivered) +
+                    " events delivered again, " + count(parked) + " parked, " + count(mails) + " mails and " +
+                    count(balanced) + " movements at Stripe compared, " + count(violations.size()) + " violations";
+  if (unfelt > 0) out += "\nnot counted: " + count(unfelt) + " failures of wires that nobody used then";
+  if (!left_out.empty()) out += "\nleft out: " + left_out;
   for (auto& point : missed) out += "\nnot reached: " + point;
   for (auto& violation : violations) out += "\nviolation: " + violation;
   return out;
 }
 
-Account run(const CampaignOptions& options) { return Run{options}.run(); }
+Account run(const CampaignOptions& options) {
+  const auto begin = Clock::now();
+  auto account = Run{options}.run();
+  account.seconds = static_cast<int>((Clock::now() - begin) / 1s);
+  return account;
+}
 
 }  // namespace acme::faults

@@ -15,7 +15,7 @@ struct CampaignOptions {
   int kills = 0;           // of processes
   int wires = 0;           // to PostgreSQL and to each provider: slow, half open, refused, cut, corrupt
   int disks = 0;           // PostgreSQL's is full; wants the right to mount
-  int clocks = 0;          // ours jumps by an hour, forwards or backwards
+  int clocks = 0;  // ours alone jumps by an hour, forwards or backwards: now() in PostgreSQL's statements does not
   int clients = 16;
   int orders = 0;      // at least: customers shop on after the last strike
   bool split = false;  // eight processes
@@ -23,10 +23,11 @@ struct CampaignOptions {
 };
 
 /// A kill: with a point, the process dies when it is reached for the nth time, else after so many milliseconds. Of
-/// everything else: what fails, how, and for how long.
+/// everything else: what fails, how, and for how long. A wire is cut, or a byte changed, after `nth` bytes; a clock
+/// that is to be lived with stays as it jumped until `nth` more strikes are over.
 struct Strike {
   std::string victim;  // as PrivateShop::pid takes it: "serve", "serve orders", "postgres"; "stripe", "disk", "clock"
-  std::string how;     // a crash point, or ""; "half_open", "full", "+1 h"
+  std::string how;     // a crash point, or ""; "half_open", "full", "+1 h", "-1 h for long"
   int nth = 1;
   int after_ms = 0;
   bool operator==(const Strike&) const = default;
@@ -38,8 +39,13 @@ std::vector<Strike> schedule(const CampaignOptions& options, const std::vector<s
 struct Account {
   std::map<std::string, int> strikes;  // by point or failure, and by victim for kills by chance
   std::vector<std::string> missed;     // points that were not reached in time at all
-  int orders = 0, repeated = 0;        // acknowledged; requests sent again
-  std::int64_t redelivered = 0, parked = 0;
+  int unfelt = 0;                      // failures of wires that nobody used then; no strikes
+  std::string left_out;                // what could not be done here, and why
+  int seconds = 0;
+  int orders = 0, repeated = 0;              // acknowledged; requests sent again
+  std::size_t sold_out = 0, mails = 0;       // refusals; mails seen at SES
+  std::int64_t balanced = 0;                 // of Stripe's balance transactions
+  std::int64_t redelivered = 0, parked = 0;  // without analytics, which does not remember what it heard
   std::vector<std::string> violations;
   std::string text() const;  // for people
 };
