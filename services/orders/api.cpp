@@ -653,7 +653,7 @@ static Task<Result<http::Response>> try_to_place(Call& call, const PlaceOrder& r
       address.country, region_code(address.country, address.region.transform([](auto& text) { return text.value; })),
       address.postal_code};
   // Prices come from a cache, and a cart may change meanwhile: the function asserts both, and we look once more.
-  for (bool again = false;; again = true) {
+  for (std::optional<std::int64_t> looked_at;;) {
     auto basket = co_await basket_of(call, request);
     if (!basket) co_return refuse(basket.error());
     std::optional<ShippingQuote> shipping;
@@ -703,7 +703,10 @@ static Task<Result<http::Response>> try_to_place(Call& call, const PlaceOrder& r
       case store::Outcome::again:
         break;
     }
-    if (again) co_return refuse(price_changed(priced));
+    if (looked_at == priced.totals.total)
+      co_return refuse(overloaded("What is ordered changes just now. Try again in a moment."));
+    if (looked_at) co_return refuse(price_changed(priced));
+    looked_at = priced.totals.total;
     std::vector<std::string> skus;
     for (auto& wanted : basket->wanted) skus.push_back(wanted.sku);
     call.get<Offers>().forget(skus);

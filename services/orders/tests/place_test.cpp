@@ -156,6 +156,22 @@ TEST_CASE("prices at hand may be old: the function asserts their version, and th
   CHECK(at(shop.order(Shop::wish(Shop::items("MUG", 1))).body, "/errors/0/pointer") == "/items/0/sku");
 }
 
+TEST_CASE("what changes at each look, and costs the same, is to be ordered again in a moment, not at another price") {
+  Shop shop;
+  shop.sells("MUG", 1190, 5, 1);
+  shop.ordered();
+  shop.sql(
+      "CREATE FUNCTION stir() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+      "UPDATE offers SET version = nextval('offer_versions'); RETURN NEW; END $$");
+  shop.sql("CREATE TRIGGER stir BEFORE INSERT ON platform.idempotency FOR EACH ROW EXECUTE FUNCTION stir()");
+  const auto refused = shop.order(Shop::wish(Shop::items("MUG", 1)));
+  shop.sql("DROP TRIGGER stir ON platform.idempotency");
+  CHECK(refused.status == 503);
+  CHECK(refused.headers.get("Retry-After") != "");
+  CHECK(shop.stock() == "5 on hand, 1 held");
+  CHECK(shop.order(Shop::wish(Shop::items("MUG", 1))).status == 201);
+}
+
 TEST_CASE("a present costs nothing and is ordered; a total that nobody can pay is refused") {
   Settings settings;
   settings.shipping = {{{"*"}, 0, {{"EUR", 0}}, {}}};
