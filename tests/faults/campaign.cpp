@@ -328,11 +328,16 @@ class Run {
       begun = shop_.sql("payments", "SELECT (began_at > $1)::text FROM platform.periodics WHERE name = 'reconcile'",
                         {pg::encode(now + ahead)}) == "true";
     }
-    const auto compared = app::until(staff_, "/v1/reconciliations", 120,
-                                     [](const Reply& reply) { return reply.ok() && reply.size("/data") > 0; });
-    account_.balanced = compared.number("/data/0/transactions");
-    if (compared.size("/data/0/drifts") > 0)
-      account_.violations.push_back("our books and Stripe's balance differ: " + compared.body);
+    // From the table: a token of a process whose clock is right has expired for this one.
+    const auto told = [&](const std::string& what) {
+      return shop_.sql("payments", "SELECT " + what + " FROM reconciliations");
+    };
+    const auto last = "bool_or(day = '" + rfc3339(today).substr(0, 10) + "')::text";
+    for (const auto give_up = Clock::now() + 120s; told(last) != "true" && Clock::now() < give_up;)
+      std::this_thread::sleep_for(50ms);
+    account_.balanced = std::atoll(told("sum(transactions)::text").c_str());
+    if (const auto drifts = told("string_agg(drifts::text, ' ') FILTER (WHERE drifts <> '[]')"); !drifts.empty())
+      account_.violations.push_back("our books and Stripe's balance differ: " + drifts);
   }
 
   const CampaignOptions options_;

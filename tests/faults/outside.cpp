@@ -112,7 +112,8 @@ void Outside::refunds() {
     SELECT 'Stripe made a refund that is not the one of a wish: ' || made || ' of order ' ||
            coalesce(order_id::text, 'nobody') || ', ' || sum || ', wished ' || coalesce(refunds.amount::text, 'nothing')
       FROM made LEFT JOIN payments USING (intent_id) LEFT JOIN refunds ON refunds.id = nullif(wish, '')::uuid
-     WHERE (made, sum, 'succeeded', payments.id) IS DISTINCT FROM (stripe_refund, refunds.amount, refunds.status, payment_id)
+     WHERE (made, sum, 'succeeded', payments.id) IS DISTINCT FROM
+           (stripe_refund, refunds.amount, refunds.status, payment_id)
      UNION ALL
     SELECT 'a refund that Stripe did not make: ' || refunds.id
       FROM refunds LEFT JOIN made ON made = stripe_refund
