@@ -69,6 +69,14 @@ const pg::Statement<void(std::int64_t, std::string)> still_parked_sql{"platform.
    WHERE seq = $1
 )sql"};
 
+Task<Claimed> claim(pg::Transaction& tx, std::string topic, std::optional<Topic::Move> move,
+                    std::vector<Uuid> remembered, const std::vector<Entry>& batch) {
+  std::vector<std::string> keys;
+  for (auto& [position, event] : batch) keys.push_back(event.key);
+  const auto from = move ? std::optional{move->from} : std::nullopt, to = move ? std::optional{move->to} : std::nullopt;
+  co_return (co_await tx.one(claim_sql, std::move(topic), from, to, std::move(remembered), std::move(keys))).value();
+}
+
 CrashPoint claimed_point{"consumer.claimed"}, parked_point{"consumer.parked"}, reacted_point{"consumer.reacted"},
     committed_point{"consumer.committed"};
 
@@ -238,22 +246,19 @@ Task<bool> Topic::write(const std::vector<Entry>& batch, Move move, Writes write
 }
 
 Task<Topic::Result> Topic::handle(const std::vector<Entry>& batch, std::optional<Move> move) {
-  std::vector<std::string> keys;
-  for (auto& [position, event] : batch) keys.push_back(event.key);
   std::size_t repeated = 0;
   const auto work = [&](pg::Transaction& tx) -> Task<Result> {
     tx.repeatable = true;
-    const auto claimed = co_await tx.one(claim_sql, name_, move ? std::optional{move->from} : std::nullopt,
-                                         move ? std::optional{move->to} : std::nullopt, remembered(batch), keys);
-    if (!claimed->moved) co_return Result{Handled::stale, 0};
+    const auto claimed = co_await claim(tx, name_, move, remembered(batch), batch);
+    if (!claimed.moved) co_return Result{Handled::stale, 0};
     claimed_point.reached();
     Result result;
     std::set<std::string> fresh;
-    if (claimed->fresh) fresh.insert(claimed->fresh->begin(), claimed->fresh->end());
-    std::set<std::string> blocked{claimed->blocked.begin(), claimed->blocked.end()};
+    if (claimed.fresh) fresh.insert(claimed.fresh->begin(), claimed.fresh->end());
+    std::set<std::string> blocked{claimed.blocked.begin(), claimed.blocked.end()};
     std::vector<Envelope> good;
     for (auto& [position, event] : batch) {
-      if (claimed->fresh && fresh.erase(event.id.text()) == 0) continue;  // heard before
+      if (claimed.fresh && fresh.erase(event.id.text()) == 0) continue;  // heard before
       if (event.key.empty() || !blocked.contains(event.key)) {
         good.push_back(event);
         continue;
@@ -276,13 +281,12 @@ Task<Topic::Result> Topic::handle(const std::vector<Entry>& batch, std::optional
 }
 
 Task<Topic::Result> Topic::park(const Entry& entry, std::optional<Move> move, std::string error, int attempts) {
+  const std::vector alone{entry};
   const auto work = [&](pg::Transaction& tx) -> Task<Result> {
     tx.repeatable = true;
-    const auto claimed = co_await tx.one(claim_sql, name_, move ? std::optional{move->from} : std::nullopt,
-                                         move ? std::optional{move->to} : std::nullopt, remembered({entry}),
-                                         std::vector{entry.envelope.key});
-    if (!claimed->moved) co_return Result{Handled::stale, 0};
-    if (claimed->fresh) co_return Result{};  // heard before
+    const auto claimed = co_await claim(tx, name_, move, remembered(alone), alone);
+    if (!claimed.moved) co_return Result{Handled::stale, 0};
+    if (claimed.fresh) co_return Result{};  // heard before
     put_aside(tx, entry.envelope, error, attempts);
     parked_point.reached();
     co_return Result{Handled::all, 1};

@@ -15,14 +15,15 @@ namespace {
 
 enum class Kind : std::uint8_t { null, boolean, integer, number, text, array, object };
 
-/// A node of the parsed tree. Everything it points to lies in the document's arena.
 struct Value;
+/// Of an array or an object.
 struct Children {
   std::span<const Value> items = {};
   std::span<const std::string_view> names = {};
   std::span<const std::uint32_t> sorted = {};  // where the names stand, in their order; of objects with many
 };
 constexpr Children childless;
+/// A node of the parsed tree. Everything it points to lies in the document's arena.
 struct Value {
   Kind kind = Kind::null;
   bool truth = false;

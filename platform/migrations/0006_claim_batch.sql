@@ -1,5 +1,5 @@
--- A batch whose effects are known beforehand: its claim and they go to PostgreSQL together. It is refused, and then handled
--- event by event's standing, if the position is elsewhere, an event was heard before, or one of the topic is parked.
+-- A batch whose effects are known beforehand: its claim and they go to PostgreSQL together. It is refused as a whole, and then
+-- handled with care, if the position is elsewhere, an event was heard before, or one of the topic is parked.
 CREATE FUNCTION platform.claim_batch(of_topic text, stands_at bigint, moves_to bigint, ids uuid[]) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN

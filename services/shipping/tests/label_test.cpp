@@ -115,8 +115,8 @@ TEST_CASE("while the reference cannot be found yet it is asked for again, not bo
   CHECK(dock.calls("/ship") == 2);
 }
 
-TEST_CASE("a label given up for lost is replaced, and voided when it turns up") {
-  Dock dock;
+/// Order 1 has a label; an earlier one for it was bought as well, and its answer lost: it may turn up.
+static void lose_a_label(Dock& dock) {
   dock.paid_order(9);
   dock.work();
   dock.paid_order(1);
@@ -125,6 +125,11 @@ TEST_CASE("a label given up for lost is replaced, and voided when it turns up") 
   dock.outside.set_faults({.visibility_ms = 1'800'000}, "ups");
   for (int minutes : {1, 2, 4}) dock.work(std::chrono::minutes{minutes});
   dock.work(Duration{1});
+}
+
+TEST_CASE("a label given up for lost is replaced, and voided when it turns up") {
+  Dock dock;
+  lose_a_label(dock);
   CHECK(dock.column("status") == "label_created");
   CHECK(dock.column("attempt") == "2");
   CHECK(dock.labels_alive() == 3);  // one too many, and nobody can know it yet
@@ -139,14 +144,7 @@ TEST_CASE(
     "a lost label that turns up when it cannot be voided any more is alive, and its job dead until somebody saw to "
     "it") {
   Dock dock;
-  dock.paid_order(9);
-  dock.work();
-  dock.paid_order(1);
-  dock.outside.set_faults({.lost_answer_rate = 1, .visibility_ms = 1'800'000}, "ups");
-  dock.work();
-  dock.outside.set_faults({.visibility_ms = 1'800'000}, "ups");
-  for (int minutes : {1, 2, 4}) dock.work(std::chrono::minutes{minutes});
-  dock.work(Duration{1});
+  lose_a_label(dock);
   std::vector<std::string> labels;
   for (auto& entry : dock.outside.journal("ups"))
     if (entry.path.ends_with("/ship"))
