@@ -48,7 +48,8 @@ class Topic {
   /// is to write.
   Task<Ahead> ahead(Task<std::vector<Entry>> reading);
   /// `handle` of a batch of which all that is written is known, in one round trip. False when PostgreSQL refused it: an
-  /// event was heard before, one is parked, the position is elsewhere, or a write failed. Then nothing happened.
+  /// event was heard before, one of the topic is parked, the position is elsewhere, or a write failed. Then nothing
+  /// happened.
   Task<bool> write(const std::vector<Entry>& batch, Move move, Writes writes);
   /// Puts an event aside with the reason, and moves on.
   Task<Result> park(const Entry& entry, std::optional<Move> move, std::string error, int attempts);

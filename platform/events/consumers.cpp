@@ -89,7 +89,7 @@ struct Consumers::State {
     };
     while (!self->draining) {
       std::string trouble;
-      bool waiting = false;
+      bool waiting = false, idle = false;
       try {
         if (!position) position = (co_await self->pieces.database.session().one(position_sql, name)).value_or(0);
         // While a dependency is down, one event at a time tries whether it is back.
@@ -98,6 +98,7 @@ struct Consumers::State {
         auto& batch = next.batch;
         if (batch.empty()) batch = co_await self->log.read(name, *position, limit);
         waiting = std::ssize(batch) < limit;  // there was no more
+        idle = batch.empty();
         if (!batch.empty()) {
           const Busy counted{self->busy};
           const auto last = batch.back().position;
@@ -137,6 +138,9 @@ struct Consumers::State {
         co_await sleep(outage);
       } else if (waiting) {
         co_await self->log.grown(name, *position, self->options.poll);
+        // A commit that PostgreSQL confirmed without the disk may have gone with it: who has nothing to do looks anew
+        // where it stands.
+        if (idle) position.reset();
         if (linger > Duration{0}) co_await sleep(linger);
       }
     }

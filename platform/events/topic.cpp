@@ -238,7 +238,9 @@ Task<bool> Topic::write(const std::vector<Entry>& batch, Move move, Writes write
   reacted_point.reached();
   try {
     co_await lease->commit();
-  } catch (const pg::Error&) {
+  } catch (const pg::Error& refused) {
+    log::info("a batch of events is taken with care",
+              {{"service", pieces_.service.name}, {"topic", name_}, {"reason", refused.what()}});
     co_return false;
   }
   committed_point.reached();

@@ -53,7 +53,8 @@ Task<> on_steps(Reaction& on, std::vector<events::Event<Step>> steps) {
 
 /// A service that publishes steps and hears them, over a real log.
 struct Stage {
-  explicit Stage(bool in_batches = false, double disorder = 0, Duration pace = Duration{12})
+  explicit Stage(bool in_batches = false, double disorder = 0, Duration pace = Duration{12},
+                 Duration poll = Duration{10'000})
       : service("nobody"), chance(7) {
     if (in_batches)
       service.on("step", on_steps);
@@ -67,7 +68,8 @@ struct Stage {
     relay = std::make_unique<events::Relay>(testing::runtime(), 0, *fresh.db, *disordered, "nobody", pace);
     consumers = std::make_unique<events::Consumers>(
         testing::runtime(), pieces(), *disordered,
-        events::Consumers::Options{.batch = 50, .tries = 2, .pause = Duration{1}, .outage = Duration{30}});
+        events::Consumers::Options{
+            .batch = 50, .tries = 2, .pause = Duration{1}, .poll = poll, .outage = Duration{30}});
     log->start(group);
     relay->start(group);
   }
@@ -307,6 +309,18 @@ TEST_CASE("a relay that dies between log and outbox sends again, and the inbox h
   stage.publish("a", 2, 2);
   CHECK(stage.becomes(effects, "a1 a2"));
   CHECK(stage.log_database.sql("SELECT count(*) FROM platform.log WHERE sequence = 1") == "2");
+}
+
+TEST_CASE("what PostgreSQL forgot after it had confirmed it is handled again, though nothing new is said") {
+  Stage stage{false, 0, Duration{12}, Duration{50}};
+  stage.consumers->start(stage.group);
+  stage.publish("a", 1, 3);
+  CHECK(stage.becomes(effects, "a1 a2 a3"));
+  stage.fresh.sql(R"sql(
+    WITH effect AS (DELETE FROM effects WHERE n > 1), heard AS (DELETE FROM platform.inbox)
+    UPDATE platform.positions SET position = $1::text::bigint)sql",
+                  {pg::encode(stage.log_database.sql("SELECT position FROM platform.log WHERE sequence = 1"))});
+  CHECK(stage.becomes(effects, "a1 a2 a3"));
 }
 
 TEST_CASE("what another process appends is heard without a hint") {
