@@ -3,7 +3,6 @@
 
 #include "app/audits.hpp"
 #include "app/commands.hpp"
-#include "platform/config/config.hpp"
 
 namespace acme::app {
 
@@ -52,10 +51,7 @@ Examination examine(Runtime& runtime, const DoctorOptions& given) {
   // The sandbox alone: a real account's list belongs to the daily reconciliation.
   std::optional<Caller> stripe;
   if (options.sandbox_url != "none") {
-    const auto colon = options.sandbox_url.rfind(':');
-    stripe.emplace(runtime, options.sandbox_url.substr(0, colon + 1) +
-                                std::to_string(std::stoi(options.sandbox_url.substr(colon + 1)) + 1));
-    stripe->bearer(config::secret(home(options.home).secrets(), "stripe_secret_key"));
+    stripe.emplace(stripe_of(runtime, home(options.home), options.sandbox_url));
     sources.stripe = [&](std::string target) { return stripe->send("GET", std::move(target), ""); };
   }
   const auto grace = std::chrono::seconds{options.grace_s};
@@ -68,8 +64,8 @@ int doctor(const DoctorOptions& options) {
     return tell(examine(runtime, options), options);
   } catch (const http::NoAnswer& error) {
     std::fprintf(stderr,
-                 "The shop does not answer (%s). Start it with ./acme up, or say with --internal-url and --sandbox-url "
-                 "where it is.\n",
+                 "The shop does not answer (%s). Start it with ./acme up, or say with --internal-url where it is, and "
+                 "with --sandbox-url where the sandbox is, or none.\n",
                  error.what());
   } catch (const std::runtime_error& error) {
     std::fprintf(stderr, "%s\n", error.what());

@@ -61,11 +61,13 @@ int main(int argc, char** argv) {
   home_option(demo_command, demo.home);
   demo_command->add_option("--url", demo.url, "The shop (default: where it was last started)");
   home_option(doctor_command, doctor.home);
-  for (auto [command, internal, box] : {std::tuple{demo_command, &demo.internal_url, &demo.sandbox_url},
-                                        std::tuple{doctor_command, &doctor.internal_url, &doctor.sandbox_url}}) {
+  for (auto [command, internal, box, without] :
+       {std::tuple{demo_command, &demo.internal_url, &demo.sandbox_url, ""},
+        std::tuple{doctor_command, &doctor.internal_url, &doctor.sandbox_url, "; none without one"}}) {
     command->add_option("--internal-url", *internal,
                         "The shop's internal listener (default: where it was last started)");
-    command->add_option("--sandbox-url", *box, "The sandbox (default: where it was last started); none without one");
+    command->add_option("--sandbox-url", *box,
+                        std::string{"The sandbox (default: where it was last started)"} + without);
   }
   doctor_command->add_flag("--json", doctor.json, "For machines");
   doctor_command

@@ -1,5 +1,8 @@
 #include "app/shop.hpp"
 
+#include <charconv>
+
+#include "platform/config/config.hpp"
 #include "platform/json/json.hpp"
 
 namespace acme::app {
@@ -22,6 +25,18 @@ static std::optional<json::Node> find(const json::Document& document, std::strin
     }
   }
   return node.missing() ? std::nullopt : std::optional{node};
+}
+
+Caller stripe_of(Runtime& runtime, const Home& home, const std::string& sandbox_url) {
+  const auto digits = sandbox_url.rfind(':') + 1;
+  std::uint16_t port = 0;
+  const auto* end = sandbox_url.data() + sandbox_url.size();
+  if (const auto [rest, error] = std::from_chars(sandbox_url.data() + digits, end, port);
+      error != std::errc{} || rest != end)
+    throw std::runtime_error("The sandbox's address names its port, like http://localhost:8090, unlike " + sandbox_url);
+  Caller stripe(runtime, sandbox_url.substr(0, digits) + std::to_string(port + 1));
+  stripe.bearer(config::secret(home.secrets(), "stripe_secret_key"));
+  return stripe;
 }
 
 bool all_ready(const Caller& internal, const std::vector<std::string>& services, std::string& why) {

@@ -51,6 +51,9 @@ class Caller {
   std::shared_ptr<http::Client> client_;
 };
 
+/// The sandbox's Stripe, on the port after the sandbox's own. Throws std::runtime_error when its URL names no port.
+Caller stripe_of(Runtime& runtime, const Home& home, const std::string& sandbox_url);
+
 /// Whether each of the services, in whatever process, says that it is ready; `why` gets the answer of one that is not.
 /// Throws http::NoAnswer while the internal listener is not there.
 bool all_ready(const Caller& internal, const std::vector<std::string>& services, std::string& why);

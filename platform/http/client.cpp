@@ -245,12 +245,12 @@ Base parse_base(const std::string& url) {
   const auto scheme_end = url.find("://");
   const auto scheme = url.substr(0, scheme_end);
   if (scheme_end == std::string::npos || (scheme != "http" && scheme != "https"))
-    throw std::runtime_error("A provider's address begins with https:// or http://, unlike " + url);
+    throw std::runtime_error("An address begins with https:// or http://, unlike " + url);
   const auto rest = url.substr(scheme_end + 3);
   const auto slash = rest.find('/');
   Base base{scheme, rest.substr(0, slash), slash == std::string::npos ? "" : rest.substr(slash)};
   if (base.host.empty() || base.host.find_first_of("@ \t?#\\") != std::string::npos)
-    throw std::runtime_error("A provider's address names a host, unlike " + url);
+    throw std::runtime_error("An address names a host, unlike " + url);
   while (base.prefix.ends_with('/')) base.prefix.pop_back();
   return base;
 }

@@ -68,13 +68,7 @@ struct BrokenShop : PrivateShop {
                      "') EXECUTE FUNCTION lose()");
   }
   void found(const std::string& service) { sql(service, "DROP FUNCTION lose CASCADE"); }
-  Caller stripe() {
-    const auto url = doctors_options().sandbox_url;
-    const auto colon = url.rfind(':');
-    Caller stripe(runtime(), url.substr(0, colon + 1) + std::to_string(std::stoi(url.substr(colon + 1)) + 1));
-    stripe.bearer(config::secret(app::home(home()).secrets(), "stripe_secret_key"));
-    return stripe;
-  }
+  Caller stripe() { return app::stripe_of(runtime(), app::home(home()), doctors_options().sandbox_url); }
   /// Stripe takes money for an order that it names, behind the shop's back. The PaymentIntent.
   std::string charge(const std::string& order) {
     const auto amount = order.empty() ? 1980 : staff().get("/v1/orders/" + order).number("/total/amount");
@@ -732,6 +726,9 @@ TEST_CASE("whatever is broken by hand, the doctor names it, the order and what t
   CHECK(shop.doctor(true) == 1);
   auto nowhere = shop.doctors_options();
   nowhere.internal_url = "http://localhost:1";
+  CHECK(doctor(nowhere) == 2);
+  nowhere = shop.doctors_options();
+  nowhere.sandbox_url = "localhost";
   CHECK(doctor(nowhere) == 2);
 }
 
