@@ -95,7 +95,7 @@ struct BenchOptions {
   std::string results = "bench/results";
   int rounds = 5;
   bool quick = false;     // one short round
-  bool extended = false;  // what takes an hour too
+  bool extended = false;  // what takes half an hour too
   std::vector<std::string> only;
 };
 int bench(const BenchOptions& options);

@@ -148,7 +148,7 @@ int main(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::Range(1, 100));
   bench_command->add_flag("--quick", bench.quick, "One short round, to see that it runs");
-  bench_command->add_flag("--long", bench.extended, "Also what takes an hour: P17 with 10^7 orders");
+  bench_command->add_flag("--long", bench.extended, "Also what takes half an hour: P17 with 10^7 orders");
   bench_command->add_option("only", bench.only, "P8 P9 P10 P11 P12 P13 P15 P17 P18; all when none is named");
 
   CLI11_PARSE(cli, argc, argv);
