@@ -213,11 +213,14 @@ static bool runs(const Payment& payment, TryJob work) {
   return payment.status == Status::confirming && payment.attempt == work.attempt;
 }
 
-static News hear(const Job& job, TryJob work, Payment& payment, const Seen& seen) {
-  const auto sight = runs(payment, work) ? Sight::answer : Sight::late;
+static News hear(const Job& job, Payment& payment, const Seen& seen, Sight sight) {
   const bool live = stripe_of(job).livemode();
   if (!payment.intent_id) return intent_made(payment, seen, sight, live, job.now(), terms_of(job));
   return settle(payment, seen, sight, live, job.now());
+}
+
+static News hear(const Job& job, TryJob work, Payment& payment, const Seen& seen) {
+  return hear(job, payment, seen, runs(payment, work) ? Sight::answer : Sight::late);
 }
 
 /// The running try's own answer: HTTP 200, or the PaymentIntent inside an error.
@@ -570,15 +573,30 @@ Task<Outcome> read_refund(Job& job, StripeRefundJob work) {
   }
   if (refund) co_return co_await conclude_refund(job, *refund, stripe::seen(*found));
 
-  const auto id = co_await with_intent(job.db(), found->payment_intent.value_or(""));
+  const auto intent = found->payment_intent.value_or("");
+  if (intent.empty()) co_return Done{};
+  auto id = co_await with_intent(job.db(), intent);
+  std::optional<Seen> charged;  // heard of after its refund, and perhaps its PaymentIntent too
+  if (!id || !(co_await find(job.db(), *id))->captured_at) {
+    auto there = co_await stripe_of(job).find(errand(job), intent);
+    if (!there && there.error().status == 404) co_return Done{};
+    if (!there) co_return put_off(there.error());
+    if (!id) id = PaymentId::parse(there->metadata.payment_id);
+    charged = stripe::seen(*there);
+  }
+  if (!id) co_return Done{};
   const auto seen = stripe::seen(*found);
-  if (!id || (!seen.moved && (found->status == "failed" || found->status == "canceled"))) co_return Done{};
   co_await job.database().transaction(
       [&](pg::Transaction& tx) -> Task<> {
         auto payment = co_await lock(tx, *id);
         job.finish(tx);
-        if (co_await with_stripe_refund(tx, found->id)) co_return;
-        if (!payment->captured_at) co_return look(tx, *id, job.now());  // of what we do not count as paid
+        if (!payment || payment->intent_id.value_or(intent) != intent || co_await with_stripe_refund(tx, found->id))
+          co_return;
+        const auto alarmed = payment->alarm;
+        if (charged) keep(job, tx, *payment, hear(job, *payment, *charged, Sight::late));
+        if (payment->alarm != alarmed) alarm(*payment);
+        if (!payment->captured_at) co_return;  // we do not count it as paid
+        if (!seen.moved && (found->status == "failed" || found->status == "canceled")) co_return;
         const auto amount = from_stripe(found->amount, found->currency);
         auto made = ask_refund(*payment, job.new_id<RefundId>(), amount.amount, "at_provider", job.now());
         if (!made || amount.currency != payment->currency) {

@@ -405,6 +405,36 @@ TEST_CASE("a refund made by hand at Stripe becomes ours; of a charge that is not
   CHECK(shop.statuses() == "succeeded");
 }
 
+TEST_CASE("a refund that is heard before its charge is booked when the charge is, on the same day") {
+  for (bool unmade : {false, true}) {
+    CAPTURE(unmade);
+    Shop shop;
+    CHECK(shop.placed(1999, unmade ? "pm_card_visa" : ""));
+    if (unmade) {  // by one call, whose answer is lost: the payment knows no PaymentIntent
+      shop.lose_answers(true);
+      shop.room.run_jobs(1);
+      shop.lose_answers(false);
+    } else {
+      shop.settle();
+      shop.at_stripe("POST", "/v1/payment_intents/" + shop.intent() + "/confirm",
+                     "payment_method=pm_card_visa&return_url=https%3A%2F%2Fshop.example%2F");
+    }
+    CHECK((shop.intent() == "") == unmade);
+    const auto intent = at(shop.at_stripe("GET", "/v1/payment_intents").body, "/data/0/id");
+    shop.at_stripe("POST", "/v1/refunds", "payment_intent=" + intent + "&amount=600");
+    auto hooks = shop.stripe.take_webhooks("stripe");
+    std::ranges::partition(hooks, [](auto& hook) { return hook.body.contains(R"("type":"refund.)"); });
+    for (auto& hook : hooks) {
+      CHECK(shop.room.post(hook.path, hook.body, hook.headers).status == 204);
+      shop.room.run_jobs();
+    }
+    shop.settle();
+    CHECK(shop.news() == "payment.completed succeeded ; payment.refunded partially_refunded ");
+    CHECK(shop.field("refunded") == "600");
+    CHECK(shop.field("alarm") == "");
+  }
+}
+
 TEST_CASE("refunds whose webhooks and jobs were lost are found by the sweep") {
   Paid shop{"pm_card_pendingRefund"};
   CHECK(shop.refund("500").status == 202);
