@@ -258,8 +258,7 @@ Task<Result<http::Response>> close_alarm(Call& call, PaymentId id) {
                                                    {"order", payment->order_id.text()},
                                                    {"alarm", payment->alarm.value_or("a refund failed")},
                                                    {"by", by}});
-      payment->alarm.reset();
-      save(tx, *payment, News::changed, call.now());
+      keep(call, tx, *payment, dismiss_alarm(*payment));
     }
     co_return co_await staff_view(tx, std::move(*payment));
   });

@@ -180,10 +180,12 @@ News settle(Payment& payment, const Seen& seen, Sight sight, bool livemode, Time
   if (auto wrong = mismatch(payment, seen, livemode)) {
     const bool ours = payment.intent_id == seen.intent_id && payment.status != Status::succeeded;
     const bool paid = ours && seen.status == "succeeded";
-    // Nothing of it is at Stripe, or will be: the order ends, unpaid.
-    if ((paid && seen.refunded) || (ours && seen.status == "canceled")) return canceled(payment);
-    return sound_alarm(payment,
-                       "mismatch: " + *wrong + (paid ? "; refund all of it at Stripe: then the order ends" : ""));
+    // All of it went back, or is on its way, or nobody can pay it any more: the order ends, unpaid.
+    if ((paid && seen.gone) || (ours && seen.status == "canceled")) return canceled(payment);
+    const auto remedy = !paid                    ? ""
+                        : seen.charge_id.empty() ? "; see to it at Stripe and close this alarm: then the order ends"
+                                                 : "; refund all of it at Stripe: then the order ends";
+    return sound_alarm(payment, "mismatch: " + *wrong + remedy);
   }
   const auto to = meaning(seen.status);
   if (!to || payment.status == Status::succeeded) return News::none;
@@ -249,6 +251,12 @@ News cancel(Payment& payment, std::string reason) {
   const News news = move_to(payment, Status::cancelling, News::changed);
   if (news != News::none) payment.reason = std::move(reason);
   return news;
+}
+
+News dismiss_alarm(Payment& payment) {
+  const bool wrong = payment.status == Status::cancelling && payment.alarm && payment.alarm->starts_with("mismatch: ");
+  payment.alarm.reset();
+  return wrong ? canceled(payment) : News::changed;
 }
 
 News expire(Payment& payment, Time now, const Terms& terms) {

@@ -102,7 +102,7 @@ struct Seen {
   std::optional<Decline> decline;
   std::string charge_id;
   std::optional<Card> card;
-  bool refunded = false;  // all of the charge
+  bool gone = false;  // all of the charge went back
 };
 
 /// How far a sight of the PaymentIntent is to be believed.
@@ -143,6 +143,8 @@ News refuse_try(Payment& payment, std::string reason);
 News cancel(Payment& payment, std::string reason);
 /// pay_by is over; changes nothing while the bank is processing, and gives the grace.
 News expire(Payment& payment, Time now, const Terms& terms);
+/// Staff has seen to it: what was paid wrongly, and nobody can pay rightly any more, ends.
+News dismiss_alarm(Payment& payment);
 /// For good: there is no PaymentIntent.
 News give_up(Payment& payment, std::string reason);
 

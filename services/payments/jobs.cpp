@@ -434,12 +434,25 @@ static Task<Outcome> read_unheard(Job& job, Payment payment, std::optional<std::
   co_return Done{};
 }
 
+/// Banks took back for good what was not refunded; Stripe does not count the two together.
+static Task<bool> taken_back(Job& job, PaymentId payment, stripe::Charge charge, std::string currency) {
+  if (!charge.disputed) co_return false;
+  auto left = charge.amount - charge.amount_refunded;
+  for (auto& dispute : co_await disputes_of(job.db(), payment))
+    if (dispute.status == "lost" && dispute.currency == from_stripe(0, currency).currency)
+      left -= to_stripe({dispute.amount, dispute.currency}).value_or(0);
+  co_return left <= 0;
+}
+
 Task<Outcome> read_intent(Job& job, ReadJob work) {
   const auto payment = co_await find(job.db(), work.payment);
   if (!payment || payment->status == Status::succeeded) co_return Done{};
   if (!payment->intent_id) co_return co_await read_unheard(job, *payment, std::move(work.intent));
   auto found = co_await stripe_of(job).find(errand(job), *payment->intent_id);
   if (!found) co_return put_off(found.error());
+  auto seen = stripe::seen(*found);
+  if (auto& charge = found->latest_charge.object)
+    seen.gone = seen.gone || co_await taken_back(job, payment->id, *charge, found->currency);
   co_await job.database().transaction(
       [&](pg::Transaction& tx) -> Task<> {
         auto now_here = co_await lock(tx, payment->id);
@@ -447,8 +460,8 @@ Task<Outcome> read_intent(Job& job, ReadJob work) {
         job.finish(tx);
         const bool overtaken = now_here->version != payment->version;
         const auto alarmed = now_here->alarm;
-        const News news = settle(*now_here, stripe::seen(*found), overtaken ? Sight::late : Sight::fresh,
-                                 stripe_of(job).livemode(), job.now());
+        const News news =
+            settle(*now_here, seen, overtaken ? Sight::late : Sight::fresh, stripe_of(job).livemode(), job.now());
         keep(job, tx, *now_here, news);
         if (now_here->alarm != alarmed) alarm(*now_here);
         // What was read may be older than what happened here meanwhile.
@@ -675,7 +688,10 @@ Task<Outcome> read_dispute(Job& job, DisputeJob work) {
                   job.now()};
   if (auto due = found->evidence_details.due_by) dispute.respond_by = from_unix_seconds(*due);
   std::vector<Movement> movements;
-  for (auto& transaction : found->balance_transactions) movements.push_back(movement(transaction));
+  for (auto& transaction : found->balance_transactions) {
+    transaction.source.object = stripe::Source{found->id, "dispute", found->currency, found->charge, found->amount};
+    movements.push_back(movement(transaction));
+  }
   co_await job.database().transaction(
       [&](pg::Transaction& tx) -> Task<> {
         auto payment = co_await lock(tx, *id);
@@ -686,6 +702,7 @@ Task<Outcome> read_dispute(Job& job, DisputeJob work) {
                        {{"payment", id->text()}, {"dispute", dispute.id}, {"status", dispute.status}});
         }
         co_await book(tx, movements);
+        if (dispute.status == "lost" && !payment->captured_at) look(tx, *id, job.now());  // then none of it may be left
       },
       job.deadline());
   co_return Done{};

@@ -604,10 +604,11 @@ static const pg::Statement<Drift(Time, Time, Time)> drifts_sql{"payments.drifts"
    WHERE (booked IS DISTINCT FROM at_stripe OR booked_in IS DISTINCT FROM moved_in)
      AND (booked IS NOT NULL
           OR EXISTS (SELECT FROM ledger WHERE kind = 'capture' AND reference = compared.charge)
-          OR (SELECT sum(CASE of_it.category WHEN 'refund' THEN -1 ELSE 1 END
+          OR (SELECT sum(CASE WHEN of_it.category IN ('refund', 'dispute') THEN -1 ELSE 1 END
                          * abs(coalesce(source_amount, of_it.amount)))
                 FROM balance_transactions AS of_it
-               WHERE of_it.charge = compared.charge AND of_it.category IN ('charge', 'refund', 'refund_failure'))
+               WHERE of_it.charge = compared.charge
+                 AND of_it.category IN ('charge', 'refund', 'refund_failure', 'dispute', 'dispute_reversal'))
              IS DISTINCT FROM 0)
   UNION ALL
   SELECT source, 'a ' || category || ' that belongs to no payment of ours', NULL, amount, currency, NULL

@@ -25,7 +25,7 @@ Seen seen(const Intent& intent) {
   }
   if (auto& charge = intent.latest_charge.object) {
     out.card = charge->payment_method_details.card;
-    out.refunded = charge->refunded;
+    out.gone = charge->refunded;
   }
   return out;
 }

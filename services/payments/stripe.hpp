@@ -40,9 +40,10 @@ BOOST_DESCRIBE_STRUCT(MethodDetails, (), (card))
 struct Charge {
   std::string id;
   MethodDetails payment_method_details;
-  bool refunded = false;
+  std::int64_t amount = 0, amount_refunded = 0;
+  bool refunded = false, disputed = false;
 };
-BOOST_DESCRIBE_STRUCT(Charge, (), (id, payment_method_details, refunded))
+BOOST_DESCRIBE_STRUCT(Charge, (), (id, payment_method_details, amount, amount_refunded, refunded, disputed))
 
 struct Named {
   std::string id;
@@ -103,12 +104,12 @@ BOOST_DESCRIBE_STRUCT(EvidenceDetails, (), (due_by))
 struct Dispute {
   std::string id, status, reason, currency;
   std::int64_t amount = 0, created = 0;
-  std::optional<std::string> payment_intent;
+  std::optional<std::string> payment_intent, charge;
   EvidenceDetails evidence_details;
   std::vector<BalanceTransaction> balance_transactions;
 };
 BOOST_DESCRIBE_STRUCT(Dispute, (),
-                      (id, status, reason, currency, amount, created, payment_intent, evidence_details,
+                      (id, status, reason, currency, amount, created, payment_intent, charge, evidence_details,
                        balance_transactions))
 
 /// The error of an answer; with `payment_intent` as it stands after it.

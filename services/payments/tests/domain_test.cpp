@@ -104,7 +104,9 @@ TEST_CASE("what differs from our row raises an alarm and is never paid") {
       auto payment = of(before);
       CHECK(settle(payment, seen, Sight::answer, false, noon) == News::changed);
       CHECK(name(payment.status) == name(before));
-      CHECK(payment.alarm.has_value());
+      REQUIRE(payment.alarm.has_value());
+      const bool refundable = seen.intent_id == payment.intent_id && !seen.charge_id.empty();
+      CHECK(payment.alarm->contains("refund all of it at Stripe") == refundable);
       CHECK_FALSE(payment.captured_at.has_value());
       CHECK(settle(payment, seen, Sight::answer, false, noon) == News::none);  // said once
     }

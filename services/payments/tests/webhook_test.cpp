@@ -200,6 +200,67 @@ TEST_CASE("a payment of a wrong amount ends, unpaid, when all of it is refunded 
   }
 }
 
+/// Ann has paid 19.99 with `method` for an order of 29.99, and its time is over.
+struct Wrong : Shop {
+  explicit Wrong(std::string method = "pm_card_visa", std::string refunded = "") {
+    sandbox::Clock clock;
+    clock.delayed_payment_ms = 20 * 60'000;
+    stripe.set_clock(clock);
+    CHECK(placed(1999));
+    Shop::settle();
+    room.sql("UPDATE payments SET amount = 2999");
+    CHECK(pay(std::move(method)).status == 202);
+    Shop::settle();
+    if (!refunded.empty()) CHECK(refund(refunded) == 200);
+    world.advance(std::chrono::minutes{31});
+    Shop::settle();
+    CHECK(status() == "cancelling");
+  }
+  int refund(std::string amount) {
+    return at_stripe("POST", "/v1/refunds", "payment_intent=" + intent() + "&amount=" + amount).status;
+  }
+  void close_alarm() {
+    room.sign_in(testing::id<UserId>(9).text(), {"finance"}, {"refunds:write"});
+    const auto payment = PaymentId{Uuid::parse(field("id")).value()}.text();
+    CHECK(room.post("/v1/payments/" + payment + "/alarm/close", "",
+                    {{"Idempotency-Key", "close" + std::to_string(++closed)}})
+              .status == 200);
+  }
+  std::string drifts() {
+    world.set(Time{std::chrono::ceil<std::chrono::days>(world.now())} + std::chrono::hours{2});
+    room.run_periodic("reconcile");
+    return room.sql("SELECT drifts FROM reconciliations");
+  }
+  int closed = 0;
+};
+
+TEST_CASE("a payment of a wrong amount that the bank took back ends, unpaid") {
+  for (std::string refunded : {"", "500"}) {
+    CAPTURE(refunded);
+    Wrong shop{"pm_card_createDispute", refunded};
+    CHECK(shop.refund("100") == 400);
+    const auto disputes = "/v1/disputes/" + shop.room.sql("SELECT id FROM disputes");
+    shop.at_stripe("POST", disputes + "/close");
+    shop.settle();
+    CHECK(shop.news().ends_with("; payment.failed failed expired"));
+    shop.close_alarm();
+    shop.settle();
+    CHECK(shop.field("alarm") == "");
+    CHECK(shop.drifts() == "[]");
+  }
+}
+
+TEST_CASE("staff ends a payment of a wrong amount by closing its alarm, once nobody can pay it any more") {
+  Wrong shop;
+  shop.room.sql("UPDATE payments SET status = 'processing'");
+  shop.close_alarm();
+  CHECK(shop.status() == "processing");
+  shop.room.sql("UPDATE payments SET status = 'cancelling', alarm = 'mismatch: succeeded without a charge'");
+  shop.close_alarm();
+  CHECK(shop.news() == "payment.failed failed expired");
+  CHECK(shop.field("alarm") == "");
+}
+
 TEST_CASE("a payment of a wrong amount that nobody paid ends in its time") {
   Shop shop;
   CHECK(shop.placed(1999));
