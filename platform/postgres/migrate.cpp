@@ -76,6 +76,21 @@ void lock(Admin& admin, const std::string& name) {
   }
 }
 
+/// The index that the file makes is there, because a program died before it had recorded that. What is left of one that
+/// died while it was making it is dropped.
+bool made_before(Admin& admin, const MigrationFile& file) {
+  for (const std::string begin : {"CREATE INDEX CONCURRENTLY ", "CREATE UNIQUE INDEX CONCURRENTLY "}) {
+    const auto at = file.sql.find(begin);
+    if (at == std::string::npos) continue;
+    const auto from = at + begin.size();
+    const auto name = file.sql.substr(from, file.sql.find_first_of(" \n", from) - from);
+    const auto valid = admin.run("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)", {name});
+    if (valid == "f") admin.run("DROP INDEX CONCURRENTLY " + name);
+    return valid == "t";
+  }
+  return false;
+}
+
 const Statement<std::string()> applied_sql{"platform.applied_migrations", R"sql(
   SELECT coalesce(string_agg(file || ' ' || hash, ' '), '')
     FROM platform.migrations
@@ -146,7 +161,7 @@ std::vector<std::string> migrate(const Options& database, const std::vector<Migr
     const bool outside = file.sql.starts_with("-- outside a transaction");
     try {
       if (!outside) admin.run("BEGIN");
-      admin.run(file.sql);
+      if (!outside || !made_before(admin, file)) admin.run(file.sql);
       admin.run("INSERT INTO platform.migrations (file, hash) VALUES ($1, $2)", {file.name, hash});
       if (!outside) admin.run("COMMIT");
     } catch (const Error& error) {

@@ -38,6 +38,26 @@ TEST_CASE("a file that fails leaves nothing behind, and its name is told") {
   CHECK(pg::migrate(fresh.options, {{"0001_a.sql", "CREATE TABLE a ()"}}).size() == 1);
 }
 
+TEST_CASE(
+    "a migration outside a transaction whose program died between the index and its record is taken as applied; one "
+    "that left an invalid index is made anew") {
+  for (bool valid : {true, false}) {
+    CAPTURE(valid);
+    Fresh fresh;
+    std::vector<pg::MigrationFile> files = {{"0001_a.sql", "CREATE TABLE a (n int); INSERT INTO a VALUES (1), (1)"}};
+    pg::migrate(fresh.options, files);
+    if (valid)
+      fresh.sql("CREATE UNIQUE INDEX a_n ON a (n) WHERE n > 1");
+    else
+      CHECK_THROWS(fresh.sql("CREATE UNIQUE INDEX CONCURRENTLY a_n ON a (n)"));
+    files.push_back(
+        {"0002_b.sql", "-- outside a transaction\nCREATE UNIQUE INDEX CONCURRENTLY a_n\n    ON a (n) WHERE n > 1"});
+    CHECK(pg::migrate(fresh.options, files).size() == 1);
+    CHECK(pg::migrate(fresh.options, files).empty());
+    CHECK(fresh.sql("SELECT indisvalid FROM pg_index WHERE indexrelid = 'a_n'::regclass") == "t");
+  }
+}
+
 TEST_CASE("a program whose schema is not there says which file is missing") {
   Fresh fresh;
   const auto fault = [&](std::vector<pg::MigrationFile> files) {
