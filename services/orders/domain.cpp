@@ -402,7 +402,7 @@ Parcels progress(const std::vector<Parcel>& parcels, const std::map<int, std::in
 std::map<int, std::int64_t> removed(const std::vector<Parcel>& parcels) {
   std::map<int, std::int64_t> pieces;
   for (auto& parcel : parcels)
-    if (parcel.removed() && !parcel.handed_over)
+    if (parcel.removed())
       for (auto& [line, quantity] : parcel.lines) pieces[line] += quantity;
   return pieces;
 }

@@ -239,8 +239,7 @@ void apply(Parcel& parcel, const std::string& status, std::int64_t sequence,
            const std::optional<std::string>& tracking_number);
 /// `lines`: line → pieces ordered. Delivered is an order when every piece of it is, or is removed.
 Parcels progress(const std::vector<Parcel>& parcels, const std::map<int, std::int64_t>& lines);
-/// Line → pieces that will never leave. What was removed after it had left is not among them: it comes back as a
-/// return.
+/// Line → pieces that will never arrive.
 std::map<int, std::int64_t> removed(const std::vector<Parcel>& parcels);
 
 // What comes back.

@@ -242,11 +242,12 @@ static Task<bool> remove(pg::Transaction& tx, Known& of, const ShipmentEvent& ev
   if (event.status != "removed" || of.order.status == Status::cancelled) co_return false;
   std::vector<Parcel> before;
   for (auto& [id, parcel] : of.parcels) before.push_back(parcel);
-  if (const auto known = of.parcels.find(event.shipment_id); known != of.parcels.end())
-    if (known->second.removed() || known->second.handed_over) co_return false;
+  const auto known = of.parcels.find(event.shipment_id);
+  if (known != of.parcels.end() && known->second.removed()) co_return false;
+  const bool had_left = known != of.parcels.end() && known->second.handed_over;  // and was voided elsewhere
   std::map<int, std::int64_t> pieces;
   for (auto& line : event.lines) pieces[line.line] += line.quantity;
-  co_await take_out(tx, of.order, before, event.shipment_id, pieces, event.reason == "restocked");
+  co_await take_out(tx, of.order, before, event.shipment_id, pieces, event.reason == "restocked", had_left);
   co_return true;
 }
 

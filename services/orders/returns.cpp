@@ -339,7 +339,7 @@ Task<Result<http::Response>> receive_return(Call& call, ReturnId id, ReceiveRetu
 }
 
 Task<> take_out(pg::Transaction& tx, store::Order& order, const std::vector<Parcel>& before, ShipmentId parcel,
-                const std::map<int, std::int64_t>& pieces, bool restocked) {
+                const std::map<int, std::int64_t>& pieces, bool restocked, bool had_left) {
   const auto all = co_await all_of(tx, order, before);
   std::map<int, std::int64_t> gone;
   std::vector<store::ReturnedLine> lines;
@@ -354,7 +354,15 @@ Task<> take_out(pg::Transaction& tx, store::Order& order, const std::vector<Parc
         refund_of(of->line, order.totals.tax_included, all.back(number, true), left, smallest_step(order.currency));
   }
   if (gone.empty()) co_return;
-  store::take_stock(tx, order.id, gone);
+  bool nothing_arrives = true;
+  std::vector<Line> own;
+  for (auto& of : all.lines) {
+    const auto never = all.removed.contains(of.line.line) ? all.removed.at(of.line.line) : 0;
+    nothing_arrives &= !of.line.requires_shipping || never + gone[of.line.line] >= of.line.quantity;
+    own.push_back(of.line);
+  }
+  if (nothing_arrives) amount += shipping_paid(order.totals, own);
+  if (!had_left) store::take_stock(tx, order.id, gone);
   store::take_back(tx, order.id, lines, parcel.text());
   owe(order, {parcel.text(), amount, "never left"});
 }

@@ -53,9 +53,10 @@ Task<Result<http::Response>> refuse_return(Call& call, ReturnId id, RefuseReturn
 Task<Result<http::Response>> receive_return(Call& call, ReturnId id, ReceiveReturn request);
 
 /// Pieces of a parcel that will never leave, of an order that is locked: they are written off, or back on the shelf,
-/// and their share of what was paid is due. `before`: the order's parcels as they were known.
+/// and their share of what was paid is due, with the delivery if nothing arrives. `before`: the order's parcels as they
+/// were known; `had_left`: they were taken from the stock already.
 Task<> take_out(pg::Transaction& tx, store::Order& order, const std::vector<Parcel>& before, ShipmentId parcel,
-                const std::map<int, std::int64_t>& pieces, bool restocked);
+                const std::map<int, std::int64_t>& pieces, bool restocked, bool had_left);
 
 /// Of these orders, oldest first.
 Task<std::vector<ReturnView>> returns_of(pg::Session& db, std::vector<OrderId> orders);

@@ -268,6 +268,51 @@ TEST_CASE(
   }
 }
 
+TEST_CASE(
+    "a parcel that had left, was voided and is removed is refunded and on the shelf like one that never left, in "
+    "whatever order its news come") {
+  std::vector<int> order{0, 1, 2, 3};
+  do {
+    Ordered shop;
+    const std::vector<events::Envelope> story = {shop.parcel("label_created", 1, 2, 1),
+                                                 shop.parcel("in_transit", 2, 2, 1), shop.parcel("cancelled", 3, 2, 1),
+                                                 shop.parcel("removed", 4, 2, 1, 1, "restocked")};
+    shop.hear(shop.completed());
+    shop.hear(shop.parcel("delivered", 3, 1, 1));
+    for (int each : order) CHECK(shop.hear(story[static_cast<std::size_t>(each)]));
+    CHECK(shop.status() == "delivered");
+    CHECK(shop.stock() == "4 on hand, 0 held");
+    CHECK(shop.sql("SELECT string_agg(due->>'amount', ' ') FROM orders, jsonb_array_elements(refunds_due) AS due") ==
+          "1190");
+    CHECK(shop.faults() == "[]");
+  } while (std::ranges::next_permutation(order).found);
+}
+
+TEST_CASE(
+    "of a mug and a course the mug is gone: its parcel is removed, its share refunded with the delivery, nothing is "
+    "held, the order is delivered") {
+  Ordered shop;
+  shop.offers("COURSE", 4900, 2, 1, R"("tax_class": "standard", "status": "active")", false);
+  shop.counts("COURSE", 5, 2);
+  const auto placed =
+      shop.order(Shop::wish(R"("items": [{"sku": "MUG", "quantity": 2}, {"sku": "COURSE", "quantity": 1}])"));
+  REQUIRE_MESSAGE(placed.status == 201, placed.body);
+  shop.id = at(placed.body, "/id");
+  shop.hear(shop.completed());
+  shop.hear(shop.parcel("cancelled", 1, 1, 1));
+  shop.hear(shop.parcel("cancelled", 1, 2, 1));
+  CHECK(shop.cancel("late").status == 409);
+  shop.hear(shop.parcel("removed", 2, 1, 1, 1, "written_off"));
+  CHECK(shop.status() == "paid");
+  shop.hear(shop.parcel("removed", 2, 2, 1, 1, "restocked"));
+  CHECK(shop.status() == "delivered");
+  CHECK(shop.stock() == "4 on hand, 2 held");  // two of another order
+  CHECK(shop.stock("COURSE") == "4 on hand, 0 held");
+  CHECK(shop.sql("SELECT string_agg(due->>'amount', ' ') FROM orders, jsonb_array_elements(refunds_due) AS due") ==
+        "1190 1680");
+  CHECK(shop.faults() == "[]");
+}
+
 TEST_CASE("of an order of which a parcel is removed its customer sends back what arrived: all of it is what was paid") {
   Delivered shop;
   shop.id = shop.ordered("MUG", 3);
