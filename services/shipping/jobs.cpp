@@ -189,6 +189,17 @@ static jobs::Retry later(const Job& job, const NotDone& not_done) {
   return {not_done.reason, std::max(not_done.after, Duration{job.get<Settings>().ask_every_ms}), false};
 }
 
+/// Where a parcel is that the carrier does not void: "too late or unknown", and tracking says which. Nullopt: not seen.
+static Task<std::variant<NotDone, std::optional<Status>>> last_seen(Job& job, std::string tracking_number) {
+  auto tracking = co_await job.get<Carrier>().track(std::move(tracking_number), job.deadline());
+  if (auto* not_done = std::get_if<NotDone>(&tracking)) co_return std::move(*not_done);
+  std::optional<Status> status;
+  if (auto* seen = std::get_if<Tracking>(&tracking))
+    for (auto activity = seen->activities.begin(); !status && activity != seen->activities.end(); ++activity)
+      status = activity->status;
+  co_return status;
+}
+
 Task<jobs::Outcome> void_label(Job& job, ShipmentWork work) {
   const auto shipment = co_await open_store(job.db())->find(work.shipment_id, everybody);
   if (!shipment || !shipment->cancel_asked || shipment->label != LabelState::bought) co_return jobs::Done{};
@@ -203,23 +214,18 @@ Task<jobs::Outcome> void_label(Job& job, ShipmentWork work) {
                     [&job, reason](Shipment& of) { return void_refused(of, reason, job.now()); });
   };
 
-  auto& carrier = job.get<Carrier>();
-  auto answer = co_await carrier.void_label(*shipment->carrier_shipment, job.deadline());
+  auto answer = co_await job.get<Carrier>().void_label(*shipment->carrier_shipment, job.deadline());
   if (auto* not_done = std::get_if<NotDone>(&answer)) co_return later(job, *not_done);
   if (std::holds_alternative<Voided>(answer)) {
     co_await voided();
     co_return jobs::Done{};
   }
-  // "Too late or unknown": tracking says which.
-  auto tracking = co_await carrier.track(*shipment->tracking_number, job.deadline());
-  if (auto* not_done = std::get_if<NotDone>(&tracking)) co_return later(job, *not_done);
-  const auto* seen = std::get_if<Tracking>(&tracking);
-  const auto newest = seen ? std::ranges::find_if(seen->activities, [](auto& of) { return of.status.has_value(); })
-                           : std::vector<Activity>::const_iterator{};
-  const bool known = seen && newest != seen->activities.end();
-  if (known && newest->status == Status::cancelled) {
+  auto seen = co_await last_seen(job, *shipment->tracking_number);
+  if (auto* not_done = std::get_if<NotDone>(&seen)) co_return later(job, *not_done);
+  const auto status = std::get<std::optional<Status>>(seen).value_or(Status::label_created);
+  if (status == Status::cancelled) {
     co_await voided();
-  } else if ((known && newest->status != Status::label_created) || job.attempt() >= 5) {
+  } else if (status != Status::label_created || job.attempt() >= 5) {
     co_await refused(std::get<Refused>(answer).reason);
   } else {
     co_return jobs::Retry{std::get<Refused>(answer).reason};
@@ -281,22 +287,23 @@ Task<jobs::Outcome> void_straggler(Job& job, StragglerWork work) {
   const std::string number = label ? label->tracking_number : std::get<WithoutLabel>(found).tracking_number;
   auto answer = co_await carrier.void_label(label ? label->carrier_shipment : number, job.deadline());
   if (auto* not_done = std::get_if<NotDone>(&answer)) co_return later(job, *not_done);
+  std::optional<Status> status = Status::cancelled;
   const auto* refused = std::get_if<Refused>(&answer);
-  if (refused) {  // too late, or void already: tracking says which
-    auto tracking = co_await carrier.track(number, job.deadline());
-    if (auto* not_done = std::get_if<NotDone>(&tracking)) co_return later(job, *not_done);
-    if (auto* seen = std::get_if<Tracking>(&tracking)) {
-      const auto newest = std::ranges::find_if(seen->activities, [](auto& of) { return of.status.has_value(); });
-      if (newest != seen->activities.end() && newest->status == Status::cancelled) refused = nullptr;
-    }
+  if (refused) {
+    auto seen = co_await last_seen(job, number);
+    if (auto* not_done = std::get_if<NotDone>(&seen)) co_return later(job, *not_done);
+    status = std::get<std::optional<Status>>(seen);
   }
+  const std::string_view where = status ? name(*status) : "nowhere";
   log::warning("a label given up for lost turned up",
-               {{"reference", work.reference}, {"tracking_number", number}, {"voided", refused ? "no" : "yes"}});
-  // One that cannot be voided counts as alive, and the job as dead: the doctor names both until a person has seen to
-  // it.
-  co_await open_store(job.db())->label_ended(work.reference, refused ? "bought" : "void",
-                                             "turned up after it was given up: " + number, job.now());
-  if (!refused) co_return jobs::Done{};
+               {{"reference", work.reference}, {"tracking_number", number}, {"status", where}});
+  // One that cannot be voided counts as alive, and the job as dead: the doctor names both until a person has stopped
+  // the parcel, or it came to its end.
+  const bool over = status && final(*status);
+  co_await open_store(job.db())->label_ended(work.reference, over ? "void" : "bought",
+                                             "turned up after it was given up: " + number + ", " + std::string{where},
+                                             job.now());
+  if (over) co_return jobs::Done{};
   co_return jobs::Dead{"the carrier does not void " + number + ", given up for lost and replaced: " + refused->reason};
 }
 
