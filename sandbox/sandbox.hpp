@@ -92,7 +92,7 @@ class Sandbox {
   std::vector<Entry> journal(std::string_view provider = "", std::string_view to = "");
   void set_faults(const Faults& faults, std::string_view provider = "");
   void set_clock(const Clock& clock);
-  /// Moves a parcel one step, or to picked_up, in_transit, out_for_delivery, delivered, exception, returned.
+  /// Moves a parcel one step, or to picked_up, in_transit, out_for_delivery, delivered, exception, returned, voided.
   /// False: no such parcel, or no such way.
   bool advance_parcel(std::string_view tracking_number, std::string_view to = "");
   /// Forgets everything; faults off, clock as it was given.

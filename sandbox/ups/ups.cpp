@@ -900,7 +900,7 @@ bool Ups::advance(std::string_view number, std::string_view to, Time at) {
   const std::string target = !to.empty() ? std::string{to}
                              : halted    ? "out_for_delivery"
                                          : std::string{stages[rank(parcel->stage) + 1].name};
-  if (!stage(target) || target == "label" || target == "voided") return false;
+  if (!stage(target) || target == "label") return false;
   if (target == "exception" || target == "returned") {
     if (parcel->stage == "label") return false;
   } else if (!halted && rank(target) <= rank(parcel->stage)) {

@@ -179,14 +179,11 @@ Task<Result<http::Response>> split_shipment(Call& call, ShipmentId id, SplitShip
 
 Task<Result<http::Response>> remove_shipment(Call& call, ShipmentId id, RemoveShipment request) {
   return call.once([&call, id, goods = request.goods](pg::Transaction& tx) -> Task<Result<Answer<Page<ShipmentView>>>> {
-    bool removed = false;
+    std::string_view why_not;
     auto changed = co_await open_store(tx)->decide_all(
-        id, call.now(), [&](Dispatch& all) { removed = remove_by_staff(all, id, goods, call.now()); });
+        id, call.now(), [&](Dispatch& all) { why_not = remove_by_staff(all, id, goods, call.now()); });
     if (changed.empty()) co_return refuse(not_found("shipment", id.text()));
-    if (!removed)
-      co_return refuse(conflict("cannot_remove",
-                                "Only a cancelled or refused shipment can be removed, of an order of which another "
-                                "parcel has left: else cancel the order."));
+    if (!why_not.empty()) co_return refuse(conflict("cannot_remove", std::string{why_not}));
     carry_out(tx, changed);
     Page<ShipmentView> page;
     for (auto& each : changed) page.data.push_back(view(each.shipment));

@@ -180,9 +180,10 @@ Effects learn(Shipment& shipment, const OrderFacts& order, bool alone, Time now)
   shipment.order_sequence = order.sequence;
   shipment.stage = order.stage;
   shipment.customer_id = order.customer_id;
-  if (order.stage == Stage::open && before != Stage::open) {
-    // The cancelling came to nothing: the payment won, or a parcel had left. What was given up meanwhile lives again. A
-    // label that was bought meanwhile was told to nobody.
+  shipment.begun |= order.begun;
+  if (order.stage == Stage::open && before != Stage::open && !shipment.by_staff) {
+    // The cancelling came to nothing: the payment won, or a parcel had left. What was given up meanwhile lives again,
+    // unless a person gave it up. A label that was bought meanwhile was told to nobody.
     if (state_of(shipment) == State::voiding) {
       say(shipment, effects, name(Status::label_created), now);
       effects.track = true;
@@ -212,6 +213,7 @@ void split_off(Dispatch& all, const Shipment& from, std::vector<Line> lines, Shi
   part.order_sequence = from.order_sequence;
   part.stage = from.stage;
   part.paid = from.paid;
+  part.begun = from.begun;
   part.consignee = from.consignee;
   part.lines = std::move(lines);
   part.created_at = now;
@@ -224,6 +226,7 @@ Effects label_anew(Shipment& shipment) {
   shipment.tracking_number.reset();
   shipment.status = Status::ready;
   shipment.reason.reset();
+  shipment.by_staff = false;
   return {.buy = true};
 }
 
@@ -290,15 +293,6 @@ void pack_apart(Dispatch& all, std::int64_t most_grams, const std::function<Ship
   }
 }
 
-bool remove_by_staff(Dispatch& all, ShipmentId id, Goods goods, Time now) {
-  const auto found = std::ranges::find(all.shipments, id, &Shipment::id);
-  if (found == all.shipments.end() || !may(*found, News::staff_removes)) return false;
-  if (found->stage != Stage::open || std::ranges::none_of(all.shipments, left)) return false;
-  all.effects[static_cast<std::size_t>(found - all.shipments.begin())] =
-      become_and_say(*found, Status::removed, now, std::string{name(goods)});
-  return true;
-}
-
 Split split_by_staff(Dispatch& all, ShipmentId id, const std::vector<Piece>& pieces, ShipmentId fresh, Time now) {
   const auto found = std::ranges::find(all.shipments, id, &Shipment::id);
   if (found == all.shipments.end() || !may(*found, News::staff_splits)) return Split::too_late;
@@ -322,9 +316,24 @@ Split split_by_staff(Dispatch& all, ShipmentId id, const std::vector<Piece>& pie
   return Split::done;
 }
 
+std::string_view remove_by_staff(Dispatch& all, ShipmentId id, Goods goods, Time now) {
+  const auto found = std::ranges::find(all.shipments, id, &Shipment::id);
+  const auto gone = [](const Shipment& each) { return left(each) || each.status == Status::removed; };
+  if (found->status == Status::removed)
+    return found->reason == name(goods) ? "" : "It is removed already, and its pieces are counted otherwise.";
+  if (left(*found)) return "It is with the carrier, or was: take it back as a return.";
+  if (found->stage != Stage::open) return "Its order is being cancelled, or is.";
+  if (!found->begun && std::ranges::none_of(all.shipments, gone))
+    return "Nothing of its order is handed over: cancel the order.";
+  if (!may(*found, News::staff_removes)) return "It may still leave: cancel it first.";
+  all.effects[static_cast<std::size_t>(found - all.shipments.begin())] =
+      become_and_say(*found, Status::removed, now, std::string{name(goods)});
+  return "";
+}
+
 void answer(Dispatch& all, Time now) {
-  const auto is_cancelled = [](const Shipment& shipment) { return shipment.status == Status::cancelled; };
-  if (all.shipments.front().stage == Stage::cancelling && !std::ranges::all_of(all.shipments, is_cancelled)) return;
+  const auto stays = [](const Shipment& of) { return of.status == Status::cancelled || of.status == Status::removed; };
+  if (all.shipments.front().stage == Stage::cancelling && !std::ranges::all_of(all.shipments, stays)) return;
   for (std::size_t i = 0; i < all.shipments.size(); ++i)
     if (std::exchange(all.shipments[i].untold, false))
       say(all.shipments[i], all.effects[i], "cancelled", all.shipments[i].status_at.value_or(now));
@@ -412,7 +421,7 @@ Effects label_voided(Shipment& shipment, Time now) {
 
 Effects void_refused(Shipment& shipment, std::string reason, Time now) {
   if (!may(shipment, News::too_late)) return {};
-  shipment.cancel_asked = false;
+  shipment.cancel_asked = shipment.by_staff = false;
   shipment.reason = std::move(reason);
   Effects effects{.track = true};
   // Nobody heard of the label yet: it was bought while the order was being cancelled.
@@ -444,11 +453,13 @@ Effects tracked(Shipment& shipment, const std::vector<Activity>& activities) {
     if (!seen->status || *seen->status == shipment.status || *seen->status == Status::label_created) continue;
     const bool bad = *seen->status == Status::exception || *seen->status == Status::returned;
     if (*seen->status == Status::cancelled) {  // voided, though not by us: as good as ours
+      shipment.by_staff |= !shipment.cancel_asked && shipment.stage == Stage::open;
       void_and_cancel(shipment, seen->at);
       break;
     }
     become(shipment, *seen->status, seen->at, bad ? std::optional{seen->description} : std::nullopt);
     say(shipment, effects, name(*seen->status), seen->at);
+    shipment.by_staff = false;
     // It was handed over before our void could reach the carrier.
     if (std::exchange(shipment.cancel_asked, false)) say(shipment, effects, "cancel_refused", seen->at);
   }
@@ -457,6 +468,7 @@ Effects tracked(Shipment& shipment, const std::vector<Activity>& activities) {
 
 std::optional<Effects> cancel_by_staff(Shipment& shipment, Time now) {
   if (!may(shipment, News::staff_cancels)) return std::nullopt;
+  shipment.by_staff = true;
   if (shipment.label == LabelState::none) return cancel(shipment, now);
   shipment.cancel_asked = true;
   return Effects{.void_label = shipment.label == LabelState::bought};

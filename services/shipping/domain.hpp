@@ -65,6 +65,8 @@ struct Shipment {
   bool paid = false;
   bool cancel_asked = false;  // the label, once it is known to exist, is to be voided
   bool untold = false;        // it is cancelled, and nobody was told yet
+  bool by_staff = false;      // a person cancels it: that the order comes back does not undo it
+  bool begun = false;         // a part of its order is handed over, here or without a parcel: it is cancelled no more
   std::int64_t attempt = 1;   // number of the label in work
   LabelState label = LabelState::none;
   std::optional<Time> called_at;
@@ -81,8 +83,8 @@ struct Shipment {
 };
 BOOST_DESCRIBE_STRUCT(Shipment, (),
                       (id, order_id, part, parts, customer_id, sequence, status, carrier, service, reason,
-                       order_sequence, stage, paid, cancel_asked, untold, attempt, label, called_at, asks,
-                       carrier_shipment, tracking_number, status_at, polls, version, created_at, updated_at))
+                       order_sequence, stage, paid, cancel_asked, untold, by_staff, begun, attempt, label, called_at,
+                       asks, carrier_shipment, tracking_number, status_at, polls, version, created_at, updated_at))
 
 // Its life, as a shopkeeper tells it.
 
@@ -127,6 +129,7 @@ struct OrderFacts {
   std::optional<Consignee> consignee;  // order.cancelled does not carry it
   std::vector<Line> lines;
   std::optional<std::string> service = {};
+  bool begun = false;  // as Shipment's
 };
 /// All shipments of one order, by part: decided on together, under the order's lock. What follows stands beside each.
 struct Dispatch {
@@ -147,16 +150,15 @@ struct Piece {
   std::int64_t line = 0, quantity = 0;
 };
 enum class Split { done, too_late, not_in_it, nothing_stays };
-/// Staff takes a shipment that will never leave out of its order: it has no label, and another one has left (else the
-/// order is cancelled). False: not so.
-bool remove_by_staff(Dispatch& all, ShipmentId id, Goods goods, Time now);
-
 /// Staff takes pieces out of a shipment that has no label (ready, refused or cancelled) into one of their own; both are
 /// then labelled. What has a label is cancelled first, so that no label is void behind anybody's back.
 Split split_by_staff(Dispatch& all, ShipmentId from, const std::vector<Piece>& pieces, ShipmentId fresh, Time now);
+/// Staff takes a shipment that will never leave out of its order: it has no label, and the order cannot be cancelled
+/// any more (else it is). Empty: it is removed; else why not.
+std::string_view remove_by_staff(Dispatch& all, ShipmentId id, Goods goods, Time now);
 
 /// The last step of every decision: says `cancelled`. An order that is being cancelled hears it when all of its parcels
-/// are, never of one while another may still leave.
+/// are, or are removed, never of one while another may still leave.
 void answer(Dispatch& all, Time now);
 /// Line → pieces, over all shipments.
 std::map<std::int64_t, std::int64_t> pieces_of(const std::vector<Shipment>& shipments);

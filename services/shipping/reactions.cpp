@@ -30,10 +30,13 @@ OrderFacts facts_of(const events::Envelope& event, const OrderCancelled& order, 
                     const std::optional<ShippingOption>& option = {}) {
   OrderFacts facts{
       event.sequence, named<Stage>(order.status).value_or(Stage::open), order.customer_id, std::move(to), {}};
+  facts.begun = order.status == "shipped" || order.status == "delivered";
   if (option && option->carrier == "ups" && option->service != standard_service) facts.service = option->service;
   for (auto& line : order.lines)
     if (line.requires_shipping.value_or(true))
       facts.lines.push_back({line.line, line.sku, line.quantity, line.weight_grams});
+    else
+      facts.begun = true;  // handed over when the order is paid
   return facts;
 }
 

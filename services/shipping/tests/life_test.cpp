@@ -40,7 +40,7 @@ Dispatch in_state(State state) {
   if (state != State::ready) begin_label(parcel, none, noon);
   if (state == State::ready || state == State::calling) return all;
   if (state == State::refused) return label_refused(parcel, "no", noon), all;
-  if (state == State::unwanted) return cancel_by_staff(parcel, noon), all;
+  if (state == State::unwanted) return parcel.cancel_asked = true, all;
   label_bought(parcel, "1Z", "1Z", noon);
   if (state == State::label_created) return all;
   const bool over = state == State::cancelled || state == State::removed;
@@ -50,6 +50,7 @@ Dispatch in_state(State state) {
     tracked(parcel, {{noon + std::chrono::minutes{1}, status_of(state), "", "", ""}});
   answer(all, noon);
   if (state == State::removed) remove(all);
+  parcel.by_staff = false;  // the order's wish: only that comes back
   return all;
 }
 

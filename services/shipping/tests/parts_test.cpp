@@ -20,6 +20,16 @@ struct Parts : Dock {
     room->sign_in(eve.text(), {"fulfilment"}, {"shipments:read", "shipments:write"});
     return room->post("/v1/shipments/" + shipment(from) + "/split", R"({"lines": [)" + lines + "]}", headers);
   }
+  http::Response as_staff(int number, const std::string& what, const std::string& body = "{}") {
+    room->sign_in(eve.text(), {"fulfilment"}, {"shipments:read", "shipments:write"});
+    return room->post("/v1/shipments/" + shipment(number) + what, body);
+  }
+  /// By hand, on the carrier's page; and we look.
+  void voided_elsewhere(int number) {
+    CHECK(outside.advance_parcel(part("tracking_number", number), "voided"));
+    work(std::chrono::hours{7});
+  }
+  std::string bought() { return room->sql("SELECT count(*)::text FROM labels WHERE state = 'bought'"); }
   std::string shipment(int number) { return ShipmentId{*Uuid::parse(part("id", number))}.text(); }
   /// "1x2 | 1x1 2x1": the pieces of each part.
   std::string pieces() {
@@ -186,7 +196,8 @@ TEST_CASE("what will never leave is removed from its order, once, when another p
   CHECK(staff("/remove", gone).status == 409);  // labelled
   CHECK(staff("/cancel").status == 202);
   dock.work();
-  CHECK(at(staff("/remove", gone).body, "/type") == "urn:acme:problem:cannot_remove");  // the order can be cancelled
+  CHECK(at(staff("/remove", gone).body, "/type") == "urn:acme:problem:cannot_remove");
+  CHECK(at(staff("/remove", gone).body, "/detail") == "Nothing of its order is handed over: cancel the order.");
   dock.outside.advance_parcel(dock.part("tracking_number", 1), "picked_up");
   dock.work(std::chrono::hours{7});
   const auto answer = staff("/remove", gone);
@@ -197,7 +208,8 @@ TEST_CASE("what will never leave is removed from its order, once, when another p
   const auto said = dock.room->published().size();
   for (auto* what : {"/label", "/cancel"}) CHECK(staff(what).status == 409);
   CHECK(staff("/split", R"({"lines": [{"line": 2, "quantity": 1}]})").status == 409);
-  CHECK(staff("/remove", gone).status == 409);
+  CHECK(staff("/remove", gone).status == 202);  // it is so already
+  CHECK(staff("/remove", R"({"goods": "restocked"})").status == 409);
   dock.hear_order(1, "order.updated", 2, "cancelling");
   dock.work();
   CHECK(dock.labels_alive() == 1);
@@ -205,6 +217,81 @@ TEST_CASE("what will never leave is removed from its order, once, when another p
   CHECK(dock.room->published().size() == said + 1);
   CHECK(dock.told().ends_with("cancel_refused"));
   CHECK(dock.pieces() == "1x2 | 2x1");
+}
+
+TEST_CASE("the only parcel of an order is removed where the order cannot be cancelled any more") {
+  const char* course =
+      R"(}, {"line": 2, "sku": "COURSE", "quantity": 1, "weight_grams": 0, "requires_shipping": false)";
+  Parts dock;
+  const auto remove = [&](int part = 1) { return dock.as_staff(part, "/remove", R"({"goods": "written_off"})"); };
+  SUBCASE("a part of it needs no parcel, and is handed over") {
+    dock.hear_order(1, "order.created", 1, "pending", "75001", course);
+    dock.hear_payment();
+    dock.work();
+    CHECK(at(remove().body, "/detail") == "It may still leave: cancel it first.");
+    CHECK(dock.as_staff(1, "/cancel").status == 202);
+    dock.work();
+  }
+  SUBCASE("it had left before it was voided elsewhere") {
+    dock.hear_order();
+    dock.hear_payment();
+    dock.work();
+    dock.outside.advance_parcel(dock.part("tracking_number", 1), "picked_up");
+    dock.work(std::chrono::hours{7});
+    CHECK(at(remove().body, "/detail") == "It is with the carrier, or was: take it back as a return.");
+    dock.hear_order(1, "order.updated", 2, "shipped");
+    dock.voided_elsewhere(1);
+  }
+  SUBCASE("the other one is removed") {
+    dock.two_parcels();
+    dock.outside.advance_parcel(dock.part("tracking_number", 1), "picked_up");
+    dock.work(std::chrono::hours{7});
+    CHECK(dock.as_staff(2, "/cancel").status == 202);
+    dock.work();
+    CHECK(remove(2).status == 202);
+    dock.voided_elsewhere(1);
+  }
+  CHECK(dock.part("status", 1) == "cancelled");
+  const auto answer = remove();
+  CHECK_MESSAGE(answer.status == 202, answer.body);
+  CHECK(dock.told().ends_with("removed"));
+  CHECK(dock.bought() == "0");
+}
+
+TEST_CASE("what staff cancelled stays cancelled when a cancelling of its order is refused, and can then be removed") {
+  Parts dock;
+  dock.two_parcels();
+  SUBCASE("before") {
+    CHECK(dock.as_staff(2, "/cancel").status == 202);
+    dock.work();
+  }
+  SUBCASE("while it is being asked") { CHECK(dock.as_staff(2, "/cancel").status == 202); }
+  SUBCASE("at the carrier") { dock.voided_elsewhere(2); }
+  dock.outside.advance_parcel(dock.part("tracking_number", 1), "picked_up");
+  dock.hear_order(1, "order.updated", 2, "cancelling");
+  dock.work();
+  CHECK(dock.told().contains("cancel_refused"));
+  dock.hear_order(1, "order.updated", 3, "shipped");
+  dock.work();
+  CHECK(dock.part("status", 2) == "cancelled");
+  CHECK(dock.bought() == "1");
+  CHECK(dock.told().ends_with("cancelled"));  // each that the order believes to be on its way
+  CHECK(dock.as_staff(2, "/remove", R"({"goods": "restocked"})").status == 202);
+}
+
+TEST_CASE("a cancelling is answered by what is left of the order when another parcel of it is removed") {
+  Parts dock;
+  dock.two_parcels();
+  CHECK(dock.as_staff(2, "/cancel").status == 202);
+  dock.outside.advance_parcel(dock.part("tracking_number", 1), "picked_up");
+  dock.work(std::chrono::hours{7});
+  CHECK(dock.as_staff(2, "/remove", R"({"goods": "restocked"})").status == 202);
+  dock.voided_elsewhere(1);
+  const auto said = dock.room->published().size();
+  dock.hear_order(1, "order.updated", 2, "cancelling");
+  REQUIRE(dock.room->published().size() == said + 1);
+  CHECK(at(dock.room->published().back().data, "/status") == "cancelled");
+  CHECK(dock.part("status", 2) == "removed");
 }
 
 TEST_CASE("the audit shows every part of an order, on one page") {
@@ -228,6 +315,7 @@ void happen(Dispatch& all, std::int64_t& sequence, int& ids) {
   auto& effects = all.effects[static_cast<std::size_t>(&one - all.shipments.data())];
   OrderFacts facts{sequence, *gen::element(Stage::open, Stage::open, Stage::cancelling, Stage::cancelled), {}, {}, {}};
   facts.consignee = Consignee{};
+  facts.begun = *gen::arbitrary<bool>();
   facts.lines = {{1, "MUG", 5, 9'000}, {2, "BOWL", 3, 30'000}};
   switch (*gen::inRange(0, 12)) {
     case 0:
@@ -258,10 +346,10 @@ void happen(Dispatch& all, std::int64_t& sequence, int& ids) {
       if (one.cancel_asked && one.label == LabelState::bought) effects = void_refused(one, "late", noon);
       return;
     case 8:
-      effects = tracked(
-          one,
-          {{noon + std::chrono::minutes{*gen::inRange(1, 99)},
-            *gen::element(Status::in_transit, Status::delivered, Status::exception, Status::returned), "", "", ""}});
+      effects = tracked(one, {{noon + std::chrono::minutes{*gen::inRange(1, 99)},
+                               *gen::element(Status::in_transit, Status::delivered, Status::exception, Status::returned,
+                                             Status::cancelled),
+                               "", "", ""}});
       return;
     case 9:
       effects = cancel_by_staff(one, noon).value_or(Effects{});
@@ -275,11 +363,14 @@ void happen(Dispatch& all, std::int64_t& sequence, int& ids) {
 }
 
 TEST_CASE("whatever happens, the shipments of an order hold each piece once, and cancel all of them or none") {
-  CHECK(rc::check([] {
+  const auto over = [](const Shipment& of) { return of.status == Status::cancelled || of.status == Status::removed; };
+  CHECK(rc::check([&] {
     Dispatch all{std::vector<Shipment>(1), {}};
     all.shipments.front().id = testing::id<ShipmentId>(1);
     std::int64_t sequence = 1;
     int ids = 1;
+    std::int64_t heard = 0;  // the order's version that `answered` is about
+    bool answered = false;
     std::map<std::int64_t, std::int64_t> ordered;
     const int steps = *rc::gen::inRange(1, 80);
     for (int step = 0; step < steps; ++step) {
@@ -288,13 +379,21 @@ TEST_CASE("whatever happens, the shipments of an order hold each piece once, and
       answer(all, noon);
       if (ordered.empty()) ordered = pieces_of(all.shipments);
       RC_ASSERT(pieces_of(all.shipments) == ordered);
+      if (std::exchange(heard, all.shipments.front().order_sequence) != all.shipments.front().order_sequence)
+        answered = false;
       for (std::size_t i = 0; i < all.shipments.size(); ++i) {
         RC_ASSERT(all.shipments[i].part == static_cast<std::int64_t>(i) + 1);
         RC_ASSERT(!all.shipments[i].lines.empty() || all.shipments.size() == 1);
-        for (auto& said : all.effects[i].say)
+        for (auto& said : all.effects[i].say) {
+          answered |= said.status.starts_with("cancel");
           if (said.status == "cancelled" && all.shipments[i].stage == Stage::cancelling)
-            for (auto& other : all.shipments) RC_ASSERT(other.status == Status::cancelled);
+            RC_ASSERT(std::ranges::all_of(all.shipments, over));
+        }
       }
+      // Who asks to cancel is answered once nothing of it can leave.
+      if (all.shipments.front().stage == Stage::cancelling && std::ranges::all_of(all.shipments, over) &&
+          std::ranges::count(all.shipments, Status::cancelled, &Shipment::status) > 0)
+        RC_ASSERT(answered);
     }
     RC_ASSERT(all.shipments.front().parts == static_cast<std::int64_t>(all.shipments.size()));
   }));
