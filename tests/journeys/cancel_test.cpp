@@ -179,6 +179,47 @@ TEST_CASE("of an order in two parcels one never leaves: it is refunded, the othe
   CHECK(shop.settled(60) == 0);
 }
 
+TEST_CASE(
+    "of a mug and a course the mug is gone: its parcel is removed, it and its delivery are refunded, nothing is held") {
+  Mugs shop({.settings = {"events.disorder=true"}, .clock = R"({"parcel_step_ms": 0})"});
+  shop.import(
+      "Handle,Title,Vendor,Published,Variant SKU,Variant Grams,Variant Inventory Qty,Variant Price,Variant Requires "
+      "Shipping,Status\n"
+      "course,Course,Maker,TRUE,COURSE,0,100,49.00,FALSE,active\n");
+  const auto ann = shop.customer();
+  const auto staff = shop.staff();
+  until(staff, "/v1/inventory/COURSE", 30, [](const Reply& stock) { return stock.number("/available") == 100; });
+  const auto placed = ann.post("/v1/orders",
+                               R"({"items": [{"sku": "MUG", "quantity": 1}, {"sku": "COURSE", "quantity": 1}],
+      "email": "ann@example.com", "payment_method": "pm_card_visa", "shipping_address": )" +
+                                   sample_address + "}",
+                               {{"Idempotency-Key", new_key()}});
+  REQUIRE_MESSAGE(placed.status == 201, placed.problem());
+  const auto order = placed.text("/id");
+  const auto parcel = [&](const std::string& status) {
+    return until(staff, "/v1/orders/" + order + "/shipments", 60,
+                 [&](const Reply& seen) { return seen.text("/data/0/status") == status; })
+        .text("/data/0/id");
+  };
+  const auto asks = [&](const std::string& status, const std::string& what, const std::string& body) {
+    return staff.post("/v1/shipments/" + parcel(status) + what, body, {{"Idempotency-Key", new_key()}}).status;
+  };
+  REQUIRE(asks("label_created", "/cancel", "{}") == 202);
+  CHECK(shop.cancel(staff, order).status == 409);
+  REQUIRE(asks("cancelled", "/remove", R"({"goods": "restocked"})") == 202);
+  shop.once(ann, order, "delivered");
+  const auto due = 1250 + placed.number("/shipping_total/amount");
+  const auto payment = until(staff, "/v1/orders/" + order + "/payment", 60,
+                             [&](const Reply& seen) { return seen.number("/refunded/amount") == due; });
+  CHECK(payment.number("/refunded/amount") == due);
+  CHECK(due > 1250);
+  for (auto* sku : {"MUG", "COURSE"}) {
+    CHECK(staff.get("/v1/inventory/" + std::string{sku}).number("/on_hand") == (*sku == 'M' ? 100 : 99));
+    CHECK(staff.get("/v1/inventory/" + std::string{sku}).number("/held") == 0);
+  }
+  CHECK(shop.settled(60) == 0);
+}
+
 TEST_CASE("whenever the customer changes his mind, an order is cancelled and never sent, or delivered and paid") {
   std::mt19937 random{std::random_device{}()};
   Mugs shop({.split = true,
