@@ -231,8 +231,9 @@ Task<Result<http::Response>> request_return(Call& call, OrderId id, RequestRetur
         faults.push_back({pointer + "/line", "is no line of this order that a parcel carried"});
         continue;
       }
-      auto left = of->taken - all->back(of->line.line, false);
-      if (!whole) left = std::min(left, all->arrived[of->line.line]);
+      auto there = of->taken;
+      if (!whole) there = std::min(there, all->arrived[of->line.line] + all->removed[of->line.line]);
+      const auto left = std::max(there - all->back(of->line.line, false), std::int64_t{0});
       if (piece.quantity > left)
         faults.push_back({pointer + "/quantity", "of this line " + std::to_string(left) + " can be sent back"});
       lines.push_back({made.id, of->line.line, of->line.sku, piece.quantity, 0, 0, 0});

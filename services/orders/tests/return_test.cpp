@@ -218,6 +218,7 @@ TEST_CASE("of an order in two parcels the one that arrived may go back while the
   CHECK(shop.status() == "shipped");
   CHECK(at(shop.sends_back(2).body, "/errors/0/detail") == "of this line 1 can be sent back");
   CHECK(shop.comes_back(1) == "1190");
+  CHECK(at(shop.sends_back(1).body, "/errors/0/detail") == "of this line 0 can be sent back");
   shop.hear(shop.parcel("delivered", 3, 12, 1));
   CHECK(shop.comes_back(1) == "1190");
   CHECK(shop.sends_back(1).status == 400);
