@@ -91,6 +91,8 @@ static void settle(Reaction& on, store::Changes& changes, store::Order& order, S
     order.reason.reset();
     if (order.paid) hand_over_without_parcel(tx, order.id, lines);  // it waited for this
   }
+  // Its payment is not heard of yet, but an order that is over holds nothing: a count looks at the open ones.
+  if (moved && order.status == Status::delivered && !order.paid) hand_over_without_parcel(tx, order.id, lines);
   changes.save(order, on.now());
   if (asked)
     note_cancelling(changes, order, on.now(), order.status == Status::cancelled ? order.reason : "cancel_refused");

@@ -153,6 +153,26 @@ TEST_CASE("what no parcel carries is handed over when it is paid; an order of no
   }
 }
 
+TEST_CASE("what no parcel carries is handed over with the last parcel when its payment is heard late: a count agrees") {
+  Ordered shop;
+  shop.offers("COURSE", 4900, 2, 1, R"("tax_class": "standard", "status": "active")", false);
+  shop.counts("COURSE", 5, 2);
+  const auto placed =
+      shop.order(Shop::wish(R"("items": [{"sku": "MUG", "quantity": 1}, {"sku": "COURSE", "quantity": 1}])"));
+  shop.id = at(placed.body, "/id");
+  shop.hear(shop.parcel("in_transit", 2, 1, 1));
+  CHECK(shop.stock("COURSE") == "5 on hand, 1 held");
+  shop.hear(shop.parcel("delivered", 3, 1, 1));
+  CHECK(shop.status() == "delivered");
+  CHECK(shop.stock("COURSE") == "4 on hand, 0 held");
+  CHECK(shop.faults() == "[]");
+  shop.sign_in(bob.text(), {"fulfilment"}, {"inventory:write"});
+  CHECK(shop.put("/v1/inventory/COURSE", R"({"on_hand": 4})", {{"If-Match", "*"}}).status == 200);
+  CHECK(shop.hear(shop.completed()));
+  CHECK(shop.stock("COURSE") == "4 on hand, 0 held");
+  CHECK(shop.faults() == "[]");
+}
+
 TEST_CASE("a label refused for good is an open item: the order stays paid; a voided one takes it back there") {
   Ordered shop;
   shop.hear(shop.completed());
