@@ -603,11 +603,15 @@ void move_stock(pg::Transaction& tx, const std::vector<StockMove>& moves, std::s
 }
 
 static const pg::Statement<StockBooks(std::string)> stock_books_sql{"orders.stock_books", R"sql(
-  SELECT (SELECT coalesce(sum(on_hand), 0)::bigint FROM stock_journal WHERE sku = $1) AS on_hand,
-         (SELECT coalesce(sum(held), 0)::bigint FROM stock_journal WHERE sku = $1) AS held,
-         (SELECT coalesce(sum(quantity - taken), 0)::bigint
-            FROM orders JOIN order_lines ON order_id = orders.id
-           WHERE status NOT IN ('delivered', 'cancelled') AND sku = $1) AS open_lines
+  SELECT books.on_hand, books.held, open_lines,
+         coalesce(stock.on_hand, 0) = books.on_hand AND coalesce(stock.held, 0) = books.held
+           AND coalesce(stock.held, 0) = open_lines AS agree
+    FROM (SELECT coalesce(sum(on_hand), 0)::bigint AS on_hand, coalesce(sum(held), 0)::bigint AS held
+            FROM stock_journal WHERE sku = $1) AS books
+         CROSS JOIN (SELECT coalesce(sum(quantity - taken), 0)::bigint AS open_lines
+                       FROM orders JOIN order_lines ON order_id = orders.id
+                      WHERE status NOT IN ('delivered', 'cancelled') AND sku = $1) AS wanted
+         LEFT JOIN stock ON stock.sku = $1
 )sql"};
 
 Task<StockBooks> stock_books(pg::Transaction& tx, std::string sku) {
@@ -632,7 +636,7 @@ static const pg::Statement<void(std::string, std::int64_t, std::int64_t, std::in
 void count_stock(pg::Transaction& tx, const Stock& locked, const StockBooks& books, std::int64_t on_hand,
                  std::string reason, std::string actor) {
   MaybeText drift;
-  if (books.on_hand != locked.on_hand || books.held != locked.held || books.open_lines != locked.held)
+  if (!books.agree)
     drift = "The journal said " + std::to_string(books.on_hand) + " on hand and " + std::to_string(books.held) +
             " held, open orders " + std::to_string(books.open_lines) + "; the stock was " +
             std::to_string(locked.on_hand) + " and " + std::to_string(locked.held) + ".";

@@ -123,8 +123,9 @@ void move_stock(pg::Transaction& tx, const std::vector<StockMove>& moves, std::s
 struct StockBooks {
   std::int64_t on_hand = 0, held = 0;  // the journal's sums
   std::int64_t open_lines = 0;
+  bool agree = true;  // with the stock: then every movement leaves them so
 };
-BOOST_DESCRIBE_STRUCT(StockBooks, (), (on_hand, held, open_lines))
+BOOST_DESCRIBE_STRUCT(StockBooks, (), (on_hand, held, open_lines, agree))
 Task<StockBooks> stock_books(pg::Transaction& tx, std::string sku);
 /// So many are there; whatever drifted is as it should be afterwards.
 void count_stock(pg::Transaction& tx, const Stock& locked, const StockBooks& books, std::int64_t on_hand,

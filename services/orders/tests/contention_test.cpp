@@ -344,6 +344,35 @@ TEST_CASE("orders and staff who find pieces broken, at once: each piece is sold 
                  "FROM stock_journal WINDOW by_then AS (ORDER BY id)) AS after WHERE held > on_hand") == "0");
 }
 
+TEST_CASE("a count reads a SKU's whole past before its stock is locked, and knows what was ordered since") {
+  Crowd shop;
+  shop.sells("MUG", 1190, 50, 1);
+  http::Response ordered, counted;
+  std::jthread buyer, clerk;
+  {
+    const Held row{shop, "MUG"};
+    buyer = std::jthread([&] {
+      ordered = testing::runtime().wait(0, shop.router.handle(shop.wants(Shop::wish(Shop::items("MUG", 3)), "k")));
+    });
+    wait_for(shop, 1);
+    shop.sign_in(bob.text(), {"fulfilment"}, {"inventory:write"});
+    auto count = shop.asks("/v1/inventory/MUG", R"({"on_hand": 40})", "", bob);
+    count.method = "PUT";
+    count.headers = {{"Content-Type", "application/json"}, {"If-Match", "*"}};
+    clerk = std::jthread([&] { counted = testing::runtime().wait(1, shop.router.handle(std::move(count))); });
+    wait_for(shop, 2);
+    CHECK(shop.sql("SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database "
+                   "WHERE datname = current_database() AND relation = 'stock_journal'::regclass AND "
+                   "mode = 'AccessShareLock'") == "1");
+  }
+  buyer.join();
+  clerk.join();
+  CHECK(ordered.status == 201);
+  CHECK_MESSAGE(counted.status == 200, counted.body);
+  CHECK(shop.stock() == "40 on hand, 3 held");
+  CHECK(shop.faults() == "[]");
+}
+
 TEST_CASE("an order is one round trip and one commit; those that wait share one, and take their stock at once") {
   Crowd shop;
   shop.sells("MUG", 1190, 1'000, 1);
