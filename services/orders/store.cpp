@@ -358,7 +358,8 @@ static const pg::Statement<void(UserId, UserId)> lock_carts_sql{"orders.lock_car
 )sql"};
 // The user has a cart: the guest's lines are added to it, up to a hundred SKUs and 999 pieces of each, and the buyer is
 // told what was left out; the guest's cart is gone. Where it goes and how it is sent he said last as a guest, and a
-// quote is for one destination; an empty cart takes his currency. What he was shown in another one is no price here.
+// quote is for one destination and one currency; an empty cart takes his. What he was shown in another one is no price
+// here.
 static const pg::Statement<void(UserId, UserId, Time)> merge_carts_sql{"orders.merge_carts", R"sql(
   WITH own AS (
     SELECT item.sku, item.quantity FROM carts JOIN cart_items AS item ON item.cart_id = carts.id WHERE carts.owner = $2
@@ -376,10 +377,16 @@ static const pg::Statement<void(UserId, UserId, Time)> merge_carts_sql{"orders.m
            country = coalesce(said.country, had.country),
            region = CASE WHEN said.country IS NULL THEN had.region ELSE said.region END,
            postal_code = CASE WHEN said.country IS NULL THEN had.postal_code ELSE said.postal_code END,
-           shipping_quote = CASE WHEN said.country IS NULL AND said.shipping_quote IS NULL THEN had.shipping_quote
-                                 ELSE said.shipping_quote END,
-           left_out = coalesce((SELECT jsonb_object_agg(sku, quantity - added) FROM item WHERE added < quantity),
-                               had.left_out)
+           shipping_quote = coalesce(
+             CASE WHEN said.currency = had.currency OR NOT EXISTS (SELECT FROM own) THEN said.shipping_quote END,
+             CASE WHEN (said.currency = had.currency OR EXISTS (SELECT FROM own)) AND said.country IS NULL
+                  THEN had.shipping_quote END),
+           left_out = (SELECT jsonb_object_agg(sku, pieces)
+                         FROM (SELECT sku, sum(pieces) AS pieces
+                                 FROM (SELECT sku, quantity - added AS pieces FROM item WHERE added < quantity
+                                       UNION ALL
+                                       SELECT key, value::bigint FROM jsonb_each_text(had.left_out)) AS left_over
+                                GROUP BY sku) AS summed)
       FROM carts AS said
      WHERE had.owner = $2 AND said.owner = $1
     RETURNING had.id, had.currency

@@ -466,25 +466,67 @@ TEST_CASE("at login an empty cart takes the currency of the guest's, one with li
   }
 }
 
+TEST_CASE("at login a choice of delivery comes along, or stays, only in the currency of the cart") {
+  const QuoteKey key{"a key of 32 bytes, more or less .."};
+  const std::string vienna = R"({"country": "AT", "postal_code": "1010"})";
+  struct {
+    bool empty;
+    std::string destination;  // the guest's, who pays in yen
+    bool chose;
+    const char* kept;
+  } table[] = {{false, "", true, "EUR"}, {false, vienna, true, ""}, {true, "", false, ""}, {true, "", true, "JPY"}};
+  for (auto& row : table) {
+    CAPTURE(row.empty);
+    CAPTURE(row.destination);
+    Shop shop{service(Settings{}, key), testing::Room::Mode::rolls_back};
+    shop.sells("MUG", 1190, 9, 1);
+    const auto chooses = [&](const std::string& currency, bool chose) {
+      const auto path = "/v1/carts/" + at(shop.post("/v1/carts", R"({"currency": ")" + currency + R"("})").body, "/id");
+      const auto quote =
+          sign({"ups", "express", 2990, currency, "DE", "", "10115", 600, shop.world.now() + Duration{60'000}}, key);
+      if (chose) REQUIRE(shop.put(path + "/shipping_quote", R"({"shipping_quote": ")" + quote + "\"}").status == 200);
+      return std::pair{path, quote};
+    };
+    const auto [path, own] = chooses("EUR", true);
+    if (!row.empty) shop.put(path + "/items/MUG", R"({"quantity": 1})");
+    const auto guest = testing::id<UserId>(77);
+    shop.sign_in(guest.text(), {"guest"});
+    const auto [theirs, guests] = chooses("JPY", row.chose);
+    if (!row.destination.empty()) shop.put(theirs + "/destination", row.destination);
+    shop.put(theirs + "/items/MUG", R"({"quantity": 1})");
+    CHECK(shop.hear("user.merged", R"({"user_id": ")" + ann.text() + R"(", "guest_id": ")" + guest.text() + R"("})"));
+    CHECK(shop.sql("SELECT shipping_quote FROM carts") == (row.kept[0] == 'E'   ? own
+                                                           : row.kept[0] == 'J' ? guests
+                                                                                : ""));
+  }
+}
+
 TEST_CASE("a guest's cart becomes the cart of a user who had none; nobody has more than 999 of a thing") {
   Shop shop;
   shop.sells("MUG", 1190, 9, 1);
-  const auto guest = testing::id<UserId>(77), second = testing::id<UserId>(78);
-  const auto merge = [&](UserId who) {
-    CHECK(shop.hear("user.merged", R"({"user_id": ")" + ann.text() + R"(", "guest_id": ")" + who.text() + R"("})"));
+  shop.sells("POT", 2000, 9, 2);
+  std::string path;
+  const auto merge = [&](int who, int mugs, int pots) {
+    shop.sign_in(testing::id<UserId>(who).text(), {"guest"});
+    const auto theirs = "/v1/carts/" + shop.cart() + "/items/";
+    if (path.empty()) path = theirs.substr(0, theirs.size() - 7);
+    shop.put(theirs + "MUG", R"({"quantity": )" + std::to_string(mugs) + "}");
+    if (pots) shop.put(theirs + "POT", R"({"quantity": )" + std::to_string(pots) + "}");
+    CHECK(
+        shop.hear("user.merged", R"({"user_id": ")" + ann.text() + R"(", "guest_id": ")" + shop.as.subject + R"("})"));
   };
-  shop.sign_in(guest.text(), {"guest"});
-  const auto path = "/v1/carts/" + shop.cart();
-  shop.put(path + "/items/MUG", R"({"quantity": 600})");
-  shop.sign_in(second.text(), {"guest"});
-  shop.put("/v1/carts/" + shop.cart() + "/items/MUG", R"({"quantity": 600})");
-  merge(guest);
-  merge(second);
+  merge(77, 600, 0);
+  merge(78, 600, 0);
   shop.sign_in(ann.text());
   const auto seen = shop.get(path);
   CHECK(at(seen.body, "/lines/0/quantity") == "999");
   CHECK(at(seen.body, "/left_out") == R"([{"sku":"MUG","quantity":201}])");
-  CHECK(at(shop.put(path + "/items/MUG", R"({"quantity": 999})").body, "/left_out") == "[]");
+  merge(79, 5, 600);  // nobody is forgotten for the next one's sake
+  merge(80, 1, 600);
+  shop.sign_in(ann.text());
+  CHECK(at(shop.get(path).body, "/left_out") == R"([{"sku":"MUG","quantity":207},{"sku":"POT","quantity":201}])");
+  CHECK(at(shop.put(path + "/items/MUG", R"({"quantity": 999})").body, "/left_out") ==
+        R"([{"sku":"POT","quantity":201}])");
 }
 
 TEST_CASE("a merge takes every line for which there is room: 65 stay 65, and of 65 others 30 are told as left out") {
