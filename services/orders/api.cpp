@@ -759,7 +759,8 @@ Task<Result<http::Response>> cancel_order(Call& call, OrderId id, CancelOrder re
       std::vector<Line> lines;
       for (auto& [order_id, line, taken] : co_await store::find_lines(tx, {id})) {
         if (taken)
-          co_return refuse(conflict("cannot_cancel", "A part of this order, " + line.title + ", is handed over."));
+          co_return refuse(
+              conflict("cannot_cancel", "A part of this order, " + line.title + ", is handed over or removed."));
         lines.push_back(line);
       }
       order->status = status_of(asked);

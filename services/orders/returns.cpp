@@ -332,7 +332,7 @@ Task<Result<http::Response>> receive_return(Call& call, ReturnId id, ReceiveRetu
           for (auto& line : all.lines) own.push_back(line.line);
           of.shipping_refund = shipping_paid(order.totals, own);
         }
-        store::take_back(tx, order.id, lines, call.caller().subject);
+        store::take_back(tx, order.id, lines, "return", call.caller().subject);
         owe(order, {of.id.text(), *of.refund + of.shipping_refund.value_or(0), "return: " + of.reason});
         return {};
       },
@@ -364,7 +364,7 @@ Task<> take_out(pg::Transaction& tx, store::Order& order, const std::vector<Parc
   }
   if (nothing_arrives) amount += shipping_paid(order.totals, own);
   if (!had_left) store::take_stock(tx, order.id, gone);
-  store::take_back(tx, order.id, lines, parcel.text());
+  store::take_back(tx, order.id, lines, "removed", parcel.text());
   owe(order, {parcel.text(), amount, "never left"});
 }
 

@@ -1098,7 +1098,8 @@ void save(pg::Transaction& tx, Return& changed, const std::vector<ReturnedLine>&
 }
 
 // An order has a SKU once; stock is locked by SKU, as placing does.
-static const pg::Statement<void(OrderId, Texts, Numbers, Numbers, std::string)> take_back_sql{"orders.take_back", R"sql(
+static const pg::Statement<void(OrderId, Texts, Numbers, Numbers, std::string, std::string)> take_back_sql{
+    "orders.take_back", R"sql(
   WITH came AS (
     SELECT stock.sku, back.restocked, back.written_off
       FROM unnest($2, $3, $4) AS back (sku, restocked, written_off) JOIN stock USING (sku)
@@ -1112,15 +1113,16 @@ static const pg::Statement<void(OrderId, Texts, Numbers, Numbers, std::string)> 
     INSERT INTO stock_changes (sku) SELECT sku FROM moved WHERE shown_stock(before) <> shown_stock(after)
   )
   INSERT INTO stock_journal (sku, kind, on_hand, order_id, reason, actor)
-  SELECT came.sku, 'adjusted', entry.on_hand, $1, entry.reason, $5
+  SELECT came.sku, 'adjusted', entry.on_hand, $1, entry.reason, $6
     FROM came
-         CROSS JOIN LATERAL (VALUES (1, came.restocked + came.written_off, 'return'), (2, -came.written_off, 'written_off'))
+         CROSS JOIN LATERAL (VALUES (1, came.restocked + came.written_off, $5), (2, -came.written_off, 'written_off'))
                             AS entry (place, on_hand, reason)
    WHERE entry.on_hand <> 0
    ORDER BY came.sku, entry.place
 )sql"};
 
-void take_back(pg::Transaction& tx, OrderId order, const std::vector<ReturnedLine>& lines, std::string actor) {
+void take_back(pg::Transaction& tx, OrderId order, const std::vector<ReturnedLine>& lines, std::string reason,
+               std::string actor) {
   Texts skus;
   Numbers restocked, written_off;
   for (auto& line : lines) {
@@ -1128,7 +1130,7 @@ void take_back(pg::Transaction& tx, OrderId order, const std::vector<ReturnedLin
     restocked.push_back(line.restocked);
     written_off.push_back(line.written_off);
   }
-  tx.later(take_back_sql, order, skus, restocked, written_off, std::move(actor));
+  tx.later(take_back_sql, order, skus, restocked, written_off, std::move(reason), std::move(actor));
 }
 
 // The audit.

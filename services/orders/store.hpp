@@ -319,8 +319,9 @@ Task<std::vector<ReturnedLine>> lines_of(pg::Session& db, std::vector<ReturnId> 
 void add(pg::Transaction& tx, const Return& made, const std::vector<ReturnedLine>& lines);
 /// Writes what a decision changes; raises the version by one, in the row and in `changed`.
 void save(pg::Transaction& tx, Return& changed, const std::vector<ReturnedLine>& lines, Time now);
-/// The pieces are back on the shelf, or were and are written off: the journal tells both.
-void take_back(pg::Transaction& tx, OrderId order, const std::vector<ReturnedLine>& lines, std::string actor);
+/// The pieces are back on the shelf, or were and are written off: the journal tells both, and why they were back.
+void take_back(pg::Transaction& tx, OrderId order, const std::vector<ReturnedLine>& lines, std::string reason,
+               std::string actor);
 
 // The audit.
 

@@ -330,7 +330,7 @@ TEST_CASE("of an order of which a parcel is removed its customer sends back what
   CHECK(shop.sql("SELECT sum((due->>'amount')::bigint) FROM orders, jsonb_array_elements(refunds_due) AS due") ==
         "3570");
   CHECK(shop.stock() == "2 on hand, 0 held");  // two of five left before
-  CHECK(shop.journal() == "1 return, -1 written_off, 1 return, 1 return");
+  CHECK(shop.journal() == "1 removed, -1 written_off, 1 return, 1 return");
   CHECK(shop.faults() == "[]");
 }
 
