@@ -55,6 +55,7 @@ struct Locked {
   std::vector<store::Return> returns;
   std::vector<store::ReturnedLine> returned;
   std::map<int, std::int64_t> removed, arrived;  // line → pieces that will never leave; that were delivered
+  bool awaited = false;                          // pieces that have not left, or are with the carrier
 
   const store::LineOf* line(std::int64_t number) const {
     const auto found = std::ranges::find(lines, number, [](auto& of) { return of.line.line; });
@@ -83,9 +84,12 @@ Task<Locked> all_of(pg::Transaction& tx, store::Order order, const std::vector<P
              {},
              removed(parcels),
              {}};
-  for (auto& parcel : parcels)
+  for (auto& [order_id, line, taken] : all.lines) all.awaited |= line.requires_shipping && taken < line.quantity;
+  for (auto& parcel : parcels) {
+    all.awaited |= parcel.handed_over && !parcel.delivered && parcel.status != "returned";
     if (parcel.delivered)
       for (auto& [line, pieces] : parcel.lines) all.arrived[line] += pieces;
+  }
   std::vector<ReturnId> ids;
   for (auto& each : all.returns) ids.push_back(each.id);
   if (!ids.empty()) all.returned = co_await store::lines_of(tx, ids);
@@ -98,6 +102,16 @@ Task<std::optional<Locked>> lock(pg::Transaction& tx, OrderId id, Scope whose) {
   std::vector<Parcel> parcels;
   for (auto& known : co_await store::find_parcels(tx, {id})) parcels.push_back(parcel_of(known));
   co_return co_await all_of(tx, std::move(*order), parcels);
+}
+
+/// When its last parcel arrived; nullopt: another one is awaited.
+Task<std::optional<Time>> last_arrival(pg::Transaction& tx, const Locked& all) {
+  if (all.order.delivered_at) co_return all.order.delivered_at;
+  std::optional<Time> last;
+  if (all.awaited) co_return last;
+  for (auto& [order_id, entry] : co_await store::find_timeline(tx, {all.order.id}))
+    if (entry.event.starts_with("shipment.") && entry.status == "delivered") last = entry.at;  // in their order
+  co_return last;
 }
 
 /// The order shows it, too: so its version rises, and who follows it hears of it.
@@ -211,8 +225,9 @@ Task<Result<http::Response>> request_return(Call& call, OrderId id, RequestRetur
     const bool whole = call.staff_for("orders:write") || order.status == Status::delivered;
     if (!whole && all->arrived.empty())
       co_return refuse(conflict("cannot_return", "An order can be sent back once it is delivered."));
-    if (!call.staff_for("orders:write") && whole) {
-      if (call.now() > order.delivered_at.value() + std::chrono::days{call.get<Settings>().return_days})
+    if (!call.staff_for("orders:write")) {
+      const auto last = co_await last_arrival(tx, *all);
+      if (last && call.now() > *last + std::chrono::days{call.get<Settings>().return_days})
         co_return refuse(conflict("cannot_return", "The time to send this order back is over. Ask our support."));
     }
     store::Return made;

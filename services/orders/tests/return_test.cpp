@@ -224,6 +224,24 @@ TEST_CASE("of an order in two parcels the one that arrived may go back while the
   CHECK(shop.sends_back(1).status == 400);
 }
 
+TEST_CASE("the time to send back what arrived ends, too, when the carrier brings the rest back") {
+  Delivered shop;
+  shop.id = shop.ordered("MUG", 3);
+  shop.hear(shop.completed());
+  shop.hear(shop.parcel("delivered", 3, 11, 1));
+  shop.hear(shop.parcel("returned", 3, 12, 1));
+  shop.world.advance(std::chrono::days{31});
+  CHECK(shop.sends_back(1).status == 201);  // a third parcel is to come
+  shop.hear(shop.parcel("delivered", 3, 13, 1));
+  CHECK(shop.status() == "shipped");
+  shop.world.advance(std::chrono::days{30});
+  CHECK(shop.sends_back(1).status == 201);
+  shop.world.advance(std::chrono::hours{1});
+  CHECK(at(shop.sends_back(1).body, "/detail") == "The time to send this order back is over. Ask our support.");
+  shop.as_staff();
+  CHECK(shop.sends_back(1).status == 201);
+}
+
 TEST_CASE("what has not arrived is not sent back; what the carrier brings back is staff's to take") {
   Delivered shop;
   shop.id = shop.ordered("MUG", 1);
