@@ -15,10 +15,10 @@ std::optional<Kind> kind_of_cancellation(std::string_view reason) {
   return std::nullopt;
 }
 
-std::optional<Kind> kind_of_shipment(std::string_view status) {
-  if (status == "in_transit" || status == "out_for_delivery") return Kind::shipped;
-  if (status == "delivered") return Kind::delivered;
-  return std::nullopt;
+std::vector<Kind> kinds_of_shipment(std::string_view status) {
+  if (status == "in_transit" || status == "out_for_delivery") return {Kind::shipped};
+  if (status == "delivered") return {Kind::shipped, Kind::delivered};
+  return {};
 }
 
 std::vector<Kind> kinds_of_return(std::string_view status) {

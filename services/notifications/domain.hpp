@@ -63,8 +63,8 @@ BOOST_DESCRIBE_STRUCT(Detail, (),
 std::optional<Kind> kind_of_failure(bool final, std::string_view reason);
 /// order.cancelled: none when its payment failed, which payment.failed tells.
 std::optional<Kind> kind_of_cancellation(std::string_view reason);
-/// The message that a shipment's status demands, if any: handed over → shipped, delivered → delivered.
-std::optional<Kind> kind_of_shipment(std::string_view status);
+/// The messages that a shipment's status demands: one that is delivered was handed over before.
+std::vector<Kind> kinds_of_shipment(std::string_view status);
 
 /// The messages that a return's status demands: one that was received was approved before.
 std::vector<Kind> kinds_of_return(std::string_view status);

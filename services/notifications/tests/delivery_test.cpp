@@ -111,6 +111,14 @@ TEST_CASE("each step of an order is told once, to its address, in its language")
   CHECK(post.states() == "delivered sent, order_confirmation sent, payment_received sent, shipped sent");
 }
 
+TEST_CASE("of a parcel whose first word is that it was delivered it is told that it left, too") {
+  Post post;
+  post.hear_order();
+  for (auto sequence : {2, 3}) post.hear_shipment("delivered", sequence);
+  post.room->run_jobs();
+  CHECK(post.states() == "delivered sent, order_confirmation sent, shipped sent");
+}
+
 TEST_CASE("an order in German is told in German") {
   Post post;
   post.hear_order(1, "order.created", 1, "ann@example.com", "de-DE");
