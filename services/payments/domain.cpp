@@ -163,7 +163,7 @@ static News sound_alarm(Payment& payment, std::string what) {
 static void capture(Payment& payment, const Seen& seen, Time now) {
   payment.charge_id = seen.charge_id;
   payment.captured_at = now;
-  payment.reason.reset();
+  if (payment.status != Status::failed) payment.reason.reset();  // why it failed stays, and is told again
   if (!seen.card) return;
   payment.brand = seen.card->brand;
   payment.last4 = seen.card->last4;

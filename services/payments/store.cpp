@@ -256,8 +256,16 @@ static auto with_next_version(Payment& payment, News news, Time now, const std::
              event.data);
 }
 
+// What was told, so that it can be told again.
+static const pg::Statement<void(PaymentId, std::int64_t, MaybeText, Time)> keep_decline_sql{"payments.keep_decline",
+                                                                                            R"sql(
+  INSERT INTO declines (payment_id, sequence, reason, at)
+  SELECT id, version, $3, $4 FROM payments WHERE id = $1 AND version = $2
+)sql"};
+
 void save(pg::Transaction& tx, Payment& payment, News news, Time now) {
   with_next_version(payment, news, now, tx.traceparent, [&](auto&&... params) { tx.later(save_sql, params...); });
+  if (news == News::declined) tx.later(keep_decline_sql, payment.id, payment.version, payment.reason, now);
   if (news != News::changed && news != News::stray) tx.announce(pg::News::events);
 }
 
@@ -410,8 +418,19 @@ static const pg::Statement<Ended(PaymentId, std::optional<PaymentId>, std::optio
     FROM payments
    WHERE id > $1 AND id BETWEEN coalesce($2, '00000000-0000-0000-0000-000000000000')
                          AND coalesce($2, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-     AND status IN ('succeeded', 'failed') AND ($3::timestamptz IS NULL OR updated_at >= $3)
+     AND (status IN ('succeeded', 'failed') OR declined IS NOT NULL) AND ($3::timestamptz IS NULL OR updated_at >= $3)
    ORDER BY id LIMIT $4
+)sql"};
+
+struct ToldDecline {
+  PaymentId payment_id;
+  std::int64_t sequence = 0;
+  std::optional<std::string> reason;
+  Time at{};
+};
+BOOST_DESCRIBE_STRUCT(ToldDecline, (), (payment_id, sequence, reason, at))
+static const pg::Statement<ToldDecline(std::vector<PaymentId>)> declines_sql{"payments.declines", R"sql(
+  SELECT payment_id, sequence, reason, at FROM declines WHERE payment_id = ANY ($1) ORDER BY payment_id, sequence
 )sql"};
 
 struct Told {
@@ -440,10 +459,23 @@ Task<std::vector<std::string>> say_again(pg::Transaction& tx, events::Again whic
   const auto payments = co_await tx.all(ended_sql, after, only, which.since, which.limit);
   std::vector<PaymentId> ids;
   for (auto& payment : payments) ids.push_back(payment.id);
+  const auto declines = co_await tx.all(declines_sql, ids);
   const auto told = co_await tx.all(told_sql, ids);
+  auto decline = declines.begin();
   auto next = told.begin();
   for (auto payment : payments) {
     keys.push_back(payment.id.text());
+    for (; decline != declines.end() && decline->payment_id == payment.id; ++decline) {
+      Payment then = payment;
+      then.version = decline->sequence;
+      then.reason = decline->reason;
+      then.brand.reset();
+      then.captured_at.reset();
+      auto event = event_of(then, News::declined);
+      event.time = decline->at;
+      events::publish(tx, std::move(event));
+    }
+    if (!ended(payment.status)) continue;
     const bool failed = payment.status == Status::failed;
     payment.version = payment.ended_version.value_or(payment.version);
     auto end = event_of(payment, failed ? News::failed : News::completed);
@@ -721,6 +753,8 @@ Task<> events_read(pg::Session& db, Time until) { co_await db.run(events_read_sq
 static const pg::Statement<AuditRow(OrderId, int)> audit_sql{"payments.audit", R"sql(
   SELECT payments.order_id, payments.id AS payment_id, payments.status, payments.currency, payments.amount,
          coalesce(booked.came, 0)::bigint AS captured, payments.refunding, coalesce(booked.went, 0)::bigint AS refunded,
+         (SELECT count(*) FROM declines WHERE payment_id = payments.id) AS declines,
+         coalesce(booked.told, 0) AS refunds_told, coalesce(booked.refunds, 0) AS refunds_booked, payments.reason,
          payments.intent_id, payments.charge_id, payments.captured_at,
          coalesce(orders.status, '') AS order_status,
          coalesce(payments.alarm, (SELECT 'a refund failed: ' || failure FROM refunds
@@ -732,6 +766,8 @@ static const pg::Statement<AuditRow(OrderId, int)> audit_sql{"payments.audit", R
     FROM payments
     LEFT JOIN orders ON orders.id = payments.order_id
     LEFT JOIN LATERAL (SELECT sum(amount) FILTER (WHERE kind = 'capture') AS came,
+                              count(*) FILTER (WHERE kind = 'refund' AND sequence IS NOT NULL) AS told,
+                              count(*) FILTER (WHERE kind = 'refund') AS refunds,
                               sum(CASE kind WHEN 'refund' THEN amount ELSE -amount END)
                                 FILTER (WHERE kind IN ('refund', 'refund_failure')
                                           AND NOT EXISTS (SELECT FROM refunds

@@ -138,7 +138,8 @@ struct AuditRow {
   PaymentId payment_id;
   std::string status, currency;
   std::int64_t amount = 0, captured = 0, refunding = 0, refunded = 0;  // refunding: those on their way too
-  std::optional<std::string> intent_id, charge_id;
+  std::int64_t declines = 0, refunds_told = 0, refunds_booked = 0;     // how many
+  std::optional<std::string> reason, intent_id, charge_id;             // why it failed
   std::optional<Time> captured_at;
   std::string order_status;
   std::optional<std::string> alarm;
@@ -146,8 +147,9 @@ struct AuditRow {
   Time updated_at{};
 };
 BOOST_DESCRIBE_STRUCT(AuditRow, (),
-                      (order_id, payment_id, status, currency, amount, captured, refunding, refunded, intent_id,
-                       charge_id, captured_at, order_status, alarm, refunds, updated_at))
+                      (order_id, payment_id, status, currency, amount, captured, refunding, refunded, declines,
+                       refunds_told, refunds_booked, reason, intent_id, charge_id, captured_at, order_status, alarm,
+                       refunds, updated_at))
 Task<std::vector<AuditRow>> audit(pg::Session& db, OrderId after, int limit);
 
 /// What the ledger says was captured for orders on a day (UTC).

@@ -139,8 +139,10 @@ TEST_CASE("each decline is told once, with its reason") {
 
 TEST_CASE("money that comes after we gave up is booked once and shown to an operator") {
   auto payment = of(failed);
+  payment.reason = "expired";
   CHECK(settle(payment, there("succeeded"), Sight::fresh, false, noon) == News::stray);
   CHECK(payment.status == failed);
+  CHECK(payment.reason == "expired");  // as it was told
   CHECK(payment.alarm.has_value());
   CHECK(settle(payment, there("succeeded"), Sight::fresh, false, noon) == News::none);
 }

@@ -124,6 +124,15 @@ TEST_CASE("a declined card is told with a sentence for people, and another card 
   CHECK(shop.calls("POST", "/confirm") == 1);
   CHECK(shop.booked() == "1999");
   CHECK(at(shop.show().body, "/failure") == "");
+
+  const auto told = shop.room.published();
+  CHECK(shop.room.says_again() == 1);
+  const auto again = shop.room.published();
+  REQUIRE(again.size() == 2 * told.size());
+  for (std::size_t i = 0; i < told.size(); ++i) {
+    CHECK(again[told.size() + i].sequence == told[i].sequence);
+    CHECK(again[told.size() + i].data == told[i].data);
+  }
 }
 
 TEST_CASE("declines have reasons that a person can act on") {
@@ -327,6 +336,7 @@ TEST_CASE("the doctor reads each order's captured money, and the takings of a da
   CHECK(at(all.body, "/data/0/refunded") == "0");
   CHECK(at(all.body, "/data/0/status") == "succeeded");
   CHECK(at(all.body, "/data/1/captured") == "0");
+  CHECK(at(all.body, "/data/1/declines") == "1");
   CHECK(at(all.body, "/next") == "");
   CHECK(at(all.body, "/takings/0/amount") == "1999");
   CHECK(at(all.body, "/takings/0/day") == rfc3339(shop.world.now()).substr(0, 10));
