@@ -1,7 +1,10 @@
 #include "app/examine.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <set>
+
+#include "services/notifications/domain.hpp"
 
 namespace acme::app {
 namespace {
@@ -265,33 +268,73 @@ void Examination::messages(const About& about) {
       find("message_waits", "a message that still waits", object + ": " + message.kind, message.updated_at,
            "Is SES reachable? acme doctor again later.");
   }
-  struct Due {
-    std::string kind;
-    std::int64_t times, most;
-    Time since;
-  };
   std::int64_t left = 0, delivered = 0;
   for (auto& shipment : records.shipments) {
     left += handed_over(shipment);
     delivered += shipment.status == "delivered";
   }
+  bool completed = false, failed = false;
+  std::int64_t declines = 0, refunds_told = 0, refunds_booked = 0;
+  for (auto& each : records.payments) {
+    declines += each.declines;
+    failed = failed || (each.status == "failed" && each.reason && notifications::kind_of_failure(true, *each.reason));
+    if (each.status != "succeeded") continue;  // of money that came after the end nobody is told
+    completed = true;
+    refunds_told += each.refunds_told;
+    refunds_booked += each.refunds_booked;
+  }
+  const bool cancelled =
+      order.status == "cancelled" && order.reason && notifications::kind_of_cancellation(*order.reason);
   std::map<std::string_view, std::int64_t> back;
   if (order.returns)
     for (auto& each : *order.returns) ++back[each.status];
   const std::int64_t parcels = std::max<std::int64_t>(std::ssize(records.shipments), 1);
-  for (auto& [kind, times, most, since] :
-       {Due{"order_confirmation", 1, 1, order.placed_at}, Due{"payment_received", captured > 0 ? 1 : 0, 1, paying},
-        Due{"shipped", left, parcels, shipping}, Due{"delivered", delivered, parcels, shipping},
-        Due{"return_approved", back["approved"] + back["received"],
-            back["approved"] + back["received"] + back["refused"], order.updated_at},
-        Due{"return_refused", back["refused"], back["refused"], order.updated_at},
-        Due{"return_received", back["received"], back["received"], order.updated_at}}) {
-    if (told[kind] > most)
-      find("message_twice", "a message recorded more than once", object + ": " + kind, last_told[kind],
+  const std::int64_t approved = back["approved"] + back["received"], any = std::numeric_limits<std::int64_t>::max();
+
+  struct Due {
+    std::int64_t times, most;
+    Time since;
+    std::string_view told_by;
+  };
+  using notifications::Kind;
+  // Without a default: a new kind is decided here.
+  const auto due = [&](Kind kind) -> Due {
+    switch (kind) {
+      case Kind::order_confirmation:
+        return {1, 1, order.placed_at, "orders"};
+      case Kind::order_cancelled:
+        return {cancelled, 1, order.updated_at, "orders"};
+      case Kind::payment_received:
+        return {completed, 1, paying, "payments"};
+      case Kind::payment_declined:  // more than are counted where they were told before that was kept
+        return {declines, any, paying, "payments"};
+      case Kind::payment_failed:
+        return {failed, 1, paying, "payments"};
+      case Kind::refunded:
+        return {refunds_told, refunds_booked, paying, "payments"};
+      case Kind::shipped:
+        return {left, parcels, shipping, "shipping"};
+      case Kind::delivered:
+        return {delivered, parcels, shipping, "shipping"};
+      case Kind::return_approved:
+        return {approved, approved + back["refused"], order.updated_at, "orders"};
+      case Kind::return_refused:
+        return {back["refused"], back["refused"], order.updated_at, "orders"};
+      case Kind::return_received:
+        return {back["received"], back["received"], order.updated_at, "orders"};
+    }
+    return {};
+  };
+  for (const auto kind : enumerators<Kind>()) {
+    const std::string name{acme::name(kind)};
+    const auto [times, most, since, told_by] = due(kind);
+    if (told[name] > most && settled(last_told[name]))
+      find("message_twice", "a message recorded more than once", object + ": " + name, last_told[name],
            "Report it: this is a defect.");
-    if (told[kind] < times && settled(since))
-      find("message_missing", "a step that nobody was told of", object + ": " + kind, since,
-           "acme events parked --service notifications, then redrive; or acme events republish orders.");
+    if (told[name] < times && settled(since))
+      find("message_missing", "a step that nobody was told of", object + ": " + name, since,
+           "acme events parked --service notifications, then redrive; or acme events republish " +
+               std::string{told_by} + (told_by == "orders" ? " --key " + order.order_id.text() : "") + ".");
   }
 }
 

@@ -35,25 +35,27 @@ struct AuditedOrder {
   OrderId order_id;
   std::string number, status, payment_status, currency;
   std::int64_t total = 0;
+  std::optional<std::string> reason = {};  // of its cancelling
   std::vector<AuditedRefund> refunds_due = {};
   std::optional<std::vector<AuditedReturn>> returns = {};  // since one of them was decided
   Time placed_at{}, updated_at{};
   std::vector<AuditedLine> lines;  // that a parcel is to carry
 };
 BOOST_DESCRIBE_STRUCT(AuditedOrder, (),
-                      (order_id, number, status, payment_status, currency, total, refunds_due, returns, placed_at,
-                       updated_at, lines))
+                      (order_id, number, status, payment_status, currency, total, reason, refunds_due, returns,
+                       placed_at, updated_at, lines))
 struct AuditedPayment {
   OrderId order_id;
   std::string payment_id, status, currency;
   std::int64_t amount = 0, captured = 0, refunding = 0, refunded = 0;  // refunding: those on their way too
-  std::optional<std::string> intent_id, alarm;
+  std::int64_t declines = 0, refunds_told = 0, refunds_booked = 0;  // how many
+  std::optional<std::string> reason = {}, intent_id, alarm;          // why it failed
   std::vector<AuditedRefund> refunds = {};
   Time updated_at{};
 };
 BOOST_DESCRIBE_STRUCT(AuditedPayment, (),
-                      (order_id, payment_id, status, currency, amount, captured, refunding, refunded, intent_id, alarm,
-                       refunds, updated_at))
+                      (order_id, payment_id, status, currency, amount, captured, refunding, refunded, declines,
+                       refunds_told, refunds_booked, reason, intent_id, alarm, refunds, updated_at))
 struct AuditedShipment {
   OrderId order_id;
   std::string shipment_id, status;

@@ -869,6 +869,7 @@ Task<Result<Audit>> audit(Call& call, Query<AuditQuery> query) {
                                                          order.payment_status,
                                                          order.currency,
                                                          order.totals.total,
+                                                         order.reason,
                                                          order.refunds_due,
                                                          order.returns,
                                                          order.placed_at,

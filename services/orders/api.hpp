@@ -400,14 +400,15 @@ struct AuditedOrder {
   PaymentStatus payment_status{};
   std::string currency;
   std::int64_t total = 0;
-  json::Raw refunds_due;             // [{"reference", "amount"}]: for what came back
+  std::optional<std::string> reason;  // of its cancelling
+  json::Raw refunds_due;              // [{"reference", "amount"}]: for what came back
   std::optional<json::Raw> returns;  // [{"return_id", "status"}], since one of them was decided
   Time placed_at{}, updated_at{};
   std::vector<AuditLine> lines;  // that a parcel is to carry
 };
 BOOST_DESCRIBE_STRUCT(AuditedOrder, (),
-                      (order_id, number, status, payment_status, currency, total, refunds_due, returns, placed_at,
-                       updated_at, lines))
+                      (order_id, number, status, payment_status, currency, total, reason, refunds_due, returns,
+                       placed_at, updated_at, lines))
 /// A SKU whose stock is not what its journal and the open orders say.
 struct StockFault {
   std::string sku;

@@ -61,7 +61,7 @@ Task<std::vector<std::string>> say_again(pg::Transaction& tx, events::Again whic
     const auto event = event_of(order, std::move(own));
     const bool cancelled = order.status == Status::cancelled;
     keys.push_back(order.id.text());
-    if (order.status == Status::pending || (only && !cancelled))
+    if (order.status == Status::pending || only)
       events::publish(tx, "order.created", keys.back(), 1, event, order.placed_at);
     if (cancelled)  // whose last word is short: the one before it names the address
       events::publish(tx, "order.updated", keys.back(), order.version - 1, event, order.updated_at);

@@ -84,8 +84,12 @@ std::vector<std::string> Outside::differences() {
     SELECT 'one thing was told by ' || count(*) || ' mails: ' || order_id || ' ' || kind
       FROM taken JOIN notifications USING (id)
      WHERE resend_of IS NULL
-       AND kind IN ('order_confirmation', 'order_cancelled', 'payment_received', 'shipped', 'delivered')
-     GROUP BY order_id, kind HAVING count(*) > 1)sql",
+       AND kind NOT IN ('payment_declined', 'refunded', 'return_approved', 'return_refused', 'return_received')
+     GROUP BY order_id, kind HAVING count(*) > 1
+     UNION ALL
+    SELECT 'a mail that SES never took: ' || order_id || ' ' || kind
+      FROM notifications LEFT JOIN taken USING (id)
+     WHERE state = 'sent' AND times IS NULL)sql",
           {pg::encode(ids), pg::encode(times)});
   return differences_;
 }

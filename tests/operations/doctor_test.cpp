@@ -10,6 +10,7 @@
 #include "app/audits.hpp"
 #include "app/private_shop.hpp"
 #include "platform/config/config.hpp"
+#include "services/notifications/domain.hpp"
 #include "services/orders/api.hpp"
 
 namespace acme::app {
@@ -37,10 +38,11 @@ struct BrokenShop : PrivateShop {
             [](const Reply& stock) { return stock.number("/available") == 1000; });
   }
 
-  OrderId order(const Caller& customer, bool pays = true) {
+  /// Without a card it is not paid.
+  OrderId order(const Caller& customer, const std::string& card = "pm_card_visa") {
     const auto placed = customer.post("/v1/orders",
                                       R"({"items": [{"sku": "MUG-0", "quantity": 2}], "email": "c@example.com",)" +
-                                          std::string{pays ? R"("payment_method": "pm_card_visa",)" : ""} +
+                                          (card.empty() ? "" : R"("payment_method": ")" + card + R"(",)") +
                                           R"("shipping_address": )" + sample_address + "}",
                                       {{"Idempotency-Key", new_key()}});
     REQUIRE_MESSAGE(placed.status == 201, placed.problem());
@@ -265,6 +267,42 @@ TEST_CASE("refunds, cancellations, parts and what is young are no findings; what
          all.payments[0].refunding = 1000;
          all.shipments.clear();
          all.messages.resize(2);
+       },
+       {}},
+      {"cancelled as its buyer asked, and nobody told him that it is, and that his money went back",
+       [](Records& all) {
+         all.order->status = *(all.report->status = "cancelled");
+         all.order->reason = "changed_mind";
+         all.order->payment_status = "refunded";
+         all.payments[0].refunded = all.report->refunded = 1000;
+         all.payments[0].refunds_told = all.payments[0].refunds_booked = 1;
+         all.shipments.clear();
+       },
+       {"message_missing"}},
+      {"told of a refund twice",
+       [&](Records& all) {
+         all.payments[0].refunded = all.report->refunded = 400;
+         all.payments[0].refunds_told = all.payments[0].refunds_booked = 1;
+         all.order->payment_status = "partially_refunded";
+         for (int i = 0; i < 2; ++i) all.messages.push_back({{}, "refunded", "sent", {}, placed});
+       },
+       {"message_twice"}},
+      {"declined twice before it was paid, and told of one",
+       [&](Records& all) {
+         all.payments[0].declines = 2;
+         all.messages.push_back({{}, "payment_declined", "sent", {}, placed});
+       },
+       {"message_missing"}},
+      {"given up, and paid and refunded afterwards",
+       [&](Records& all) {
+         all.order->status = *(all.report->status = "cancelled");
+         all.order->reason = all.payments[0].reason = "expired";
+         all.payments[0].status = "failed";
+         all.payments[0].refunded = 1000;
+         all.payments[0].refunds_told = all.payments[0].refunds_booked = 1;
+         all.report->captured = 0;
+         all.shipments.clear();
+         all.messages = {{{}, "order_confirmation", "sent", {}, placed}, {{}, "payment_failed", "sent", {}, placed}};
        },
        {}},
       {"cancelled, and nobody refunds it",
@@ -547,7 +585,7 @@ TEST_CASE("whatever is broken by hand, the doctor names it, the order and what t
        "payments",
        "INSERT INTO ledger (payment_id, kind, reference, debit, credit, amount, currency, at) "
        "SELECT id, 'capture', 'ch_never', 'stripe', 'sales', amount, currency, now() FROM payments WHERE order_id = $1",
-       {"payment_unheard", "charge_missing", "message_missing"},
+       {"payment_unheard", "charge_missing"},
        "pending"},
       {"its payment is called failed",
        "payments",
@@ -574,7 +612,7 @@ TEST_CASE("whatever is broken by hand, the doctor names it, the order and what t
        {"report_money"}},
   };
   std::vector<OrderId> orders;
-  for (auto& fault : faults) orders.push_back(shop.order(ann, fault.status == "delivered"));
+  for (auto& fault : faults) orders.push_back(shop.order(ann, fault.status == "delivered" ? "pm_card_visa" : ""));
   for (int i = 0; i < 6; ++i) orders.push_back(shop.order(ann));
   // Nothing is wrong while orders are on their way.
   CHECK(shop.findings(900).empty());
@@ -730,6 +768,46 @@ TEST_CASE("whatever is broken by hand, the doctor names it, the order and what t
   nowhere = shop.doctors_options();
   nowhere.sandbox_url = "localhost";
   CHECK(doctor(nowhere) == 2);
+}
+
+TEST_CASE("of each kind of message that was lost the doctor names the order, and events that are said again bring it") {
+  BrokenShop shop;
+  const auto ann = shop.customer();
+  const auto key = [] { return http::Headers{{"Idempotency-Key", new_key()}}; };
+  const auto paid = shop.order(ann, "pm_card_visa_chargeDeclined"), cancelled = shop.order(ann, ""),
+             given_up = shop.order(ann, "");
+  until(ann, "/v1/orders/" + paid.text() + "/payment", 30,
+        [](const Reply& payment) { return !payment.text("/failure").empty(); });
+  CHECK(ann.post("/v1/orders/" + paid.text() + "/payment", R"({"payment_method": "pm_card_visa"})", key()).ok());
+  CHECK(ann.post("/v1/orders/" + cancelled.text() + "/cancel", R"({"reason": "changed_mind"})", key()).ok());
+  until(ann, "/v1/orders/" + given_up.text() + "/payment", 30,
+        [](const Reply& payment) { return payment.text("/status") == "requires_payment_method"; });
+  const auto intent =
+      shop.sql("payments", "SELECT intent_id FROM payments WHERE order_id = $1", {pg::encode(given_up)});
+  REQUIRE(shop.stripe().post("/v1/payment_intents/" + intent + "/cancel", "", key()).ok());
+  for (auto& order : {cancelled, given_up}) shop.becomes(order, "cancelled");
+  shop.becomes(paid, "delivered");
+  shop.takes_back(ann, paid);
+  const auto asked = ann.post("/v1/orders/" + paid.text() + "/returns",
+                              R"({"lines": [{"line": 1, "quantity": 1}], "reason": "damaged"})", key());
+  REQUIRE_MESSAGE(asked.status == 201, asked.problem());
+  CHECK(shop.staff().post("/v1/returns/" + asked.text("/id") + "/refuse", R"({"note": "It is used."})").ok());
+  REQUIRE(shop.settled(30) == 0);
+
+  shop.sql("notifications", "DELETE FROM notifications");
+  std::multiset<std::string> missed;
+  for (auto& finding : shop.findings()) {
+    CHECK(finding.kind == "message_missing");
+    missed.insert(finding.object.substr(finding.object.rfind(' ') + 1));
+  }
+  for (const auto kind : enumerators<notifications::Kind>())
+    CHECK_MESSAGE(missed.count(std::string{name(kind)}) == (kind == notifications::Kind::order_confirmation ? 3 : 1),
+                  name(kind));
+
+  for (auto& order : {paid, cancelled, given_up})
+    CHECK(republish_events({.home = shop.home(), .key = order.text(), .of = {"orders"}, .by = "ann"}) == 0);
+  CHECK(republish_events({.home = shop.home(), .of = {"payments", "shipping"}, .by = "ann"}) == 0);
+  CHECK(shop.settled(30) == 0);
 }
 
 TEST_CASE("each night the shop examines itself, once in all its processes, and mails the operator what it finds") {

@@ -283,6 +283,10 @@ TEST_CASE("every order can say its state again, in its present version and of it
   CHECK(rfc3339(said[before + 2].time) == at(said[before + 2].data, "/placed_at"));
   CHECK(at(said[before + 2].data, "/email") == "ann@example.com");
   CHECK(shop.says_again({.key = open}) == 1);
+  const auto so_far = shop.published().size();
+  CHECK(shop.says_again({.key = cancelled}) == 1);
+  CHECK(shop.published()[so_far].topic == "order.created");  // by its key from the beginning on
+  CHECK(shop.published().size() == so_far + 3);
   CHECK(shop.says_again({.since = shop.world.now() + std::chrono::hours{1}}) == 0);
 }
 
