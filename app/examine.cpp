@@ -395,12 +395,20 @@ void Examination::charge(const About& about) {
          "Compare the refunds of " + intent + " at Stripe with GET /v1/payments/" + payment_id + ".");
 }
 
-/// What a deleted product leaves at orders sells nothing.
+/// What a deleted product leaves at orders sells nothing. Of a SKU's stock the catalogue hears a moment later.
 void Examination::product(const std::optional<AuditedProduct>& at_catalog,
                           const std::optional<AuditedProduct>& at_orders) {
   auto told = at_catalog.value_or(AuditedProduct{}), heard = at_orders.value_or(AuditedProduct{});
   const auto id = at_catalog ? told.product_id : heard.product_id;
   const auto since = told.updated_at.value_or(made_at(id.uuid()));
+  std::map<std::string_view, std::int64_t> shown;
+  for (auto& each : told.stock) shown[each.sku] = each.available;
+  for (auto& [sku, available, moved_at] : heard.stock)
+    if (const auto at = shown.find(sku);
+        at != shown.end() && at->second != available && settled(moved_at.value_or(since)))
+      find("in_stock", "stock that the catalogue shows otherwise than orders has it",
+           sku + ": catalogue " + text(at->second) + ", orders " + text(available), moved_at.value_or(since),
+           "acme events parked --service catalog, then redrive; or acme events republish orders --key " + sku + ".");
   if ((told.prices == heard.prices && told.version <= heard.version) || !settled(since)) return;
   for (auto* all : {&told.prices, &heard.prices}) std::ranges::sort(*all);
   const auto only = [](const AuditedProduct& here, const AuditedProduct& there) {

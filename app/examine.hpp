@@ -48,8 +48,8 @@ struct AuditedPayment {
   OrderId order_id;
   std::string payment_id, status, currency;
   std::int64_t amount = 0, captured = 0, refunding = 0, refunded = 0;  // refunding: those on their way too
-  std::int64_t declines = 0, refunds_told = 0, refunds_booked = 0;  // how many
-  std::optional<std::string> reason = {}, intent_id, alarm;          // why it failed
+  std::int64_t declines = 0, refunds_told = 0, refunds_booked = 0;     // how many
+  std::optional<std::string> reason = {}, intent_id, alarm;            // why it failed
   std::vector<AuditedRefund> refunds = {};
   Time updated_at{};
 };
@@ -81,14 +81,22 @@ struct AuditedReport {
   std::int64_t captured = 0, refunded = 0;
 };
 BOOST_DESCRIBE_STRUCT(AuditedReport, (), (order_id, status, currency, total, captured, refunded))
-/// A product at the catalogue, or what orders heard of it. Prices: "SKU EUR 1299".
+/// How many pieces customers are shown.
+struct AuditedStock {
+  std::string sku;
+  std::int64_t available = 0;
+  std::optional<Time> moved_at;
+};
+BOOST_DESCRIBE_STRUCT(AuditedStock, (), (sku, available, moved_at))
+/// A product at the catalogue, or what orders heard of it and has of it. Prices: "SKU EUR 1299".
 struct AuditedProduct {
   ProductId product_id;
   std::int64_t version = 0;
   std::vector<std::string> prices;
+  std::vector<AuditedStock> stock;
   std::optional<Time> updated_at;
 };
-BOOST_DESCRIBE_STRUCT(AuditedProduct, (), (product_id, version, prices, updated_at))
+BOOST_DESCRIBE_STRUCT(AuditedProduct, (), (product_id, version, prices, stock, updated_at))
 /// What Stripe took for an order with one PaymentIntent, and gave back of it.
 struct Charge {
   std::string intent_id;

@@ -486,6 +486,9 @@ static const pg::Statement<AuditedProduct(ProductId, std::int64_t)> audited_prod
                  FROM variants JOIN prices ON variant_id = variants.id
                 WHERE product_id = products.id AND status = 'active'
                 ORDER BY (sku || ' ' || currency) COLLATE "C") AS prices,
+         (SELECT coalesce(jsonb_agg(jsonb_build_object('sku', sku, 'available', coalesce(available, 0))), '[]')
+            FROM variants LEFT JOIN availability USING (sku)
+           WHERE product_id = products.id AND status = 'active') AS stock,
          updated_at
     FROM products
    WHERE id > $1 ORDER BY id LIMIT $2

@@ -78,14 +78,15 @@ BOOST_DESCRIBE_STRUCT(Audit, (),
                       (products, active, variants, prices, images, searchable, imports_running, imports_failed,
                        listed_without_product))
 Task<std::optional<Audit>> count(pg::Session& db);
-/// A product, as far as it is sold: "SKU EUR 1299", by SKU and currency.
+/// A product, as far as it is sold: "SKU EUR 1299", by SKU and currency; and how much of it there is.
 struct AuditedProduct {
   ProductId product_id;
   std::int64_t version = 0;
   std::vector<std::string> prices;
+  json::Raw stock;  // [{"sku", "available"}]
   Time updated_at{};
 };
-BOOST_DESCRIBE_STRUCT(AuditedProduct, (), (product_id, version, prices, updated_at))
+BOOST_DESCRIBE_STRUCT(AuditedProduct, (), (product_id, version, prices, stock, updated_at))
 Task<std::vector<AuditedProduct>> audited_products(pg::Session& db, ProductId after, std::int64_t limit);
 
 }  // namespace acme::catalog

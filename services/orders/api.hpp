@@ -402,7 +402,7 @@ struct AuditedOrder {
   std::int64_t total = 0;
   std::optional<std::string> reason;  // of its cancelling
   json::Raw refunds_due;              // [{"reference", "amount"}]: for what came back
-  std::optional<json::Raw> returns;  // [{"return_id", "status"}], since one of them was decided
+  std::optional<json::Raw> returns;   // [{"return_id", "status"}], since one of them was decided
   Time placed_at{}, updated_at{};
   std::vector<AuditLine> lines;  // that a parcel is to carry
 };
@@ -437,13 +437,14 @@ struct Audit {
 BOOST_DESCRIBE_STRUCT(Audit, (), (data, next_after, orders, skus, pieces, stock_faults, discount_faults))
 Task<Result<Audit>> audit(Call& call, Query<AuditQuery> query);
 
-/// What we heard of a product: "SKU EUR 1299", by SKU and currency.
+/// What we heard of a product: "SKU EUR 1299", by SKU and currency; and how much of it there is.
 struct AuditedOffers {
   ProductId product_id;
   std::int64_t version = 0;  // the catalogue's
   std::vector<std::string> prices;
+  json::Raw stock;  // [{"sku", "available", "moved_at"}], as customers are shown it
 };
-BOOST_DESCRIBE_STRUCT(AuditedOffers, (), (product_id, version, prices))
+BOOST_DESCRIBE_STRUCT(AuditedOffers, (), (product_id, version, prices, stock))
 struct OfferQuery {
   std::optional<ProductId> after;
 };

@@ -45,7 +45,7 @@ void note_cancelling(store::Changes& changes, const store::Order& order, Time at
                {at, topic_of(order.status), std::string{name(order.status)}, std::move(detail)});
 }
 
-Task<std::vector<std::string>> say_again(pg::Transaction& tx, events::Again which) {
+static Task<std::vector<std::string>> say_orders_again(pg::Transaction& tx, events::Again which) {
   const auto only = which.key ? OrderId::parse(*which.key) : std::nullopt;
   std::vector<std::string> keys;
   if (which.key && !only) co_return keys;
@@ -70,6 +70,20 @@ Task<std::vector<std::string>> say_again(pg::Transaction& tx, events::Again whic
                       order.updated_at);
   }
   co_return keys;
+}
+
+// Stock is told of by the clock, so it is marked as if it had changed; a SKU's place is behind all orders'.
+Task<std::vector<std::string>> say_again(pg::Transaction& tx, events::Again which) {
+  const std::string stock = "stock of ";
+  if (!which.after.starts_with(stock)) {
+    auto orders = co_await say_orders_again(tx, which);
+    if (!orders.empty()) co_return orders;
+    which.after.clear();
+  }
+  const auto after = which.after.empty() ? "" : which.after.substr(stock.size());
+  auto skus = co_await store::mark_stock(tx, after, which.key, which.since, which.limit);
+  for (auto& sku : skus) sku = stock + sku;
+  co_return skus;
 }
 
 }  // namespace acme::orders

@@ -37,7 +37,7 @@ void announce(store::Changes& changes, const store::Order& order, std::vector<Li
 void note_cancelling(store::Changes& changes, const store::Order& order, Time at, std::optional<std::string> detail);
 
 /// order.created of those that are not paid yet, the present state of the others; one that is asked for by its key says
-/// both.
+/// both. And the stock of each SKU, which inventory.changed tells a moment later.
 Task<std::vector<std::string>> say_again(pg::Transaction& tx, events::Again which);
 
 }  // namespace acme::orders

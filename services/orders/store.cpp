@@ -750,6 +750,24 @@ Task<std::int64_t> announce_stock(pg::Session& db, std::int64_t low_at) {
   co_return said;
 }
 
+#define LAST_MOVED "(SELECT at FROM stock_journal AS moved WHERE moved.sku = stock.sku ORDER BY id DESC LIMIT 1)"
+
+static const pg::Statement<std::string(std::string, std::optional<std::string>, std::optional<Time>, std::int64_t)>
+    mark_stock_sql{"orders.mark_stock", R"sql(
+  INSERT INTO stock_changes (sku)
+  SELECT sku
+    FROM stock
+   WHERE sku > $1 AND ($2::text IS NULL OR sku = $2) AND version > 0
+     AND ($3::timestamptz IS NULL OR )sql" LAST_MOVED R"sql( >= $3)
+   ORDER BY sku LIMIT $4
+  RETURNING sku
+)sql"};
+
+Task<std::vector<std::string>> mark_stock(pg::Transaction& tx, std::string after, std::optional<std::string> only,
+                                          std::optional<Time> since, std::int64_t limit) {
+  return tx.all(mark_stock_sql, std::move(after), std::move(only), since, limit);
+}
+
 // Orders.
 
 static const pg::Statement<std::int64_t()> lease_numbers_sql{"orders.lease_numbers", R"sql(
@@ -1140,7 +1158,11 @@ static const pg::Statement<AuditedOffers(ProductId, std::int64_t)> audited_offer
          ARRAY(SELECT sku || ' ' || currency || ' ' || amount
                  FROM offers, jsonb_each_text(prices) AS price (currency, amount)
                 WHERE product_id = products.id
-                ORDER BY (sku || ' ' || currency) COLLATE "C") AS prices
+                ORDER BY (sku || ' ' || currency) COLLATE "C") AS prices,
+         (SELECT coalesce(jsonb_agg(jsonb_build_object('sku', sku, 'available', shown_stock(on_hand - held),
+                                                       'moved_at', )sql" LAST_MOVED R"sql()), '[]')
+            FROM offers JOIN stock USING (sku)
+           WHERE product_id = products.id) AS stock
     FROM products
    WHERE id > $1 ORDER BY id LIMIT $2
 )sql"};

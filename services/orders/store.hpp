@@ -168,6 +168,9 @@ void import_stock(pg::Transaction& tx, const std::vector<Counted>& counts);
 /// Says inventory.changed for each SKU whose shown stock or level changed since the last time. `low_at` of those that
 /// have none of their own. Returns how many.
 Task<std::int64_t> announce_stock(pg::Session& db, std::int64_t low_at);
+/// The next SKUs, or one alone, that were ever counted and moved since then: they are said with what changes.
+Task<std::vector<std::string>> mark_stock(pg::Transaction& tx, std::string after, std::optional<std::string> only,
+                                          std::optional<Time> since, std::int64_t limit);
 
 // Orders.
 

@@ -32,8 +32,8 @@ std::string catalogue(int skus, const std::string& price = "9.90") {
 /// A shop whose databases can be reached into.
 struct BrokenShop : PrivateShop {
   BrokenShop() : PrivateShop({.settings = {"shipping.track_first_ms=50", "shipping.track_longest_ms=200"}}) {
-    import(catalogue(5));
-    for (int i = 0; i < 5; ++i)
+    import(catalogue(6));
+    for (int i = 0; i < 6; ++i)
       until(staff(), "/v1/inventory/MUG-" + std::to_string(i), 20,
             [](const Reply& stock) { return stock.number("/available") == 1000; });
   }
@@ -50,6 +50,12 @@ struct BrokenShop : PrivateShop {
   }
   void becomes(OrderId id, const std::string& status) {
     until(staff(), "/v1/orders/" + id.text(), 30, [&](const Reply& seen) { return seen.text("/status") == status; });
+  }
+  /// Until the catalogue shows so many.
+  void shows(const std::string& sku, int available) {
+    until(internal(), "/internal/catalog/audit", 20, [&](const Reply& told) {
+      return told.body.contains(R"({"sku": ")" + sku + R"(", "available": )" + std::to_string(available) + "}");
+    });
   }
   /// One of its pieces comes back, and is refunded.
   void takes_back(const Caller& customer, OrderId order) {
@@ -687,6 +693,12 @@ TEST_CASE("whatever is broken by hand, the doctor names it, the order and what t
   shop.import(catalogue(1, "12.90"));
   shop.found("catalog");
   shop.sql("orders", "UPDATE offers SET prices = '{\"EUR\": 1}' WHERE sku = 'MUG-4'");
+  // A stock sells out, and the catalogue never hears of it.
+  shop.lose("orders", "inventory.%");
+  CHECK(shop.staff().request("PUT", "/v1/inventory/MUG-5", R"({"on_hand": 0})", {{"If-Match", "*"}}).ok());
+  until(shop.internal(), "/internal/orders/platform", 20,
+        [&](const Reply&) { return shop.sql("orders", "SELECT count(*) FROM stock_changes") == "0"; });
+  shop.found("orders");
   // The relay takes nothing out of the outbox any more.
   shop.sql("orders", "CREATE FUNCTION stay() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'");
   shop.sql("orders", "CREATE TRIGGER stay BEFORE DELETE ON platform.outbox FOR EACH ROW EXECUTE FUNCTION stay()");
@@ -694,6 +706,7 @@ TEST_CASE("whatever is broken by hand, the doctor names it, the order and what t
   until(shop.internal(), "/internal/orders/platform", 20,
         [](const Reply& state) { return state.number("/outbox") > 0; });
   shop.sql("orders", "UPDATE platform.outbox SET time = time - interval '400 s'");
+  shop.shows("MUG-4", 0);
 
   const auto findings = shop.findings();
   Kinds kinds;
@@ -730,10 +743,11 @@ TEST_CASE("whatever is broken by hand, the doctor names it, the order and what t
   CHECK(of_orders.empty());
   CHECK(others.count("stock") == 3);
   CHECK(others.count("offer") == 2);
+  CHECK(others.count("in_stock") == 2);    // MUG-2 and MUG-5
   CHECK(others.count("report_day") == 2);  // that day's, and today's
   for (auto* kind : {"discount", "parked", "dead_jobs", "charge_stray", "books_drift", "books_unread", "outbox"})
     CHECK(others.count(kind) == 1);
-  CHECK(others.size() == 14);
+  CHECK(others.size() == 16);
   // There is no kind that was not broken here.
   for (auto* file : {"app/examine.cpp", "app/audits.cpp"}) {
     std::ostringstream source;
@@ -744,7 +758,9 @@ TEST_CASE("whatever is broken by hand, the doctor names it, the order and what t
       CHECK_MESSAGE(kinds.contains((*at)[1]), (*at)[1].str());
   }
 
-  // Its advice ends what it names: charges are refunded at Stripe, the shelf is counted, prices are told again.
+  // Its advice ends what it names: charges are refunded at Stripe, the shelf counted, prices and stock told again.
+  shop.sql("orders", "DROP FUNCTION stay CASCADE");
+  CHECK(republish_events({.home = shop.home(), .key = "MUG-5", .of = {"orders"}, .by = "ann"}) == 0);
   shop.refund_at_stripe(second_charge);
   shop.refund_at_stripe(stray_charge);
   for (auto* sku : {"MUG-0", "MUG-1", "MUG-2", "MUG-3"}) {
@@ -756,8 +772,10 @@ TEST_CASE("whatever is broken by hand, the doctor names it, the order and what t
   until(shop.internal(), "/internal/orders/offers", 20, [](const Reply& heard) {
     return heard.body.contains("MUG-0 EUR 1290") && heard.body.contains("MUG-4 EUR 990");
   });
+  shop.shows("MUG-2", 1000);
+  shop.shows("MUG-5", 0);
   for (auto& finding : shop.findings())
-    for (auto* ended : {"charged_twice", "charge_stray", "stock", "offer"})
+    for (auto* ended : {"charged_twice", "charge_stray", "stock", "in_stock", "offer"})
       CHECK_MESSAGE(finding.kind != ended, finding.object);
 
   // For monitoring: there are findings; it could not look.

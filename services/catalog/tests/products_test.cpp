@@ -300,6 +300,8 @@ TEST_CASE("the audit finds the search index in step with the products, and says 
   const auto first = shop.get("/internal/catalog/audit?limit=1").body;
   CHECK(at(first, "/data/0/version") == "1");
   CHECK(first.contains("\"TEE-S EUR 1990\""));
+  shop.stock("TEE-S", true);
+  CHECK(shop.get("/internal/catalog/audit?limit=1").body.contains(R"({"sku": "TEE-S", "available": 5})"));
   const auto second = shop.get("/internal/catalog/audit?limit=1&after=" + at(first, "/next")).body;
   CHECK(at(second, "/data/0/prices") == "[]");  // a draft is not sold
 }
