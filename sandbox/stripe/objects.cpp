@@ -75,6 +75,7 @@ std::string Expand::refused_by(std::string_view type, std::string_view of_list) 
       {"payment_intent", "customer", ""},
       {"payment_intent", "review", ""},
       {"charge", "balance_transaction", "balance_transaction"},
+      {"charge", "failure_balance_transaction", "balance_transaction"},
       {"charge", "payment_intent", "payment_intent"},
       {"charge", "customer", ""},
       {"charge", "refunds", ""},
@@ -288,7 +289,7 @@ void Renderer::write(json::Writer& to, const Charge& charge, const Expand& expan
   nulls(to, {"customer"});
   field(to, "description", charge.description);
   field(to, "disputed", charge.disputed);
-  nulls(to, {"failure_balance_transaction"});
+  reference(to, "failure_balance_transaction", charge.failure_balance_transaction, tables_.transactions, expand);
   field(to, "failure_code", charge.failure_code);
   field(to, "failure_message", charge.failure_message);
   raw(to, "fraud_details", "{}");

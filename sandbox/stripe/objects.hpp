@@ -53,14 +53,16 @@ struct Charge {
   std::string id, payment_intent, payment_method, currency, status;  // succeeded, pending, failed
   std::int64_t amount = 0, amount_captured = 0, amount_refunded = 0, created = 0;
   bool captured = false, disputed = false, authenticated = false;
-  std::string balance_transaction, failure_code, failure_message, decline_code, description, receipt_email, dispute;
+  std::string balance_transaction, failure_balance_transaction, failure_code, failure_message, decline_code,
+      description, receipt_email, dispute;
   std::string shipping = "null";  // JSON
   Metadata metadata;
 };
 BOOST_DESCRIBE_STRUCT(Charge, (),
                       (id, payment_intent, payment_method, currency, status, amount, amount_captured, amount_refunded,
-                       created, captured, disputed, authenticated, balance_transaction, failure_code, failure_message,
-                       decline_code, description, receipt_email, dispute, shipping, metadata))
+                       created, captured, disputed, authenticated, balance_transaction, failure_balance_transaction,
+                       failure_code, failure_message, decline_code, description, receipt_email, dispute, shipping,
+                       metadata))
 
 struct Refund {
   std::string id, charge, payment_intent, currency, status, reason, failure_reason, balance_transaction,

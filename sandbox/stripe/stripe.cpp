@@ -832,6 +832,11 @@ std::expected<PaymentIntent, PaymentIntent> Stripe::attempt(PaymentIntent intent
   intent.challenge.clear();
   if (method.type != "card") {
     charge.status = "pending";
+    if (intent.capture_method != "manual") {
+      charge.captured = true;
+      charge.amount_captured = charge.amount;
+      book(charge);  // as soon as the bank is asked
+    }
     intent.status = "processing";
     emit("charge.pending", render_.text(tables_.charges.put(charge)));
     save(intent);
@@ -854,6 +859,11 @@ void Stripe::decline(PaymentIntent& intent, Charge& charge) {
   charge.failure_code = test.code;
   charge.failure_message = test.message;
   charge.decline_code = test.decline_code;
+  if (!charge.balance_transaction.empty()) {
+    auto transaction = movement("charge_failure", charge.id, -charge.amount_captured, charge.currency);
+    transaction.type = "payment_failure_refund";
+    charge.failure_balance_transaction = tables_.transactions.put(transaction).id;
+  }
   tables_.charges.put(charge);
   intent.last_error = Decline{.type = "card_error",
                               .code = std::string{test.code},
@@ -885,7 +895,7 @@ void Stripe::succeed(PaymentIntent& intent, Charge& charge) {
   charge.amount_captured = charge.amount;
   intent.status = "succeeded";
   intent.amount_received = intent.amount;
-  if (intent.capture_method == "automatic") book(charge);
+  if (intent.capture_method == "automatic" && charge.balance_transaction.empty()) book(charge);
   tables_.charges.put(charge);
   save(intent);
   emit("charge.succeeded", render_.text(charge));

@@ -199,6 +199,7 @@ News settle(Payment& payment, const Seen& seen, Sight sight, bool livemode, Time
   }
   if (*to == Status::failed) return canceled(payment);
   if (sight == Sight::late || payment.status == Status::cancelling) return News::none;
+  if (*to == Status::processing) payment.charge_id = seen.charge_id;  // on Stripe's balance already
   if (*to != Status::requires_payment_method) return move_to(payment, *to, News::changed);
 
   // Read while a try is on its way, "requires a payment method" may be from before the try: no outcome.
@@ -384,12 +385,14 @@ std::vector<Posting> postings(const Movement& movement) {
   const auto row = std::ranges::find_if(table, [&](auto& each) { return each.category == category; });
   if (row != std::end(table)) {
     move(out, std::string{row->kind}, std::string{row->account}, movement.amount, movement.currency);
-  } else if (category != "charge" && category != "refund" && category != "refund_failure") {
+  } else if (category != "charge" && category != "charge_failure" && category != "refund" &&
+             category != "refund_failure") {
     move(out, "other", "suspense", movement.amount, movement.currency);
   } else if (movement.source_currency && *movement.source_currency != movement.currency) {
     // Booked in the currency that was paid; Stripe keeps another one.
     const auto paid = movement.source_amount.value_or(0);
-    move(out, "exchange", "exchange", category == "refund" ? paid : -paid, *movement.source_currency);
+    const bool came = category == "charge" || category == "refund_failure";
+    move(out, "exchange", "exchange", came ? -paid : paid, *movement.source_currency);
     move(out, "exchange", "exchange", movement.amount, movement.currency);
   }
   move(out, "fee", "fees", -movement.fee, movement.currency);

@@ -663,7 +663,7 @@ static Movement movement(const stripe::BalanceTransaction& from) {
     const auto paid = from_stripe(source->amount, source->currency);
     out.source_amount = paid.amount;
     out.source_currency = paid.currency;
-    out.charge = out.category == "charge" ? out.source : source->charge;
+    out.charge = source->object == "charge" ? out.source : source->charge;
   }
   return out;
 }

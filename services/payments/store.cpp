@@ -601,7 +601,7 @@ Task<> book(pg::Transaction& tx, std::vector<Movement> movements) {
 
 // A charge is booked by its parts. What Stripe's source says is in the currency that was paid. An item belongs to the
 // day on which it moved; one that Stripe does not have, to that on which it was booked. What came for nobody, and has
-// gone back as a whole, differs no more.
+// gone back as a whole, differs no more; what a bank is still processing is on the balance before it is ours.
 static const pg::Statement<Drift(Time, Time, Time)> drifts_sql{"payments.drifts", R"sql(
   WITH moved AS (
     SELECT category, source, charge, coalesce(source_currency, currency) AS currency,
@@ -634,13 +634,15 @@ static const pg::Statement<Drift(Time, Time, Time)> drifts_sql{"payments.drifts"
          (SELECT order_id FROM payments WHERE id = payment_id) AS order_id
     FROM compared
    WHERE (booked IS DISTINCT FROM at_stripe OR booked_in IS DISTINCT FROM moved_in)
+     AND coalesce((SELECT status FROM payments WHERE charge_id = item), '') NOT IN ('processing', 'cancelling')
      AND (booked IS NOT NULL
           OR EXISTS (SELECT FROM ledger WHERE kind = 'capture' AND reference = compared.charge)
-          OR (SELECT sum(CASE WHEN of_it.category IN ('refund', 'dispute') THEN -1 ELSE 1 END
+          OR (SELECT sum(CASE WHEN of_it.category IN ('refund', 'dispute', 'charge_failure') THEN -1 ELSE 1 END
                          * abs(coalesce(source_amount, of_it.amount)))
                 FROM balance_transactions AS of_it
                WHERE of_it.charge = compared.charge
-                 AND of_it.category IN ('charge', 'refund', 'refund_failure', 'dispute', 'dispute_reversal'))
+                 AND of_it.category IN ('charge', 'charge_failure', 'refund', 'refund_failure', 'dispute',
+                                        'dispute_reversal'))
              IS DISTINCT FROM 0)
   UNION ALL
   SELECT source, 'a ' || category || ' that belongs to no payment of ours', NULL, amount, currency, NULL
@@ -652,6 +654,8 @@ static const pg::Statement<Drift(Time, Time, Time)> drifts_sql{"payments.drifts"
     FROM balance_transactions
    WHERE category NOT IN ('charge', 'refund', 'refund_failure', 'dispute', 'dispute_reversal', 'fee', 'payout',
                           'payout_reversal')
+     AND NOT (category = 'charge_failure'
+              AND NOT EXISTS (SELECT FROM ledger WHERE kind = 'capture' AND reference = balance_transactions.charge))
      AND created_at >= $1 AND created_at < $2 AND created_at >= $3
    ORDER BY 1
 )sql"};

@@ -216,6 +216,35 @@ TEST_CASE("a charge at Stripe of which the shop knows nothing is a drift") {
   CHECK(shop.room.sql("SELECT count(*) FROM reconciliations WHERE drifts <> '[]'") == "0");
 }
 
+TEST_CASE("a debit is on Stripe's balance while the bank has it, and no drift, whatever becomes of it") {
+  for (std::string method : {"pm_success_de", "pm_failed_de"}) {
+    CAPTURE(method);
+    Shop shop{{}, "sk_test_sandbox", Shop::rolls_back, {"usd", 1.1}};
+    sandbox::Clock clock;
+    clock.delayed_payment_ms = 3 * 24 * 3'600'000;
+    shop.stripe.set_clock(clock);
+    CHECK(shop.placed(1999, method));
+    shop.settle();
+    for (int day = 1; day <= 5; ++day) {
+      CAPTURE(day);
+      shop.world.set(Time{std::chrono::ceil<std::chrono::days>(shop.world.now())} + std::chrono::hours{2});
+      shop.settle();
+      shop.room.run_periodic("reconcile");
+      CHECK(shop.room.sql("SELECT coalesce(string_agg(drifts::text, ''), '') FROM reconciliations "
+                          "WHERE drifts <> '[]'") == "");
+      if (day < 3) CHECK(shop.status() == "processing");
+    }
+    CHECK(shop.status() == (method == "pm_success_de" ? "succeeded" : "failed"));
+    CHECK(shop.room.sql("SELECT string_agg(category, ' ' ORDER BY created_at) FROM balance_transactions") ==
+          (method == "pm_success_de" ? "charge" : "charge charge_failure"));
+    CHECK(shop.room.sql("SELECT sum(CASE WHEN debit = 'stripe' THEN amount ELSE -amount END) FROM ledger "
+                        "WHERE 'stripe' IN (debit, credit) AND currency = 'USD'") ==
+          shop.room.sql("SELECT sum(amount - fee) FROM balance_transactions"));
+    CHECK(shop.room.sql("SELECT sum(CASE WHEN debit = 'stripe' THEN amount ELSE -amount END) FROM ledger "
+                        "WHERE 'stripe' IN (debit, credit) AND currency = 'EUR'") == "0");
+  }
+}
+
 TEST_CASE("in a currency of other units the books still agree with Stripe") {
   Shop shop;
   CHECK(shop.placed(500, "pm_card_visa", "", "ISK"));
