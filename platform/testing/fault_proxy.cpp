@@ -85,10 +85,14 @@ struct FaultProxy::State : std::enable_shared_from_this<State> {
           co_await from.async_read_some(asio::buffer(buffer.data(), std::min(most, buffer.size())), tuple);
       if (error) break;
       if (self->mode == Mode::half_open || self->mode == Mode::slow) self->felt = true;
-      while (self->mode == Mode::half_open) {
-        timer.expires_after(Duration{10});
-        co_await timer.async_wait(tuple);
-        if (!pair->client.is_open()) co_return;
+      if (self->mode == Mode::half_open) {
+        while (self->mode == Mode::half_open) {
+          timer.expires_after(Duration{10});
+          co_await timer.async_wait(tuple);
+          if (!pair->client.is_open()) co_return;
+        }
+        pair->reset();  // the bytes are lost
+        break;
       }
       if (self->mode == Mode::slow) {
         timer.expires_after(Duration{20});

@@ -17,7 +17,7 @@ class FaultProxy {
 
   void pass();                            // no faults
   void slow(int bytes_per_second);        // both ways
-  void half_open();                       // nothing passes any more, nothing is closed
+  void half_open();                       // nothing passes, nothing is closed; afterwards who said something is reset
   void refuse();                          // new connections are closed at once, open ones are cut
   void cut_after(std::size_t bytes);      // the server's answer ends after so many bytes, then the connection is reset
   void corrupt_after(std::size_t bytes);  // one byte of the server's answer is changed: no ASCII any more

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "platform/runtime/either.hpp"
 #include "platform/testing/fault_proxy.hpp"
 #include "platform/testing/fresh.hpp"
 
@@ -185,6 +186,31 @@ TEST_CASE("a wire that is cut, silent, slow or lies costs a statement, never an 
   CHECK(heals());
   wire.slow(4'000);
   CHECK(written() == 0);
+  CHECK(heals());
+  // A caller who waits longer than the wire is silent: what was said meanwhile is lost all the same.
+  const auto patient = pg::open(testing::runtime(), [&] {
+    auto longer = options;
+    longer.statement_timeout = longer.connect_timeout = Duration{10'000};
+    return longer;
+  }());
+  on_loop([&]() -> Task<> { co_await patient->session().one(written_sql); });
+  wire.half_open();
+  bool lost = false;
+  on_loop([&]() -> Task<> {
+    const auto writes = [&]() -> Task<> {
+      try {
+        co_await patient->session().run(write_sql, "lost");
+      } catch (const pg::Unavailable&) {
+        lost = true;
+      }
+    };
+    const auto comes_back = [&]() -> Task<> {
+      while (!wire.felt()) co_await sleep(Duration{5});
+      wire.pass();
+    };
+    co_await both(writes(), comes_back());
+  });
+  CHECK(lost);
   // Each of the first bytes of an answer: message type, length, and content that is no number.
   for (std::size_t byte = 0; byte < 6; ++byte) {
     CAPTURE(byte);
