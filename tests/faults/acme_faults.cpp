@@ -22,7 +22,7 @@ int main(int count, char** arguments) {
   CLI11_PARSE(command, count, arguments);
   try {
     const auto account = acme::faults::run(options);
-    std::printf("%s, seed %llu\n", account.text().c_str(), static_cast<unsigned long long>(options.seed));
+    std::printf("%s\n", account.text().c_str());
     return account.violations.empty() && account.parked == 0 ? 0 : 1;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());

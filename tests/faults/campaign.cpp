@@ -61,6 +61,12 @@ std::string home_of(const std::string& point, std::mt19937_64& random) {
   return all[random() % (point.starts_with("provider.") || point.starts_with("job.") ? 3 : 4)];
 }
 
+/// As the account counts it.
+std::string name(const Strike& strike) {
+  if (strike.how.empty()) return strike.victim;
+  return strike.victim.starts_with("serve") ? strike.how : strike.victim + " " + strike.how;
+}
+
 /// SES's journal forgets: its mails are counted all the time.
 Task<> watch(Outside& outside, const std::atomic<bool>& stop) {
   while (!stop) {
@@ -144,8 +150,8 @@ class Run {
     if (std::ssize(acknowledged) != account_.orders)
       account_.violations.push_back("two acknowledgements name one order");
     settle(acknowledged, cancelled);
-    for (auto& point : points)
-      if (options_.kills > 0 && !account_.strikes.contains(point)) account_.missed.push_back(point);
+    for (auto& strike : strikes)
+      if (const auto what = name(strike); !account_.strikes.contains(what)) account_.missed.insert(what);
     return account_;
   }
 
@@ -190,12 +196,13 @@ class Run {
       auto& wire = *wires_.at(strike.victim.substr(5));
       fail(wire, strike);
       pause();
-      for (const auto give_up = Clock::now() + 5s; !wire.felt() && Clock::now() < give_up;)
+      const auto patience = account_.strikes.contains(name(strike)) ? 5s : 60s;
+      for (const auto give_up = Clock::now() + patience; !wire.felt() && Clock::now() < give_up;)
         std::this_thread::sleep_for(5ms);
       felt = wire.felt();
       wire.pass();
     }
-    ++(felt ? account_.strikes[strike.victim + " " + strike.how] : account_.unfelt);
+    ++(felt ? account_.strikes[name(strike)] : account_.unfelt);
   }
   void fail(testing::FaultProxy& wire, const Strike& strike) {
     const auto bytes = static_cast<std::size_t>(strike.nth);
@@ -218,16 +225,12 @@ class Run {
     if (pid == 0) return act(strike);  // it is just starting again
     repeated_.read(shop_, options_.split);
     if (!strike.how.empty()) {
-      const auto service = options_.split ? strike.victim.substr(6) : "orders";
-      try {
-        internal_.put("/internal/" + service + "/crash",
-                      R"({"point": ")" + strike.how + R"(", "nth": )" + std::to_string(strike.nth) + "}");
-      } catch (const http::NoAnswer&) {  // it was reached at once
-      }
       if (strike.how == "consumer.parked") say_nonsense(strike.nth);
       // Its first turn waits also for a shop that has just lost PostgreSQL.
-      for (const auto give_up = Clock::now() + (strike.nth == 1 ? 30s : 5s); Clock::now() < give_up;) {
-        if (gone(pid)) return void(++account_.strikes[strike.how]);
+      const auto give_up = Clock::now() + (strike.nth == 1 ? 60s : 5s);
+      for (bool armed = false; Clock::now() < give_up;) {
+        if (gone(pid)) return void(++account_.strikes[name(strike)]);
+        if (!armed) armed = arm(strike);
         std::this_thread::sleep_for(2ms);
       }
     }
@@ -235,6 +238,16 @@ class Run {
     kill(pid, SIGKILL);
     while (!gone(pid)) std::this_thread::sleep_for(2ms);
     ++account_.strikes[strike.victim];
+  }
+  bool arm(const Strike& strike) {
+    try {
+      return internal_
+          .put("/internal/" + (options_.split ? strike.victim.substr(6) : "orders") + "/crash",
+               R"({"point": ")" + strike.how + R"(", "nth": )" + std::to_string(strike.nth) + "}")
+          .ok();
+    } catch (const http::NoAnswer&) {  // or it was reached at once
+      return false;
+    }
   }
   /// Events of orders that nobody can read.
   void say_nonsense(int times) {
@@ -367,38 +380,44 @@ std::vector<Strike> schedule(const CampaignOptions& options, const std::vector<s
   std::mt19937_64 random(options.seed ^ 0xACE);
   const auto below = [&](std::size_t bound) { return static_cast<int>(random() % bound); };
   std::vector<Strike> strikes;
-  for (int i = 0; i < options.kills; ++i) {
-    if (i % 12 == 11) {
-      strikes.push_back({"postgres", "", 1, below(500)});
-      continue;
-    }
-    const auto turn = static_cast<std::size_t>(i - i / 12);
-    Strike strike{
-        .victim = options.split ? "serve " + app::service_names[random() % app::service_names.size()] : "serve",
-        .how = "",
-        .after_ms = below(500)};
-    if (turn < points.size() || below(2) == 0) {
-      strike.how = points[turn < points.size() ? turn : random() % points.size()];
-      strike.nth = turn < points.size() ? 1 : 1 + below(10);
-      if (options.split) strike.victim = "serve " + home_of(strike.how, random);
-    }
-    strikes.push_back(std::move(strike));
-  }
-  const auto fail = [&](int times, std::vector<std::pair<std::string, std::string>> kinds) {
-    std::ranges::shuffle(kinds, random);
+  const auto kill = [&](std::string service, std::string point, int nth) {
+    strikes.push_back({options.split ? "serve " + service : "serve", std::move(point), nth, below(500)});
+  };
+  if (options.split)
+    for (auto& service : app::service_names) kill(service, "", 1);
+  for (auto& point : points) kill(home_of(point, random), point, 1);
+  const int postgres = options.kills / 12;
+  strikes.resize(std::min(strikes.size(), static_cast<std::size_t>(options.kills - postgres)));
+  while (std::ssize(strikes) < options.kills - postgres)
+    if (const auto& point = points[random() % points.size()]; below(2) == 0)
+      kill(home_of(point, random), point, 1 + below(10));
+    else
+      kill(app::service_names[random() % app::service_names.size()], "", 1);
+  for (int i = 0; i < postgres; ++i) strikes.push_back({"postgres", "", 1, below(500)});
+  const auto fail = [&](int times, const std::vector<std::pair<std::string, std::string>>& kinds) {
     for (std::size_t i = 0; i < static_cast<std::size_t>(times); ++i) {
       auto& [what, how] = kinds[i % kinds.size()];
       strikes.push_back({what, how, 1 + below(2'000), 400 + below(1'600)});
+      // Longer than Stripe is waited for, and mostly than a statement.
+      if (how == "half_open") strikes.back().after_ms += 1'600;
+      if (what == "clock") strikes.back().nth = 3 + below(4);
     }
   };
-  std::vector<std::pair<std::string, std::string>> wires;
-  for (auto* wire : {"wire postgres", "wire stripe", "wire ups", "wire ses"})
-    for (auto* fault : {"slow", "half_open", "refuse", "cut", "corrupt"}) wires.emplace_back(wire, fault);
+  std::vector<std::string> faults{"slow", "half_open", "refuse", "cut", "corrupt"},
+      providers{"wire stripe", "wire ups", "wire ses"};
+  std::ranges::shuffle(faults, random);
+  std::ranges::shuffle(providers, random);
+  std::vector<std::pair<std::string, std::string>> wires, clocks;
+  for (std::size_t turn = 0; turn < providers.size(); ++turn)
+    for (std::size_t i = 0; i < faults.size(); ++i) {
+      if (turn == 0) wires.emplace_back("wire postgres", faults[i]);
+      wires.emplace_back(providers[(turn + i) % providers.size()], faults[i]);
+    }
+  for (auto* jump : {"+1 h", "-1 h", "+1 h for long", "-1 h for long"}) clocks.emplace_back("clock", jump);
+  std::ranges::shuffle(clocks, random);
   fail(options.wires, wires);
   fail(options.disks, {{"disk", "full"}});
-  fail(options.clocks, {{"clock", "+1 h"}, {"clock", "-1 h"}, {"clock", "+1 h for long"}, {"clock", "-1 h for long"}});
-  for (auto& strike : strikes)
-    if (strike.victim == "clock") strike.nth = 3 + strike.nth % 4;
+  fail(options.clocks, clocks);
   std::ranges::shuffle(strikes, random);
   return strikes;
 }
@@ -415,10 +434,11 @@ std::string Account::text() const {
                     " s, " + count(orders) + " orders acknowledged, " + count(sold_out) + " times sold out, " +
                     count(repeated) + " requests repeated, at least " + count(redelivered) +
                     " events delivered again, " + count(parked) + " parked, " + count(mails) + " mails and " +
-                    count(balanced) + " movements at Stripe compared, " + count(violations.size()) + " violations";
+                    count(balanced) + " movements at Stripe compared, " + count(violations.size()) +
+                    " violations, seed " + count(seed);
   if (unfelt > 0) out += "\nnot counted: " + count(unfelt) + " failures of wires that nobody used then";
   if (!left_out.empty()) out += "\nleft out: " + left_out;
-  for (auto& point : missed) out += "\nnot reached: " + point;
+  for (auto& what : missed) out += "\nnot reached: " + what;
   for (auto& violation : violations) out += "\nviolation: " + violation;
   return out;
 }
@@ -426,6 +446,7 @@ std::string Account::text() const {
 Account run(const CampaignOptions& options) {
   const auto begin = Clock::now();
   auto account = Run{options}.run();
+  account.seed = options.seed;
   account.seconds = static_cast<int>((Clock::now() - begin) / 1s);
   return account;
 }

@@ -2,6 +2,7 @@
 // Processes are killed while customers shop; afterwards nothing may be lost, doubled or invented.
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -13,7 +14,7 @@ std::uint64_t chosen_seed();
 struct CampaignOptions {
   std::uint64_t seed = 0;  // decides the schedule and what each customer wishes
   int kills = 0;           // of processes
-  int wires = 0;           // to PostgreSQL and to each provider: slow, half open, refused, cut, corrupt
+  int wires = 0;           // slow, half open, refused, cut, corrupt: by ten each at PostgreSQL's and at a provider's
   int disks = 0;           // PostgreSQL's is full; wants the right to mount
   int clocks = 0;  // ours alone jumps by an hour, forwards or backwards: now() in PostgreSQL's statements does not
   int clients = 16;
@@ -33,12 +34,13 @@ struct Strike {
   bool operator==(const Strike&) const = default;
 };
 
-/// Kills: each point at least once, then by chance; PostgreSQL each twelfth time. All kinds mixed.
+/// Kills: each process and each point at least once, then by chance; PostgreSQL each twelfth time. All kinds mixed.
 std::vector<Strike> schedule(const CampaignOptions& options, const std::vector<std::string>& points);
 
 struct Account {
+  std::uint64_t seed = 0;
   std::map<std::string, int> strikes;  // by point or failure, and by victim for kills by chance
-  std::vector<std::string> missed;     // points that were not reached in time at all
+  std::set<std::string> missed;        // points that were not reached, failures that were not felt, each time
   int unfelt = 0;                      // failures of wires that nobody used then; no strikes
   std::string left_out;                // what could not be done here, and why
   int seconds = 0;
@@ -47,7 +49,7 @@ struct Account {
   std::int64_t balanced = 0;                 // of Stripe's balance transactions
   std::int64_t redelivered = 0, parked = 0;  // without analytics, which does not remember what it heard
   std::vector<std::string> violations;
-  std::string text() const;  // for people
+  std::string text() const;  // lines for people
 };
 
 /// Runs to its end and until nothing is in flight. What hinders it is a std::runtime_error.
