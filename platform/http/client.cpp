@@ -29,7 +29,8 @@ struct Transfer {
   Response response;
   std::size_t most = 0;
   bool too_large = false;
-  bool once = false;  // what was on the wire is not sent again
+  bool once = false;   // what was on the wire is not sent again
+  bool begun = false;  // over a connection that stood
   CURLcode result = CURLE_OK;
   std::move_only_function<void()> done;
   std::array<char, CURL_ERROR_SIZE> error{};
@@ -40,17 +41,20 @@ struct Transfer {
   }
 };
 
-/// Bytes of the request on the wire: from the first on the provider may have acted.
-long sent_bytes(const Transfer& transfer) {
+/// The first byte is on the wire, whatever became of it: the provider may have acted. (What a proxy is asked before
+/// counts among libcurl's bytes, too.)
+bool sent(const Transfer& transfer) {
   long bytes = 0;
   curl_easy_getinfo(transfer.easy, CURLINFO_REQUEST_SIZE, &bytes);
-  return bytes;
+  return transfer.begun && bytes > 0;
 }
 
 /// Before each request, also before the one that libcurl repeats because a connection died under the first.
 int on_request(void* of, char*, char*, int, int) {
-  const auto& transfer = *static_cast<Transfer*>(of);
-  return transfer.once && sent_bytes(transfer) > 0 ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+  auto& transfer = *static_cast<Transfer*>(of);
+  if (transfer.once && sent(transfer)) return CURL_PREREQFUNC_ABORT;
+  transfer.begun = true;
+  return CURL_PREREQFUNC_OK;
 }
 
 std::size_t on_body(char* data, std::size_t one, std::size_t count, void* to) {
@@ -323,6 +327,8 @@ Task<Response> Client::send(Request request, Deadline deadline) {
   set(CURLOPT_TIMEOUT_MS, static_cast<long>(left));
   set(CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
   set(CURLOPT_ERRORBUFFER, transfer->error.data());
+  set(CURLOPT_PREREQFUNCTION, &on_request);
+  set(CURLOPT_PREREQDATA, transfer.get());
   set(CURLOPT_WRITEFUNCTION, &on_body);
   set(CURLOPT_WRITEDATA, transfer.get());
   set(CURLOPT_HEADERFUNCTION, &on_header);
@@ -340,8 +346,6 @@ Task<Response> Client::send(Request request, Deadline deadline) {
   const bool acts = request.method == "POST" || request.method == "PATCH";
   if (acts && !options.repeatable_posts && !request.headers.has("Idempotency-Key")) {
     transfer->once = true;
-    set(CURLOPT_PREREQFUNCTION, &on_request);
-    set(CURLOPT_PREREQDATA, transfer.get());
     set(CURLOPT_MAXAGE_CONN, 3L);
   }
 
@@ -371,14 +375,10 @@ Task<Response> Client::send(Request request, Deadline deadline) {
     transfer->response.status = static_cast<int>(status);
     co_return std::move(transfer->response);
   }
-  const bool never_connected =
-      transfer->result == CURLE_COULDNT_RESOLVE_HOST || transfer->result == CURLE_COULDNT_RESOLVE_PROXY ||
-      transfer->result == CURLE_COULDNT_CONNECT || transfer->result == CURLE_SSL_CONNECT_ERROR ||
-      transfer->result == CURLE_PEER_FAILED_VERIFICATION;
   const std::string why = transfer->too_large ? "the answer is larger than " + std::to_string(transfer->most) + " bytes"
                           : transfer->error[0] != '\0' ? transfer->error.data()
                                                        : curl_easy_strerror(transfer->result);
-  throw NoAnswer(base.host + " did not answer: " + why, !never_connected && sent_bytes(*transfer) > 0);
+  throw NoAnswer(base.host + " did not answer: " + why, sent(*transfer));
 }
 
 }  // namespace acme::http

@@ -8,6 +8,7 @@
 
 #include "platform/http/server.hpp"
 #include "platform/runtime/runtime.hpp"
+#include "platform/testing/fault_proxy.hpp"
 #include "platform/tests/raw_client.hpp"
 
 namespace acme::http {
@@ -144,6 +145,21 @@ TEST_CASE("a POST is never sent twice by itself: not over a connection that dies
     CHECK(provider.sent("POST", "/lost") == 1);
     CHECK(provider.seen == before + 1);
   }
+}
+
+TEST_CASE("what was sent stays sent when the connection dies under it and nobody listens any more") {
+  Provider provider;
+  auto wire =
+      std::make_unique<testing::FaultProxy>(provider.runtime, "127.0.0.1:" + std::to_string(provider.server->port()));
+  ClientOptions options;
+  options.base_url = "http://127.0.0.1:" + std::to_string(wire->port()) + "/base";
+  provider.client = std::make_unique<Client>(options);
+  CHECK(provider.sent("GET", "/echo") == -1);  // leaves the connection that the POST takes
+  std::jthread cuts{[&] {
+    while (provider.seen < 2) std::this_thread::yield();
+    wire.reset();
+  }};
+  CHECK(provider.sent("POST", "/slow") == 1);
 }
 
 TEST_CASE("a POST goes over the connection that was used just now: no handshake for each mail and each label") {
