@@ -95,6 +95,7 @@ class Run {
     shop_.import(catalogue());
     app::until(staff_, "/v1/inventory/THING-19", 30,
                [](const Reply& stock) { return stock.number("/available") == 1'000'000; });
+    if (options_.clocks > 0) age();
     std::vector<std::string> points;
     const auto known = internal_.get("/internal/orders/crash");
     for (std::size_t i = 0; i < known.size("/data"); ++i) points.push_back(known.text("/data/" + std::to_string(i)));
@@ -213,6 +214,14 @@ class Run {
     // Any byte of what the providers say, which is text and no text any more. Of PostgreSQL, whose numbers are binary
     // and would pass for others where no TLS is between, a message's first.
     if (strike.how == "corrupt") wire.corrupt_after(strike.victim == "wire postgres" ? 0 : bytes);
+  }
+  /// A shop that was made just now has no key that could sign an hour ago.
+  void age() {
+    shop_.sql("auth", "UPDATE signing_keys SET signs_from = signs_from - interval '2 hours'");
+    const pid_t pid = shop_.pid(options_.split ? "serve auth" : "serve");
+    kill(pid, SIGKILL);
+    while (!gone(pid)) std::this_thread::sleep_for(2ms);
+    shop_.wait_ready();
   }
   void jump(const std::string& service, std::chrono::seconds by) {
     const auto reply =
