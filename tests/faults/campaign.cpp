@@ -67,9 +67,9 @@ std::string name(const Strike& strike) {
   return strike.victim.starts_with("serve") ? strike.how : strike.victim + " " + strike.how;
 }
 
-/// SES's journal forgets: its mails are counted all the time.
-Task<> watch(Outside& outside, const std::atomic<bool>& stop) {
-  while (!stop) {
+/// SES's journal forgets: its mails are counted all the time, until they are compared.
+Task<> watch(Outside& outside) {
+  for (;;) {
     co_await outside.look();
     co_await sleep(Duration{250});
   }
@@ -107,15 +107,15 @@ class Run {
     for (int i = 0; i < options_.clients; ++i)
       customers.push_back(std::make_unique<Customer>(shop_.customer(), staff_, random_(), orders, shelves_));
     std::atomic<bool> stop = false;
-    TaskGroup group(loop, "customers");
+    TaskGroup group(loop, "customers"), watching(loop, "mails");
     for (auto& customer : customers) group.spawn(0, "customer", customer->shop(stop));
-    group.spawn(0, "mails", watch(outside_, stop));
+    watching.spawn(0, "mails", watch(outside_));
     struct Leave {
       std::atomic<bool>& stop;
-      TaskGroup& group;
+      TaskGroup &group, &watching;
       Runtime& loop;
-      ~Leave() { stop = true, loop.wait(0, group.stop()); }
-    } leave{stop, group, loop};
+      ~Leave() { stop = true, loop.wait(0, group.stop()), loop.wait(0, watching.stop()); }
+    } leave{stop, group, watching, loop};
 
     auto possible = options_;
     if (!disk_) possible.disks = 0;
@@ -150,7 +150,9 @@ class Run {
     }
     if (std::ssize(acknowledged) != account_.orders)
       account_.violations.push_back("two acknowledgements name one order");
-    settle(acknowledged, cancelled);
+    const auto delivered = settle(acknowledged, cancelled);
+    loop.wait(0, watching.stop());
+    compare(delivered);
     for (auto& strike : strikes)
       if (const auto what = name(strike); !account_.strikes.contains(what)) account_.missed.insert(what);
     return account_;
@@ -282,7 +284,7 @@ class Run {
 
   /// Once nothing is in flight: every acknowledged order was delivered, or cancelled by who asked for it or by a clock
   /// that said its time to pay was over, and the doctor finds nothing.
-  void settle(const std::set<std::string>& orders, const std::set<std::string>& cancelled) {
+  std::set<std::string> settle(const std::set<std::string>& orders, const std::set<std::string>& cancelled) {
     shop_.sandbox().put("/faults", "{}");
     for (auto* status : {"pending", "paid", "fulfilling", "shipped", "cancelling"})
       app::until(staff_, std::string{"/v1/orders?limit=1&status="} + status, 300,
@@ -303,6 +305,10 @@ class Run {
     }
     if (const int findings = shop_.settled(120))
       account_.violations.push_back("the doctor's status is " + std::to_string(findings));
+    return delivered;
+  }
+  /// With what the providers have, with the shelves and with the books; counts what came again.
+  void compare(const std::set<std::string>& delivered) {
     const auto violated = [&](const std::vector<std::string>& how) {
       account_.violations.insert(account_.violations.end(), how.begin(), how.end());
     };

@@ -88,8 +88,7 @@ std::vector<std::string> Outside::differences() {
      GROUP BY order_id, kind HAVING count(*) > 1
      UNION ALL
     SELECT 'a mail that SES never took: ' || order_id || ' ' || kind
-      FROM notifications LEFT JOIN taken USING (id)
-     WHERE state = 'sent' AND times IS NULL)sql",
+      FROM notifications WHERE state = 'sent' AND id NOT IN (SELECT id FROM taken))sql",
           {pg::encode(ids), pg::encode(times)});
   return differences_;
 }

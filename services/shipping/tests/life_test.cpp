@@ -112,7 +112,7 @@ void happens(Dispatch& all, News news) {
     case News::staff_too_late:
       for (auto stage : {Stage::cancelling, Stage::cancelled})
         for (auto wish : {News::staff_labels, News::staff_splits, News::staff_removes}) {
-          parcel.stage = stage;
+          all.shipments.front().stage = stage;
           happens(all, wish);
         }
       return;
