@@ -20,11 +20,10 @@ void remove(Dispatch& all) {
   Shipment other = all.shipments.front();
   other.id = testing::id<ShipmentId>(2);
   other.status = Status::in_transit;
-  all.shipments.push_back(other);
-  all.effects.emplace_back();
-  remove_by_staff(all, testing::id<ShipmentId>(1), Goods::written_off, noon);
-  all.shipments.pop_back();
-  all.effects.pop_back();
+  Dispatch both{{all.shipments.front(), other}, {{}, {}}};
+  remove_by_staff(both, testing::id<ShipmentId>(1), Goods::written_off, noon);
+  all.shipments.front() = both.shipments.front();
+  all.effects.front() = both.effects.front();
 }
 
 /// One parcel, led to a state the way parcels get there.
@@ -112,7 +111,7 @@ void happens(Dispatch& all, News news) {
     case News::staff_too_late:
       for (auto stage : {Stage::cancelling, Stage::cancelled})
         for (auto wish : {News::staff_labels, News::staff_splits, News::staff_removes}) {
-          all.shipments.front().stage = stage;
+          parcel.stage = stage;
           happens(all, wish);
         }
       return;
