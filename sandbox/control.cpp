@@ -199,7 +199,9 @@ http::Response Control::journal(const http::Request& request) const {
   if (query.contains("kind") && !query["kind"].empty()) question.kind = query["kind"];
   question.after = number(query, "after", 0);
   question.limit = static_cast<std::size_t>(std::clamp<std::int64_t>(number(query, "limit", 1000), 1, 1'000'000));
-  return json_response(200, R"({"data":)" + json::text(core_.journal.find(question)) + "}");
+  return json_response(200, R"({"data":)" + json::text(core_.journal.find(question)) + R"(,"oldest":)" +
+                                std::to_string(core_.journal.oldest()) + R"(,"newest":)" +
+                                std::to_string(core_.journal.newest()) + "}");
 }
 
 http::Response Control::faults(const http::Request& request) {

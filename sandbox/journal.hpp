@@ -46,6 +46,9 @@ class Journal {
   };
   /// Oldest first. `to`: mails that have this recipient, whole address, case-insensitive.
   std::vector<Entry> find(const Question& question) const;
+  /// The numbers of the oldest entry that is still here, and of the last one that was made; 0 without one.
+  std::int64_t oldest() const { return entries_.empty() ? 0 : std::stoll(entries_.oldest().id); }
+  std::int64_t newest() const { return last_; }
 
  private:
   Table<Entry> entries_;

@@ -71,7 +71,7 @@ std::string name(const Strike& strike) {
 Task<> watch(Outside& outside) {
   for (;;) {
     co_await outside.look();
-    co_await sleep(Duration{250});
+    co_await sleep(Duration{20});
   }
 }
 
@@ -314,6 +314,7 @@ class Run {
     };
     violated(outside_.differences());
     account_.mails = outside_.mails();
+    account_.mails_missed = outside_.missed();
     for (auto& shelf : shelves_) {
       const auto stock = staff_.get("/v1/inventory/" + shelf.sku);
       const auto left = shelf.left(delivered);
@@ -452,6 +453,7 @@ std::string Account::text() const {
                     count(balanced) + " movements at Stripe compared, " + count(violations.size()) +
                     " violations, seed " + count(seed);
   if (unfelt > 0) out += "\nnot counted: " + count(unfelt) + " failures of wires that nobody used then";
+  if (mails_missed) out += "\nleft out: whether SES took each mail, as its journal forgot some before they were seen";
   if (!left_out.empty()) out += "\nleft out: " + left_out;
   for (auto& what : missed) out += "\nnot reached: " + what;
   for (auto& violation : violations) out += "\nviolation: " + violation;

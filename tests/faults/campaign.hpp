@@ -46,6 +46,7 @@ struct Account {
   int seconds = 0;
   int orders = 0, repeated = 0;              // acknowledged; requests sent again
   std::size_t sold_out = 0, mails = 0;       // refusals; mails seen at SES
+  bool mails_missed = false;                 // some were forgotten there before they were seen
   std::int64_t balanced = 0;                 // of Stripe's balance transactions
   std::int64_t redelivered = 0, parked = 0;  // without analytics, which does not remember what it heard
   std::vector<std::string> violations;

@@ -20,6 +20,8 @@ class Outside {
   /// be asked when nothing is in flight. (Charges: the doctor compares them.)
   std::vector<std::string> differences();
   std::size_t mails() const { return mails_.size(); }
+  /// The journal was faster: of mails that were not seen nothing can be said.
+  bool missed() const { return missed_; }
 
  private:
   void compare(const std::string& service, const std::string& statement, std::vector<pg::Value> params);
@@ -29,6 +31,7 @@ class Outside {
   app::Caller sandbox_, stripe_;
   std::map<NotificationId, std::int64_t> mails_;  // how often SES took each
   std::int64_t looked_until_ = 0;                 // an entry's number in the journal
+  bool missed_ = false;
   std::vector<std::string> differences_;
 };
 
