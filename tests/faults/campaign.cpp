@@ -178,8 +178,11 @@ class Run {
 
   void act(const Strike& strike) {
     shop_.wait_ready();
-    // A process that was killed starts with the right time.
-    if (strikes_ahead_ > 0) jump("orders", --strikes_ahead_ > 0 ? ahead_ : 0s);
+    // A process that was killed starts with the right time. An hour off, no webhook of Stripe's is believed.
+    if (strikes_ahead_ > 0) {
+      strikes_ahead_ = strike.how.starts_with("stripe_webhook.") ? 0 : strikes_ahead_ - 1;
+      jump("orders", strikes_ahead_ > 0 ? ahead_ : 0s);
+    }
     if (strike.victim == "postgres" || strike.victim.starts_with("serve")) return kill_it(strike);
     bool felt = true;
     const auto pause = [&] { std::this_thread::sleep_for(std::chrono::milliseconds(strike.after_ms)); };
