@@ -57,6 +57,8 @@ std::string home_of(const std::string& point, std::mt19937_64& random) {
   if (point.starts_with("periodic.")) return "orders";
   const std::string hearing[] = {"payments", "shipping", "notifications"};
   if (point == "consumer.parked") return hearing[random() % 3];
+  const std::string saying[] = {"payments", "shipping", "orders"};
+  if (point.starts_with("relay.")) return saying[random() % 3];
   const std::string all[] = {"payments", "shipping", "notifications", "orders"};
   return all[random() % (point.starts_with("provider.") || point.starts_with("job.") ? 3 : 4)];
 }
