@@ -166,11 +166,13 @@ Task<> on_shipment(Reaction& on, std::vector<events::Event<ShipmentHeard>> shipm
   std::vector<Demand> demands;
   sort_by_order(shipments);
   for (auto& [envelope, shipment] : shipments) {
+    const auto kinds = kinds_of_shipment(shipment.status);
+    if (kinds.empty()) continue;
     Detail detail;
     detail.carrier = shipment.carrier;
     detail.tracking_number = shipment.tracking_number;
     list(detail, shipment.lines);
-    for (const auto kind : kinds_of_shipment(shipment.status))
+    for (const auto kind : kinds)
       demand(on, demands, envelope, kind, shipment.order_id, shipment.shipment_id.text(), detail);
   }
   note(on.tx(), std::move(demands), on.now());

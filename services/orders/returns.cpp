@@ -54,9 +54,14 @@ struct Locked {
   std::vector<store::LineOf> lines;
   std::vector<store::Return> returns;
   std::vector<store::ReturnedLine> returned;
-  std::map<int, std::int64_t> removed, arrived;  // line → pieces that will never leave; that were delivered
+  std::map<int, std::int64_t> removed, arrived;  // line → pieces that will never arrive; that were delivered
   bool awaited = false;                          // pieces that have not left, or are with the carrier
 
+  std::int64_t delivery_paid() const {
+    std::vector<Line> own;
+    for (auto& of : lines) own.push_back(of.line);
+    return shipping_paid(order.totals, own);
+  }
   const store::LineOf* line(std::int64_t number) const {
     const auto found = std::ranges::find(lines, number, [](auto& of) { return of.line.line; });
     return found == lines.end() ? nullptr : &*found;
@@ -343,9 +348,7 @@ Task<Result<http::Response>> receive_return(Call& call, ReturnId id, ReceiveRetu
         if (request.refund_shipping.value_or(false)) {
           if (std::ranges::any_of(all.returns, [](auto& each) { return each.shipping_refund.has_value(); }))
             return refuse(invalid("/refund_shipping", "the delivery of this order is refunded already"));
-          std::vector<Line> own;
-          for (auto& line : all.lines) own.push_back(line.line);
-          of.shipping_refund = shipping_paid(order.totals, own);
+          of.shipping_refund = all.delivery_paid();
         }
         store::take_back(tx, order.id, lines, "return", call.caller().subject);
         owe(order, {of.id.text(), *of.refund + of.shipping_refund.value_or(0), "return: " + of.reason});
@@ -371,13 +374,11 @@ Task<> take_out(pg::Transaction& tx, store::Order& order, const std::vector<Parc
   }
   if (gone.empty()) co_return;
   bool nothing_arrives = true;
-  std::vector<Line> own;
   for (auto& of : all.lines) {
     const auto never = all.removed.contains(of.line.line) ? all.removed.at(of.line.line) : 0;
     nothing_arrives &= !of.line.requires_shipping || never + gone[of.line.line] >= of.line.quantity;
-    own.push_back(of.line);
   }
-  if (nothing_arrives) amount += shipping_paid(order.totals, own);
+  if (nothing_arrives) amount += all.delivery_paid();
   if (!had_left) store::take_stock(tx, order.id, gone);
   store::take_back(tx, order.id, lines, "removed", parcel.text());
   owe(order, {parcel.text(), amount, "never left"});

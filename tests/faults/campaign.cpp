@@ -226,8 +226,7 @@ class Run {
   void age() {
     shop_.sql("auth", "UPDATE signing_keys SET signs_from = signs_from - interval '2 hours'");
     const pid_t pid = shop_.pid(options_.split ? "serve auth" : "serve");
-    kill(pid, SIGKILL);
-    while (!gone(pid)) std::this_thread::sleep_for(2ms);
+    end(pid);
     shop_.wait_ready();
   }
   void jump(const std::string& service, std::chrono::seconds by) {
@@ -251,8 +250,7 @@ class Run {
       }
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(strike.after_ms));
-    kill(pid, SIGKILL);
-    while (!gone(pid)) std::this_thread::sleep_for(2ms);
+    end(pid);
     ++account_.strikes[strike.victim];
   }
   bool arm(const Strike& strike) {
@@ -286,6 +284,10 @@ class Run {
     }
   }
   bool gone(pid_t pid) const { return kill(pid, 0) != 0; }
+  void end(pid_t pid) const {
+    kill(pid, SIGKILL);
+    while (!gone(pid)) std::this_thread::sleep_for(1ms);
+  }
 
   /// Once nothing is in flight: every acknowledged order was delivered, or cancelled by who asked for it or by a clock
   /// that said its time to pay was over, and the doctor finds nothing.
@@ -354,8 +356,7 @@ class Run {
     for (bool begun = false; !begun; ++starts) {
       const pid_t pid = shop_.pid(options_.split ? "serve payments" : "serve");
       if (pid == 0 || starts == 20) throw std::runtime_error("The books cannot be compared with Stripe's balance.");
-      kill(pid, SIGKILL);
-      while (!gone(pid)) std::this_thread::sleep_for(1ms);
+      end(pid);
       while (!set()) std::this_thread::sleep_for(1ms);
       shop_.wait_ready();
       std::this_thread::sleep_for(1s);

@@ -2,7 +2,6 @@
 
 #include <sstream>
 
-#include "platform/config/config.hpp"
 #include "platform/json/json.hpp"
 
 namespace acme::faults {
@@ -50,9 +49,7 @@ std::vector<T> data(const app::Reply& reply) {
 Outside::Outside(const app::PrivateShop& shop)
     : shop_(shop),
       sandbox_(shop.sandbox()),
-      stripe_(shop.runtime(), "http://localhost:" + std::to_string(shop.sandbox_port() + 1)) {
-  stripe_.bearer(config::secret(app::home(shop.home()).secrets(), "stripe_secret_key"));
-}
+      stripe_(app::stripe_of(shop.runtime(), app::home(shop.home()), sandbox_.base_url())) {}
 
 Task<> Outside::look() {
   auto page =
