@@ -13,6 +13,7 @@
 #include "platform/id.hpp"
 #include "platform/json/json.hpp"
 #include "platform/problem.hpp"
+#include "platform/runtime/runtime.hpp"
 #include "platform/runtime/task.hpp"
 #include "platform/time.hpp"
 
@@ -374,11 +375,13 @@ class Database {
   virtual Session& session() = 0;
 
   /// Runs `work(Transaction&) -> Task<T>` in a transaction and commits. An exception or a refused Result rolls back.
-  /// 40001 and 40P01 run `work` again, at most three times, so it must not have effects elsewhere.
+  /// 40001 and 40P01 run `work` again, at most three times, so it must not have effects elsewhere; each time waits a
+  /// little longer first, so that the other transaction of a deadlock has its locks and is done.
   template <typename Work>
   auto transaction(Work work, Deadline deadline = in(Duration{5000})) -> std::invoke_result_t<Work, Transaction&> {
     using T = typename TaskValue<std::invoke_result_t<Work, Transaction&>>::type;
     for (int attempt = 1;; ++attempt) {
+      if (attempt > 1) co_await sleep(Duration{5 * attempt});
       auto lease = co_await begin(deadline);
       bool again = false;
       try {
