@@ -11,6 +11,11 @@ int main(int argc, char** argv) {
   CLI::App cli{"Acme: a complete shop in one program.", "acme"};
   cli.require_subcommand(1);
   cli.set_version_flag("--version", "acme " ACME_VERSION);
+  cli.failure_message([](const CLI::App* command, const CLI::Error& error) {
+    const auto unknown = command->remaining(true);
+    return unknown.empty() ? CLI::FailureMessage::simple(command, error)
+                           : "There is no '" + unknown.front() + "' here; --help lists what there is.\n";
+  });
   const auto home_option = [](CLI::App* command, std::string& home) {
     command->add_option("--home", home, "Where this installation's data, secrets and logs lie")->capture_default_str();
   };
