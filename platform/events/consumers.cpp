@@ -73,6 +73,7 @@ struct Consumers::State {
     const auto patience = self->pieces.service.linger.find(name);
     const auto linger = patience == self->pieces.service.linger.end() ? Duration{0} : patience->second;
     std::optional<std::int64_t> position;
+    std::vector<Time> times;  // of a batch's events; keeps its room
     Topic::Ahead ahead;  // what follows `position`, got ready while the batch before it was handled
     const auto look_ahead = [&](std::int64_t after) -> Task<> {
       try {
@@ -102,8 +103,8 @@ struct Consumers::State {
         if (!batch.empty()) {
           const Busy counted{self->busy};
           const auto last = batch.back().position;
-          const auto count = static_cast<double>(batch.size());
-          const auto oldest = batch.front().envelope.time;
+          times.clear();
+          for (auto& entry : batch) times.push_back(entry.envelope.time);
           Topic::Result result;
           const auto digest = [&]() -> Task<> {
             result = co_await topic.digest(std::move(next), position, self->options.tries, self->options.pause);
@@ -117,8 +118,9 @@ struct Consumers::State {
             ahead = {};
           } else {
             position = last;
-            consumed.add(count);
-            latency.observe(std::chrono::duration<double>(std::chrono::system_clock::now() - oldest).count());
+            consumed.add(static_cast<double>(times.size()));
+            const auto now = std::chrono::system_clock::now();
+            for (const auto time : times) latency.observe(std::chrono::duration<double>(now - time).count());
           }
         }
         if (outage > Duration{0}) paused.set(0);

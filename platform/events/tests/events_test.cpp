@@ -4,6 +4,7 @@
 #include "platform/events/disorder.hpp"
 #include "platform/events/postgres_log.hpp"
 #include "platform/events/relay.hpp"
+#include "platform/observe/metrics.hpp"
 #include "platform/testing/fresh.hpp"
 #include "platform/testing/testing.hpp"
 
@@ -393,6 +394,36 @@ TEST_CASE("the log drops what is older than a week and has tomorrow's place read
   log.sql("SELECT platform.keep_partitions(7)");
   CHECK(log.sql("SELECT to_regclass('platform.log_20200101')").empty());
   CHECK(log.sql("SELECT count(*) FROM pg_inherits WHERE inhparent = 'platform.log'::regclass") == "3");
+}
+
+TEST_CASE("the histogram of latency has each event of a batch, not the oldest alone") {
+  const auto seen = [](const std::string& part) {
+    const auto text = metrics::exposition();
+    const auto name = "\nacme_event_consume_seconds_" + part;
+    const auto at = text.find(name);
+    return at == std::string::npos ? 0 : std::stoi(text.substr(at + name.size()));
+  };
+  const std::string of = R"(service="nobody",topic="step")", all = "count{" + of + "} ",
+                    in_time = "bucket{" + of + R"(,le="10"} )";
+  const int all_before = seen(all), in_time_before = seen(in_time);
+  Stage stage{true};
+  on_loop([&] {
+    return stage.fresh.db->transaction([](pg::Transaction& tx) -> Task<> {
+      for (int n = 1; n <= 5; ++n)
+        events::publish(tx, "step", "k", n, Step{n}, real_world().now() - std::chrono::hours{n <= 2 ? 1 : 0});
+      co_return;
+    });
+  });
+  stage.relay->wake();
+  CHECK(stage.becomes(outbox, "0"));
+  stage.consumers->start(stage.group);
+  CHECK(stage.becomes(effects, "k1 k2 k3 k4 k5"));
+  // It counts once the effect is committed.
+  for (int waits = 0; seen(all) < all_before + 5 && waits < 1'000; ++waits)
+    on_loop([]() -> Task<> { co_await sleep(Duration{5}); });
+  CHECK(stage.script->calls == 1);
+  CHECK(seen(all) - all_before == 5);
+  CHECK(seen(in_time) - in_time_before == 3);
 }
 
 TEST_CASE("an event is heard soon after its commit, and many are heard fast") {
