@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <cstdlib>
+#include <sstream>
 #include <thread>
 
 #include "platform/testing/fault_proxy.hpp"
@@ -126,6 +127,7 @@ class Run {
     const auto strikes = schedule(possible, points);
     for (std::size_t i = 0; i < strikes.size(); ++i) {
       act(strikes[i]);
+      if (i == 0 && options_.meanwhile) options_.meanwhile(shop_);
       if (options_.talks && (i + 1) % 10 == 0)
         std::fprintf(stderr, "%zu of %zu strikes, %d orders\n", i + 1, strikes.size(), orders.load());
     }
@@ -225,8 +227,8 @@ class Run {
   /// A shop that was made just now has no key that could sign an hour ago.
   void age() {
     shop_.sql("auth", "UPDATE signing_keys SET signs_from = signs_from - interval '2 hours'");
-    const pid_t pid = shop_.pid(options_.split ? "serve auth" : "serve");
-    end(pid);
+    const auto victim = process_of("auth");
+    end(victim, shop_.pid(victim));
     shop_.wait_ready();
   }
   void jump(const std::string& service, std::chrono::seconds by) {
@@ -244,13 +246,13 @@ class Run {
       // Its first turn waits also for a shop that has just lost PostgreSQL.
       const auto give_up = Clock::now() + (strike.nth == 1 ? 60s : 5s);
       for (bool armed = false; Clock::now() < give_up;) {
-        if (gone(pid)) return void(++account_.strikes[name(strike)]);
+        if (gone(pid)) return void((++killed_[strike.victim], ++account_.strikes[name(strike)]));
         if (!armed) armed = arm(strike);
         std::this_thread::sleep_for(2ms);
       }
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(strike.after_ms));
-    end(pid);
+    end(strike.victim, pid);
     ++account_.strikes[strike.victim];
   }
   bool arm(const Strike& strike) {
@@ -284,8 +286,10 @@ class Run {
     }
   }
   bool gone(pid_t pid) const { return kill(pid, 0) != 0; }
-  void end(pid_t pid) const {
+  std::string process_of(const std::string& service) const { return options_.split ? "serve " + service : "serve"; }
+  void end(const std::string& victim, pid_t pid) {
     kill(pid, SIGKILL);
+    ++killed_[victim];
     while (!gone(pid)) std::this_thread::sleep_for(1ms);
   }
 
@@ -336,6 +340,7 @@ class Run {
       if (service != "gateway")
         account_.parked += internal_.get("/internal/" + service + "/platform").number("/parked");
     reconcile();
+    violated(ends_by_themselves(shop_.output(), killed_));
   }
   /// As payments does once today is over, which it looks for soon after it starts: it is started again until its clock
   /// is set before that. A shop without reconciliations begins with the last day.
@@ -354,9 +359,10 @@ class Run {
     };
     int starts = 0;
     for (bool begun = false; !begun; ++starts) {
-      const pid_t pid = shop_.pid(options_.split ? "serve payments" : "serve");
+      const auto victim = process_of("payments");
+      const pid_t pid = shop_.pid(victim);
       if (pid == 0 || starts == 20) throw std::runtime_error("The books cannot be compared with Stripe's balance.");
-      end(pid);
+      end(victim, pid);
       while (!set()) std::this_thread::sleep_for(1ms);
       shop_.wait_ready();
       std::this_thread::sleep_for(1s);
@@ -384,6 +390,7 @@ class Run {
   Caller staff_, internal_;
   Outside outside_;
   Shelves shelves_;
+  std::map<std::string, int> killed_;  // how often, by victim
   Counted repeated_;
   std::chrono::seconds ahead_{0};  // our clock, for so many strikes
   int strikes_ahead_ = 0;
@@ -442,6 +449,20 @@ std::vector<Strike> schedule(const CampaignOptions& options, const std::vector<s
   fail(options.clocks, clocks);
   std::ranges::shuffle(strikes, random);
   return strikes;
+}
+
+std::vector<std::string> ends_by_themselves(const std::string& output, std::map<std::string, int> kills) {
+  std::vector<std::string> ends;
+  std::istringstream lines(output);
+  for (std::string line; std::getline(lines, line);) {
+    const auto process = line.substr(0, line.find(" ended ")), end = line.substr(0, line.find("; it starts again"));
+    if (end.size() == line.size() || process == "PostgreSQL") continue;
+    const auto victim = process == "The shop"             ? "serve"
+                        : process.starts_with("Service ") ? "serve " + process.substr(8)
+                                                          : process;
+    if (!end.ends_with(" by signal Killed") || --kills[victim] < 0) ends.push_back("not by our doing: " + end);
+  }
+  return ends;
 }
 
 std::string Account::text() const {

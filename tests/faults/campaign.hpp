@@ -1,10 +1,13 @@
 #pragma once
 // Processes are killed while customers shop; afterwards nothing may be lost, doubled or invented.
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
 #include <vector>
+
+#include "app/private_shop.hpp"
 
 namespace acme::faults {
 
@@ -21,6 +24,8 @@ struct CampaignOptions {
   int orders = 0;      // at least: customers shop on after the last strike
   bool split = false;  // eight processes
   bool talks = false;  // of how far it is, on standard error
+  /// Runs once, after the first strike.
+  std::function<void(const app::PrivateShop&)> meanwhile = {};
 };
 
 /// A kill: with a point, the process dies when it is reached for the nth time, else after so many milliseconds. Of
@@ -36,6 +41,10 @@ struct Strike {
 
 /// Kills: each process and each point at least once, then by chance; PostgreSQL each twelfth time. All kinds mixed.
 std::vector<Strike> schedule(const CampaignOptions& options, const std::vector<std::string>& points);
+
+/// Of the ends that `acme up` told of, those that are none of so many kills by victim; one sentence each. PostgreSQL's
+/// are left out: its disk may be full when it starts again.
+std::vector<std::string> ends_by_themselves(const std::string& output, std::map<std::string, int> kills);
 
 struct Account {
   std::uint64_t seed = 0;

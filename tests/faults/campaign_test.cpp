@@ -1,5 +1,6 @@
 // Processes are killed while customers shop; afterwards nothing may be lost, doubled or invented.
 #include <doctest/doctest.h>
+#include <signal.h>
 
 #include <cstdio>
 #include <sstream>
@@ -64,6 +65,29 @@ TEST_CASE("a refusal counts as wrong when enough was there whatever happened fir
   CHECK(shelf.left({"delivered"}) == 6);
   shelf.received.back().to = at(4);
   CHECK(shelf.wrongly_refused().size() == 1);
+}
+
+TEST_CASE("a process of the shop that ends by itself violates what a campaign promises") {
+  const auto abort = [](const app::PrivateShop& shop) {
+    shop.wait_ready();
+    kill(shop.pid("serve"), SIGABRT);
+  };
+  const auto account = run({.seed = chosen_seed(), .kills = 1, .clients = 4, .meanwhile = abort});
+  CAPTURE(account.text());
+  CHECK(account.violations == std::vector<std::string>{"not by our doing: The shop ended by signal Aborted"});
+}
+
+TEST_CASE("of the shop's ends those are its own that no kill explains, and PostgreSQL's are its own affair") {
+  const auto told = [](const std::string& process, const std::string& how) {
+    return process + " ended " + how + "; it starts again in 0.1 s.\n" + process + " runs again (process 7).\n";
+  };
+  const auto output = told("Service orders", "by signal Killed") + told("Service auth", "by signal Killed") +
+                      told("Service orders", "by signal Killed") + told("Service payments", "with status 1") +
+                      told("The sandbox", "by signal Killed") + told("PostgreSQL", "with status 1");
+  CHECK(ends_by_themselves(output, {{"serve orders", 1}, {"serve auth", 1}, {"serve payments", 1}}) ==
+        std::vector<std::string>{"not by our doing: Service orders ended by signal Killed",
+                                 "not by our doing: Service payments ended with status 1",
+                                 "not by our doing: The sandbox ended by signal Killed"});
 }
 
 TEST_CASE(
