@@ -200,18 +200,26 @@ static Task<std::variant<NotDone, std::optional<Status>>> last_seen(Job& job, st
   co_return status;
 }
 
+/// What the carrier says of a label, for as long as it is the shipment's: another may have been bought in its place.
+static Change of_label(const Shipment& asked, Change change) {
+  return [attempt = asked.attempt, change = std::move(change)](Shipment& of) {
+    return of.attempt == attempt ? change(of) : Effects{};
+  };
+}
+
 Task<jobs::Outcome> void_label(Job& job, ShipmentWork work) {
   const auto shipment = co_await open_store(job.db())->find(work.shipment_id, everybody);
   if (!shipment || !shipment->cancel_asked || shipment->label != LabelState::bought) co_return jobs::Done{};
   const std::string name = reference(*shipment);
   const auto voided = [&] {
     return conclude(
-        job, shipment->id, true, [&](Shipment& of) { return label_voided(of, job.now()); },
+        job, shipment->id, true, of_label(*shipment, [&](Shipment& of) { return label_voided(of, job.now()); }),
         [&](ShipmentStore& store, const Shipment&) { return store.label_ended(name, "void", "cancelled", job.now()); });
   };
   const auto refused = [&](std::string reason) {
-    return conclude(job, shipment->id, true,
-                    [&job, reason](Shipment& of) { return void_refused(of, reason, job.now()); });
+    return conclude(job, shipment->id, true, of_label(*shipment, [&job, reason](Shipment& of) {
+                      return void_refused(of, reason, job.now());
+                    }));
   };
 
   auto answer = co_await job.get<Carrier>().void_label(*shipment->carrier_shipment, job.deadline());
@@ -243,15 +251,18 @@ Task<jobs::Outcome> track(Job& job, ShipmentWork work) {
   Tracking tracking;
   if (auto* seen = std::get_if<Tracking>(&answer)) tracking = std::move(*seen);
   const std::string name = reference(*shipment);
+  bool its = false;
   const auto after = co_await conclude(
-      job, work.shipment_id, false,
-      [&](Shipment& of) {
-        ++of.polls;
-        return tracked(of, tracking.activities);
-      },
+      job, work.shipment_id, false, of_label(*shipment,
+                                             [&](Shipment& of) {
+                                               its = true;
+                                               ++of.polls;
+                                               return tracked(of, tracking.activities);
+                                             }),
       [&](ShipmentStore& store, const Shipment& of) -> Task<> {
+        if (!its) co_return;
         if (!tracking.activities.empty()) co_await store.activities_seen(of.id, tracking.activities);
-        if (of.status == Status::cancelled)
+        if (of.attempt != shipment->attempt)
           co_await store.label_ended(name, "void", "voided at the carrier", job.now());
       });
   if (!after || final(after->status)) co_return jobs::Done{};

@@ -5,6 +5,9 @@
 #include <map>
 
 #include "commerce/ids.hpp"
+#include "platform/http/server.hpp"
+#include "platform/runtime/runtime.hpp"
+#include "platform/testing/cluster.hpp"
 #include "platform/testing/testing.hpp"
 #include "sandbox/sandbox.hpp"
 #include "services/shipping/service.hpp"
@@ -94,6 +97,35 @@ struct Dock {
   void work(Duration later = {}) {
     world.advance(later);
     room->run_jobs(200);
+  }
+};
+
+/// UPS's door, where an answer may become another, or be held up.
+struct Door {
+  std::atomic<int> refusals = 0;             // of our credentials, whatever they are
+  std::atomic<bool> holds_tracking = false;  // until it is let go
+  std::atomic<bool> holding = false;
+  sandbox::Sandbox* behind = nullptr;
+  std::unique_ptr<http::Server> server =
+      http::serve(testing::runtime(), {}, [this](http::Request request) { return answer(std::move(request)); });
+
+  ~Door() { testing::runtime().wait(0, server->drain(in(Duration{1'000}))); }
+  std::string setting() const { return "shipping.ups_url=http://127.0.0.1:" + std::to_string(server->port()); }
+
+  Task<http::Response> answer(http::Request request) {
+    http::Response refused;
+    refused.status = 401;
+    if (refusals > 0 && !request.path().ends_with("/oauth/token")) {
+      --refusals;
+      co_return refused;
+    }
+    if (holds_tracking && request.path().starts_with("/api/track/v1/details/")) {
+      holding = true;
+      while (holds_tracking) co_await sleep(Duration{2});
+    }
+    auto response = behind->call("ups", std::move(request));
+    if (response.status == 0) response.status = 500;  // a lost answer: the effect may have been
+    co_return response;
   }
 };
 

@@ -1,7 +1,5 @@
 #include <map>
 
-#include "platform/http/server.hpp"
-#include "platform/runtime/runtime.hpp"
 #include "platform/security/crypto.hpp"
 #include "platform/testing/cluster.hpp"
 #include "services/shipping/tests/dock.hpp"
@@ -378,26 +376,9 @@ TEST_CASE("while UPS is away orders wait, and go when it is back") {
   CHECK(dock.labels_alive() == 1);
 }
 
-/// UPS's door, which may refuse our credentials, whatever they are.
-struct Door {
-  std::atomic<int> refusals = 0;
-  sandbox::Sandbox* behind = nullptr;
-  std::unique_ptr<http::Server> server =
-      http::serve(testing::runtime(), {}, [this](http::Request request) { return answer(std::move(request)); });
-
-  ~Door() { testing::runtime().wait(0, server->drain(in(Duration{1'000}))); }
-  Task<http::Response> answer(http::Request request) {
-    if (request.path().ends_with("/oauth/token") || refusals == 0) co_return behind->call("ups", std::move(request));
-    --refusals;
-    http::Response refused;
-    refused.status = 401;
-    co_return refused;
-  }
-};
-
 TEST_CASE("UPS that refuses our credentials, and the new ones too, is asked again within seconds") {
   Door door;
-  Dock dock({"shipping.ups_url=http://127.0.0.1:" + std::to_string(door.server->port())});
+  Dock dock({door.setting()});
   door.behind = &dock.outside;
   door.refusals = 2;
   dock.paid_order();

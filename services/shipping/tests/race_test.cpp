@@ -93,6 +93,36 @@ TEST_CASE("the order comes back from cancelling while its void is on the way: it
   CHECK(dock.labels_alive() == 1);
 }
 
+TEST_CASE("an answer of tracking that comes when its label was replaced says nothing of the new one") {
+  Door door;
+  Dock dock({door.setting()}, testing::Room::Mode::commits);
+  door.behind = &dock.outside;
+  dock.paid_order();
+  dock.work();
+  const auto path = "/v1/shipments/" + at(dock.room->published().at(0).data, "/shipment_id");
+  dock.room->sign_in(eve.text(), {"fulfilment"}, {"shipments:read", "shipments:write"});
+  dock.world.advance(std::chrono::hours{1});
+  door.holds_tracking = true;
+  {
+    std::jthread tracking{[&] { dock.room->run_jobs(1); }};
+    while (!door.holding) std::this_thread::yield();
+    CHECK(dock.room->post(path + "/cancel", "{}").status == 202);
+    dock.work();
+    CHECK(dock.column("status") == "cancelled");
+    CHECK(dock.room->post(path + "/label", "{}").status == 202);
+    dock.work();
+    CHECK(dock.column("status") == "label_created");
+    door.holds_tracking = false;
+  }
+  CHECK(dock.column("status") == "label_created");
+  CHECK(dock.labels_alive() == 1);
+  CHECK(dock.room->sql("SELECT count(*) FROM activities") == "0");
+  CHECK(dock.room->sql("SELECT string_agg(state, ' ' ORDER BY reference) FROM labels") == "void bought");
+  dock.outside.advance_parcel(dock.column("tracking_number"), "picked_up");
+  dock.work(std::chrono::hours{1});
+  CHECK(dock.column("status") == "in_transit");
+}
+
 TEST_CASE("a label that was bought while its order was being cancelled is told and followed when the order comes back") {
   Dock dock;
   lose_the_label(dock);
