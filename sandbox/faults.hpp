@@ -26,7 +26,7 @@ struct Faults {
   Rate reorder_rate = 0;           // a webhook is overtaken by later ones
   Rate drop_rate = 0;              // a webhook never comes (Stripe's are found by GET /v1/events)
   std::int64_t delay_ms = 0;       // of a webhook, up to
-  std::int64_t visibility_ms = 0;  // until UPS finds a shipment by its reference
+  std::int64_t visibility_ms = 0;  // until UPS finds a shipment by its reference, and tracking shows a void
   std::int64_t seed = 1;
 };
 BOOST_DESCRIBE_STRUCT(Faults, (),

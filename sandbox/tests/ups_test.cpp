@@ -153,6 +153,17 @@ TEST_CASE("a shipment is voided only until UPS has it, and once") {
           .status == 400);  // a void label is none
 }
 
+TEST_CASE("tracking shows a void late when told so") {
+  Outside outside;
+  outside.sandbox.set_clock({.parcel_step_ms = 0});
+  outside.sandbox.set_faults({.visibility_ms = 3'000}, "ups");
+  const auto number = ship(outside);
+  outside.ups("DELETE", "/api/shipments/v2409/void/cancel/" + number);
+  CHECK(status(outside, number) == "M");
+  outside.world.advance(Duration{3'000});
+  CHECK(status(outside, number) == "MV");
+}
+
 TEST_CASE("a parcel moves by the sandbox's clock, and by hand") {
   Outside outside;
   const auto number = ship(outside);

@@ -694,13 +694,16 @@ void Ups::write_package(json::Writer& to, const Parcel& parcel, std::size_t of) 
     to.key("type"), to.text(activity.type);
     to.close('}');
   };
-  const Activity& last = parcel.activities.back();
+  std::span shown = parcel.activities;
+  const auto visible = core_.world.now() - milliseconds{luck.faults().visibility_ms};
+  if (parcel.stage == "voided" && shown.back().at > visible) shown = shown.first(shown.size() - 1);
+  const Activity& last = shown.back();
   to.open('{');
   to.key("trackingNumber"), to.text(parcel.id);
   to.key("currentStatus"), status(last);
   to.key("activity");
   to.open('[');
-  for (auto at = parcel.activities.rbegin(); at != parcel.activities.rend(); ++at) {
+  for (auto at = shown.rbegin(); at != shown.rend(); ++at) {
     to.open('{');
     to.key("date"), to.text(ymd(at->at));
     to.key("gmtDate"), to.text(ymd(at->at));

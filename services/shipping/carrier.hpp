@@ -61,8 +61,9 @@ class Carrier {
   virtual Task<std::variant<Label, Refused, NotDone, Unknown>> ship(Parcel parcel, Deadline deadline) = 0;
   virtual Task<std::variant<Label, WithoutLabel, NotFound, NotDone>> find(std::string reference, Time since,
                                                                           Deadline deadline) = 0;
-  /// `Refused`: too late, or never heard of it.
-  virtual Task<std::variant<Voided, Refused, NotDone>> void_label(std::string carrier_shipment, Deadline deadline) = 0;
+  /// `Voided`: now or before. `Refused`: too late, or never heard of it.
+  virtual Task<std::variant<Voided, Refused, NotDone, Unknown>> void_label(std::string carrier_shipment,
+                                                                           Deadline deadline) = 0;
   virtual Task<std::variant<Tracking, NotFound, NotDone>> track(std::string tracking_number, Deadline deadline) = 0;
   /// In no order. `Refused`: not to this address, or not so heavy.
   virtual Task<std::variant<std::vector<Rate>, Refused, NotDone>> rates(Consignee to, std::vector<std::int64_t> grams,

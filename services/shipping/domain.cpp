@@ -400,6 +400,7 @@ void label_replaced(Shipment& shipment) {
   shipment.asks = 0;
   shipment.carrier_shipment.reset();
   shipment.tracking_number.reset();
+  shipment.void_asked = false;
 }
 
 static Effects void_and_cancel(Shipment& shipment, Time at) {
@@ -409,6 +410,15 @@ static Effects void_and_cancel(Shipment& shipment, Time at) {
   shipment.cancel_asked = false;
   return cancel(shipment, at);
 }
+
+bool begin_void(Shipment& shipment) {
+  // That the order comes back does not undo a void that the carrier may have done.
+  const bool wanted = shipment.status == Status::label_created && (shipment.cancel_asked || shipment.void_asked);
+  shipment.void_asked |= wanted;
+  return wanted;
+}
+
+void void_not_done(Shipment& shipment) { shipment.void_asked = false; }
 
 Effects label_voided(Shipment& shipment, Time now) {
   if (!may(shipment, News::voided)) return {};
@@ -420,6 +430,7 @@ Effects label_voided(Shipment& shipment, Time now) {
 }
 
 Effects void_refused(Shipment& shipment, std::string reason, Time now) {
+  void_not_done(shipment);
   if (!may(shipment, News::too_late)) return {};
   shipment.cancel_asked = shipment.by_staff = false;
   shipment.reason = std::move(reason);
@@ -452,6 +463,7 @@ Effects tracked(Shipment& shipment, const std::vector<Activity>& activities) {
   for (auto seen = std::make_reverse_iterator(end); seen != activities.rend() && !final(shipment.status); ++seen) {
     if (!seen->status || *seen->status == shipment.status || *seen->status == Status::label_created) continue;
     const bool bad = *seen->status == Status::exception || *seen->status == Status::returned;
+    if (*seen->status == Status::cancelled && shipment.void_asked) return label_voided(shipment, seen->at);
     if (*seen->status == Status::cancelled) {  // voided, though not by us: as good as ours
       shipment.by_staff |= !shipment.cancel_asked && shipment.stage == Stage::open;
       void_and_cancel(shipment, seen->at);
@@ -459,7 +471,7 @@ Effects tracked(Shipment& shipment, const std::vector<Activity>& activities) {
     }
     become(shipment, *seen->status, seen->at, bad ? std::optional{seen->description} : std::nullopt);
     say(shipment, effects, name(*seen->status), seen->at);
-    shipment.by_staff = false;
+    shipment.by_staff = shipment.void_asked = false;
     // It was handed over before our void could reach the carrier.
     if (std::exchange(shipment.cancel_asked, false)) say(shipment, effects, "cancel_refused", seen->at);
   }

@@ -64,6 +64,7 @@ struct Shipment {
   Stage stage = Stage::open;
   bool paid = false;
   bool cancel_asked = false;  // the label, once it is known to exist, is to be voided
+  bool void_asked = false;    // the carrier was asked to void it, and may have
   bool untold = false;        // it is cancelled, and nobody was told yet
   bool by_staff = false;      // a person cancels it: that the order comes back does not undo it
   bool begun = false;         // a part of its order is handed over, here or without a parcel: it is cancelled no more
@@ -83,8 +84,9 @@ struct Shipment {
 };
 BOOST_DESCRIBE_STRUCT(Shipment, (),
                       (id, order_id, part, parts, customer_id, sequence, status, carrier, service, reason,
-                       order_sequence, stage, paid, cancel_asked, untold, by_staff, begun, attempt, label, called_at,
-                       asks, carrier_shipment, tracking_number, status_at, polls, version, created_at, updated_at))
+                       order_sequence, stage, paid, cancel_asked, void_asked, untold, by_staff, begun, attempt, label,
+                       called_at, asks, carrier_shipment, tracking_number, status_at, polls, version, created_at,
+                       updated_at))
 
 // Its life, as a shopkeeper tells it.
 
@@ -178,6 +180,10 @@ bool label_not_found(Shipment& shipment, std::int64_t enough);
 /// A label that exists at the carrier without a usable image was voided: buy another.
 void label_replaced(Shipment& shipment);
 
+/// Writes down the intent to void the label. False: nobody wants it void, and it is not.
+bool begin_void(Shipment& shipment);
+/// The carrier did certainly not void it.
+void void_not_done(Shipment& shipment);
 /// Our own void is done. Where the order came back meanwhile, another label is bought.
 Effects label_voided(Shipment& shipment, Time now);
 Effects void_refused(Shipment& shipment, std::string reason, Time now);

@@ -208,8 +208,13 @@ static Change of_label(const Shipment& asked, Change change) {
 }
 
 Task<jobs::Outcome> void_label(Job& job, ShipmentWork work) {
-  const auto shipment = co_await open_store(job.db())->find(work.shipment_id, everybody);
-  if (!shipment || !shipment->cancel_asked || shipment->label != LabelState::bought) co_return jobs::Done{};
+  bool begun = false, asked_before = false;
+  const auto shipment = co_await conclude(job, work.shipment_id, false, [&](Shipment& of) {
+    asked_before = of.void_asked;
+    begun = begin_void(of);
+    return Effects{};
+  });
+  if (!begun) co_return jobs::Done{};
   const std::string name = reference(*shipment);
   const auto voided = [&] {
     return conclude(
@@ -223,20 +228,28 @@ Task<jobs::Outcome> void_label(Job& job, ShipmentWork work) {
   };
 
   auto answer = co_await job.get<Carrier>().void_label(*shipment->carrier_shipment, job.deadline());
-  if (auto* not_done = std::get_if<NotDone>(&answer)) co_return later(job, *not_done);
+  if (auto* unknown = std::get_if<Unknown>(&answer)) co_return later(job, {unknown->reason});
   if (std::holds_alternative<Voided>(answer)) {
     co_await voided();
     co_return jobs::Done{};
   }
+  if (!asked_before)
+    co_await conclude(job, shipment->id, false,
+                      of_label(*shipment, [](Shipment& of) { return void_not_done(of), Effects{}; }));
+  if (auto* not_done = std::get_if<NotDone>(&answer)) co_return later(job, *not_done);
   auto seen = co_await last_seen(job, *shipment->tracking_number);
   if (auto* not_done = std::get_if<NotDone>(&seen)) co_return later(job, *not_done);
   const auto status = std::get<std::optional<Status>>(seen).value_or(Status::label_created);
+  // It may be void by a call whose answer was lost, and tracking may show it late: ten looks, each wait twice as long,
+  // the last more than eight hours after the first with the production settings.
+  const int looks = asked_before ? 10 : 5;
   if (status == Status::cancelled) {
     co_await voided();
-  } else if (status != Status::label_created || job.attempt() >= 5) {
+  } else if (status != Status::label_created || job.attempt() >= looks) {
     co_await refused(std::get<Refused>(answer).reason);
   } else {
-    co_return jobs::Retry{std::get<Refused>(answer).reason};
+    const auto wait = Duration{job.get<Settings>().ask_every_ms << (job.attempt() - 1)};
+    co_return jobs::Retry{std::get<Refused>(answer).reason, asked_before ? wait : Duration{0}};
   }
   co_return jobs::Done{};
 }
@@ -297,6 +310,7 @@ Task<jobs::Outcome> void_straggler(Job& job, StragglerWork work) {
   const auto* label = std::get_if<Label>(&found);
   const std::string number = label ? label->tracking_number : std::get<WithoutLabel>(found).tracking_number;
   auto answer = co_await carrier.void_label(label ? label->carrier_shipment : number, job.deadline());
+  if (auto* unknown = std::get_if<Unknown>(&answer)) co_return later(job, {unknown->reason});
   if (auto* not_done = std::get_if<NotDone>(&answer)) co_return later(job, *not_done);
   std::optional<Status> status = Status::cancelled;
   const auto* refused = std::get_if<Refused>(&answer);

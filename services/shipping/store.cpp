@@ -40,7 +40,7 @@ Shipment unpack(Row row) {
 
 #define ACME_SHIPMENT                                                                                                 \
   "id, order_id, part, parts, customer_id, sequence, status, carrier, service, reason, order_sequence, stage, paid, " \
-  "cancel_asked, untold, by_staff, begun, attempt, "                                                                  \
+  "cancel_asked, void_asked, untold, by_staff, begun, attempt, "                                                      \
   "label, called_at, asks, carrier_shipment, tracking_number, status_at, polls, version, created_at, updated_at, "    \
   "consignee AS consignee_json, lines AS lines_json "
 
@@ -77,14 +77,15 @@ using Keep = pg::Statement<Result(
     std::vector<ShipmentId>, std::vector<OrderId>, Numbers, Numbers, Maybe<UserId>, Numbers, std::vector<Status>, Texts,
     Maybe<std::string>, Maybe<std::string>, Numbers, std::vector<Stage>, Truths, Truths, Truths, Numbers,
     std::vector<LabelState>, Maybe<Time>, Numbers, Maybe<std::string>, Maybe<std::string>, Maybe<Time>, Numbers,
-    Numbers, std::vector<Time>, std::vector<Time>, Maybe<json::Raw>, std::vector<json::Raw>, Truths, Truths)>;
+    Numbers, std::vector<Time>, std::vector<Time>, Maybe<json::Raw>, std::vector<json::Raw>, Truths, Truths, Truths)>;
 static const Keep<void> save_sql{"shipping.save", R"sql(
   UPDATE shipments
      SET parts = $4[i], customer_id = $5[i], sequence = $6[i], status = $7[i], carrier = $8[i], service = $9[i],
          reason = $10[i], order_sequence = $11[i], stage = $12[i], paid = $13[i], cancel_asked = $14[i],
          untold = $15[i], attempt = $16[i], label = $17[i], called_at = $18[i], asks = $19[i],
          carrier_shipment = $20[i], tracking_number = $21[i], status_at = $22[i], polls = $23[i], version = $24[i],
-         updated_at = $26[i], consignee = $27[i], lines = $28[i], by_staff = $29[i], begun = $30[i]
+         updated_at = $26[i], consignee = $27[i], lines = $28[i], by_staff = $29[i], begun = $30[i],
+         void_asked = $31[i]
     FROM unnest($1) WITH ORDINALITY AS new (new_id, i)
    WHERE id = new_id
 )sql"};
@@ -92,10 +93,10 @@ static const Keep<OrderId> begin_sql{"shipping.begin", R"sql(
   INSERT INTO shipments (id, order_id, part, parts, customer_id, sequence, status, carrier, service, reason,
                          order_sequence, stage, paid, cancel_asked, untold, attempt, label, called_at, asks,
                          carrier_shipment, tracking_number, status_at, polls, version, created_at, updated_at,
-                         consignee, lines, by_staff, begun)
+                         consignee, lines, by_staff, begun, void_asked)
   SELECT $1[i], $2[i], $3[i], $4[i], $5[i], $6[i], $7[i], $8[i], $9[i], $10[i], $11[i], $12[i], $13[i], $14[i],
          $15[i], $16[i], $17[i], $18[i], $19[i], $20[i], $21[i], $22[i], $23[i], $24[i], $25[i], $26[i], $27[i],
-         $28[i], $29[i], $30[i]
+         $28[i], $29[i], $30[i], $31[i]
     FROM generate_series(1, cardinality($1)) AS i
   ON CONFLICT (order_id, part) DO NOTHING
   RETURNING order_id
@@ -389,7 +390,7 @@ class PostgresStore : public ShipmentStore {
                column(&Shipment::carrier_shipment), column(&Shipment::tracking_number), column(&Shipment::status_at),
                column(&Shipment::polls), column(&Shipment::version), column(&Shipment::created_at),
                column(&Shipment::updated_at), std::move(consignees), std::move(lines), column(&Shipment::by_staff),
-               column(&Shipment::begun));
+               column(&Shipment::begun), column(&Shipment::void_asked));
   }
 
   /// Those of which another one began the first shipment just now: of them nothing is kept.

@@ -190,12 +190,16 @@ class Ups : public Carrier {
     co_return WithoutLabel{number};
   }
 
-  Task<std::variant<Voided, Refused, NotDone>> void_label(std::string carrier_shipment, Deadline deadline) override {
+  Task<std::variant<Voided, Refused, NotDone, Unknown>> void_label(std::string carrier_shipment,
+                                                                   Deadline deadline) override {
     auto answer = co_await call("DELETE", "/api/shipments/v2409/void/cancel/" + http::percent_encode(carrier_shipment),
                                 "", deadline);
-    // A lost answer is asked again: voiding twice says "too late or unknown", and tracking then says which.
-    if (!std::holds_alternative<http::Response>(answer)) co_return not_done(std::move(answer));
+    if (auto* no = std::get_if<NotDone>(&answer)) co_return std::move(*no);
+    if (auto* unknown = std::get_if<Unknown>(&answer)) co_return std::move(*unknown);
     auto& response = std::get<http::Response>(answer);
+    // "The shipment has already been voided", by the call whose answer was lost. 190102, "no shipment found within the
+    // allowed void period", is too late or unknown: tracking says which.
+    if (response.status == 400 && errors(response).starts_with("190117:")) co_return Voided{};
     if (response.status == 400 || response.status == 404) co_return Refused{errors(response)};
     if (response.status >= 300) co_return NotDone{errors(response)};
     const json::Document document{response.body, from_ups};

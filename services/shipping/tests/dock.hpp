@@ -103,6 +103,7 @@ struct Dock {
 /// UPS's door, where an answer may become another, or be held up.
 struct Door {
   std::atomic<int> refusals = 0;             // of our credentials, whatever they are
+  std::atomic<bool> forgets_voids = false;   // says of what is void that it knows no such shipment
   std::atomic<bool> holds_tracking = false;  // until it is let go
   std::atomic<bool> holding = false;
   sandbox::Sandbox* behind = nullptr;
@@ -125,6 +126,8 @@ struct Door {
     }
     auto response = behind->call("ups", std::move(request));
     if (response.status == 0) response.status = 500;  // a lost answer: the effect may have been
+    if (const auto code = response.body.find("190117"); forgets_voids && code != std::string::npos)
+      response.body.replace(code, 6, "190102");
     co_return response;
   }
 };

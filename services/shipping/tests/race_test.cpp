@@ -93,6 +93,79 @@ TEST_CASE("the order comes back from cancelling while its void is on the way: it
   CHECK(dock.labels_alive() == 1);
 }
 
+/// Order 1 is being cancelled, and UPS voids its label; the answer is lost, and tracking shows it after four hours.
+void lose_the_void(Dock& dock) {
+  constexpr int visible_ms = 4 * 3'600'000;
+  dock.paid_order();
+  dock.work();
+  dock.hear_order(1, "order.updated", 2, "cancelling");
+  dock.outside.set_faults({.lost_answer_rate = 1, .visibility_ms = visible_ms}, "ups");
+  dock.work();
+  dock.outside.set_faults({.visibility_ms = visible_ms}, "ups");
+  CHECK(dock.told() == "shipment.created label_created");
+  CHECK(dock.labels_alive() == 0);
+}
+
+TEST_CASE("a void whose answer was lost: the order is cancelled, when UPS says so or tracking shows it hours later") {
+  Door door;
+  Dock dock({door.setting()});
+  door.behind = &dock.outside;
+  lose_the_void(dock);
+  SUBCASE("it says that the label is void already") { dock.work(Duration{60'000}); }
+  SUBCASE("it knows no such shipment any more") {
+    door.forgets_voids = true;
+    for (int i = 0; i < 38; ++i) dock.work(std::chrono::minutes{6});
+    CHECK(dock.told() == "shipment.created label_created");
+    for (int i = 0; i < 30; ++i) dock.work(std::chrono::minutes{6});
+  }
+  CHECK(dock.told() == "shipment.created label_created, shipment.updated cancelled");
+  CHECK(dock.room->sql("SELECT state FROM labels") == "void");
+}
+
+TEST_CASE("the order comes back after a void whose answer was lost: once that is known one other label is bought") {
+  Door door;
+  Dock dock({door.setting()});
+  door.behind = &dock.outside;
+  lose_the_void(dock);
+  dock.hear_order(1, "order.updated", 3, "paid");
+  SUBCASE("asked again, UPS says that it is void") { dock.work(Duration{60'000}); }
+  SUBCASE("tracking shows it hours later") {
+    door.forgets_voids = true;
+    for (int i = 0; i < 60; ++i) dock.work(std::chrono::minutes{6});
+  }
+  SUBCASE("UPS pushes it") {
+    dock.outside.set_faults({}, "ups");
+    for (auto& hook : dock.outside.take_webhooks("ups")) dock.room->post("/v1/webhooks/ups", hook.body, hook.headers);
+    dock.work();
+  }
+  const auto one_other = [&] {
+    CHECK(dock.told() ==
+          "shipment.created label_created, shipment.updated label_created, shipment.updated label_created");
+    CHECK(dock.calls("/ship") == 2);
+    CHECK(dock.column("status") == "label_created");
+    CHECK(dock.room->sql("SELECT string_agg(state, ' ' ORDER BY reference) FROM labels") == "void bought");
+  };
+  one_other();
+  for (int i = 0; i < 10; ++i) dock.work(std::chrono::hours{1});
+  one_other();
+}
+
+TEST_CASE("a void that UPS certainly did not do is forgotten when the order comes back") {
+  Door door;
+  Dock dock({door.setting()});
+  door.behind = &dock.outside;
+  dock.paid_order();
+  dock.work();
+  dock.hear_order(1, "order.updated", 2, "cancelling");
+  door.refusals = 2;
+  dock.work();
+  CHECK(door.refusals == 0);
+  dock.hear_order(1, "order.updated", 3, "paid");
+  dock.work(Duration{60'000});
+  CHECK(dock.calls("/ship") == 1);
+  CHECK(dock.labels_alive() == 1);
+}
+
 TEST_CASE("an answer of tracking that comes when its label was replaced says nothing of the new one") {
   Door door;
   Dock dock({door.setting()}, testing::Room::Mode::commits);
