@@ -482,6 +482,10 @@ void Examination::platform(const std::string& service, const PlatformState& stat
   if (state.dead_jobs)
     find("dead_jobs", "jobs that gave up", service + ": " + text(state.dead_jobs) + named(state.dead_keys),
          state.dead_since, "acme jobs dead --service " + service + " says why; mend it; acme jobs retry.");
+  if (state.failing_jobs)
+    find("failing_jobs", "jobs that fail for more than a day",
+         service + ": " + text(state.failing_jobs) + named(state.failing_keys), state.failing_since,
+         "Each runs again by itself: mend what its error says, the key, its permissions or the request.");
   if (state.outbox && state.oldest_outbox_s > 300)
     find("outbox", "events that do not leave", service + ": " + text(state.outbox) + named(state.outbox_keys),
          options_.now - std::chrono::seconds{state.oldest_outbox_s},

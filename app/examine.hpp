@@ -138,13 +138,13 @@ struct AuditedReconciliation {
 };
 BOOST_DESCRIBE_STRUCT(AuditedReconciliation, (), (day, drifts))
 struct PlatformState {
-  std::int64_t outbox = 0, oldest_outbox_s = 0, parked = 0, dead_jobs = 0;
-  std::vector<std::string> outbox_keys = {}, parked_keys = {}, dead_keys = {};  // five of each at most
-  std::optional<Time> parked_since = {}, dead_since = {};
+  std::int64_t outbox = 0, oldest_outbox_s = 0, parked = 0, dead_jobs = 0, failing_jobs = 0;
+  std::vector<std::string> outbox_keys = {}, parked_keys = {}, dead_keys = {}, failing_keys = {};  // five at most
+  std::optional<Time> parked_since = {}, dead_since = {}, failing_since = {};
 };
 BOOST_DESCRIBE_STRUCT(PlatformState, (),
-                      (outbox, oldest_outbox_s, parked, dead_jobs, outbox_keys, parked_keys, dead_keys, parked_since,
-                       dead_since))
+                      (outbox, oldest_outbox_s, parked, dead_jobs, failing_jobs, outbox_keys, parked_keys, dead_keys,
+                       failing_keys, parked_since, dead_since, failing_since))
 
 struct Finding {
   std::string kind;    // stable: for metrics and the runbook

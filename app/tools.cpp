@@ -22,7 +22,7 @@ const pg::Statement<DeadJob(std::optional<std::string>)> dead_sql{"platform.list
 )sql"};
 const pg::Statement<void(std::optional<std::string>)> revive_sql{"platform.revive_jobs", R"sql(
   UPDATE platform.jobs
-     SET state = 'waiting', attempts = 0, run_at = now()
+     SET state = 'waiting', attempts = 0, failing_since = NULL, run_at = now()
    WHERE state = 'dead' AND ($1 IS NULL OR kind = $1)
 )sql"};
 

@@ -7,13 +7,16 @@ namespace acme {
 namespace {
 
 struct State {
-  std::int64_t outbox = 0, oldest_outbox_s = 0, parked = 0, waiting_jobs = 0, dead_jobs = 0;
-  std::vector<std::string> outbox_keys, parked_keys, dead_keys;  // the oldest, five of each at most
-  std::optional<Time> parked_since, dead_since;
+  std::int64_t outbox = 0, oldest_outbox_s = 0, parked = 0, waiting_jobs = 0, dead_jobs = 0, failing_jobs = 0;
+  std::vector<std::string> outbox_keys, parked_keys, dead_keys, failing_keys;  // the oldest, five of each at most
+  std::optional<Time> parked_since, dead_since, failing_since;
 };
 BOOST_DESCRIBE_STRUCT(State, (),
-                      (outbox, oldest_outbox_s, parked, waiting_jobs, dead_jobs, outbox_keys, parked_keys, dead_keys,
-                       parked_since, dead_since))
+                      (outbox, oldest_outbox_s, parked, waiting_jobs, dead_jobs, failing_jobs, outbox_keys, parked_keys,
+                       dead_keys, failing_keys, parked_since, dead_since, failing_since))
+
+// Longer than a provider is away: what fails for a day waits for a person.
+#define ACME_FAILING "FROM platform.jobs WHERE state = 'waiting' AND failing_since < now() - interval '1 day' "
 
 const pg::Statement<State()> state_sql{"platform.state", R"sql(
   SELECT (SELECT count(*) FROM platform.outbox),
@@ -21,11 +24,15 @@ const pg::Statement<State()> state_sql{"platform.state", R"sql(
          (SELECT count(*) FROM platform.parked),
          (SELECT count(*) FROM platform.jobs WHERE state = 'waiting'),
          (SELECT count(*) FROM platform.jobs WHERE state = 'dead'),
+         (SELECT count(*) )sql" ACME_FAILING R"sql(),
          ARRAY(SELECT topic || ' ' || key FROM platform.outbox ORDER BY seq LIMIT 5),
          ARRAY(SELECT topic || ' ' || key FROM platform.parked ORDER BY seq LIMIT 5),
          ARRAY(SELECT kind || ' ' || key FROM platform.jobs WHERE state = 'dead' ORDER BY run_at LIMIT 5),
+         ARRAY(SELECT kind || ' ' || key || ': ' || coalesce(last_error, '') )sql" ACME_FAILING R"sql(
+                ORDER BY failing_since LIMIT 5),
          (SELECT min(parked_at) FROM platform.parked),
-         (SELECT min(run_at) FROM platform.jobs WHERE state = 'dead')
+         (SELECT min(run_at) FROM platform.jobs WHERE state = 'dead'),
+         (SELECT min(failing_since) )sql" ACME_FAILING R"sql()
 )sql"};
 
 const pg::Statement<int()> limit_sql{"platform.connection_limit", R"sql(

@@ -29,6 +29,7 @@ const pg::Statement<Made(Texts, Texts, std::vector<json::Raw>, std::vector<std::
       ON CONFLICT (kind, key) DO UPDATE
      SET run_at = CASE job.state WHEN 'dead' THEN excluded.run_at ELSE least(job.run_at, excluded.run_at) END,
          attempts = CASE job.state WHEN 'dead' THEN 0 ELSE job.attempts END,
+         failing_since = CASE job.state WHEN 'dead' THEN NULL ELSE job.failing_since END,
          payload = CASE job.state WHEN 'dead' THEN excluded.payload ELSE job.payload END,
          again = job.lease IS NOT NULL,
          state = 'waiting'
@@ -80,11 +81,11 @@ const pg::Statement<std::int64_t(std::string, std::string, std::int64_t)> finish
     "platform.finish_job", "SELECT platform.finish_job($1, $2, $3, true)"};
 const pg::Statement<std::int64_t(std::string, std::string, std::int64_t)> done_sql{
     "platform.job_done", "SELECT platform.finish_job($1, $2, $3, false) FROM " ACME_REPEATABLE};
-const pg::Statement<void(std::string, std::string, std::int64_t, Time, int, std::string)> retry_sql{
+const pg::Statement<void(std::string, std::string, std::int64_t, Time, int, std::string, bool)> retry_sql{
     "platform.retry_job", R"sql(
   UPDATE platform.jobs
      SET lease = NULL, run_at = CASE WHEN again THEN least(run_at, $4) ELSE $4 END, again = false, attempts = $5,
-         last_error = $6
+         last_error = $6, failing_since = CASE WHEN $7 THEN coalesce(failing_since, now()) END
     FROM )sql" ACME_REPEATABLE R"sql(
    WHERE kind = $1 AND key = $2 AND lease = $3
 )sql"};
@@ -303,8 +304,9 @@ Task<bool> attempt(Pieces pieces, const JobKind& kind, Claimed job, std::int64_t
     outcomes(pieces, job.kind, retry->counts ? "retry" : "wait").add();
     const auto due = pieces.world.now() + after;
     const int attempts = retry->counts ? job.attempts : job.attempts - 1;
-    co_await record(
-        [&](pg::Session& db) { return db.run(retry_sql, job.kind, job.key, lease, due, attempts, retry->reason); });
+    co_await record([&](pg::Session& db) {
+      return db.run(retry_sql, job.kind, job.key, lease, due, attempts, retry->reason, retry->counts);
+    });
   } else {
     outcomes(pieces, job.kind, "done").add();
     auto finished = work.finished();

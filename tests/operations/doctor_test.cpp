@@ -688,6 +688,10 @@ TEST_CASE("whatever is broken by hand, the doctor names it, the order and what t
            "INSERT INTO platform.parked (topic, id, key, sequence, time, traceparent, data, error, attempts) "
            "VALUES ('order.created', gen_random_uuid(), 'k', 1, now(), '', '{}', 'cannot be read', 5)");
   shop.sql("shipping", "INSERT INTO platform.jobs (kind, key, payload, state) VALUES ('label', 'k', '{}', 'dead')");
+  shop.sql("shipping",
+           "INSERT INTO platform.jobs (kind, key, payload, last_error, failing_since) VALUES "
+           "('label', 'a', '{}', 'status 403', now() - interval '25 hours'), "
+           "('label', 'b', '{}', 'status 503', now() - interval '23 hours'), ('label', 'c', '{}', 'waits', NULL)");
   // A price changes, and orders never hears of it; another is changed under its hands.
   shop.lose("catalog", "product.%");
   shop.import(catalogue(1, "12.90"));
@@ -745,9 +749,13 @@ TEST_CASE("whatever is broken by hand, the doctor names it, the order and what t
   CHECK(others.count("offer") == 2);
   CHECK(others.count("in_stock") == 2);    // MUG-2 and MUG-5
   CHECK(others.count("report_day") == 2);  // that day's, and today's
-  for (auto* kind : {"discount", "parked", "dead_jobs", "charge_stray", "books_drift", "books_unread", "outbox"})
+  for (auto* kind : {"discount", "parked", "dead_jobs", "failing_jobs", "charge_stray", "books_drift", "books_unread",
+                     "outbox"})
     CHECK(others.count(kind) == 1);
-  CHECK(others.size() == 16);
+  CHECK(others.size() == 17);
+  const auto failing = std::ranges::find(findings, "failing_jobs", &Finding::kind);
+  REQUIRE(failing != findings.end());
+  CHECK(failing->object == "shipping: 1 (label a: status 403)");
   // There is no kind that was not broken here.
   for (auto* file : {"app/examine.cpp", "app/audits.cpp"}) {
     std::ostringstream source;

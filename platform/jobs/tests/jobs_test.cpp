@@ -163,16 +163,24 @@ TEST_CASE("what goes wrong is repeated later; what may not go on, or went wrong 
   const auto row = [&] {
     return room.sql("SELECT state || ' ' || attempts || ' ' || coalesce(last_error, '') FROM platform.jobs");
   };
+  const auto fails = [&] { return room.sql("SELECT count(failing_since) FROM platform.jobs") == "1"; };
   room.await(enqueue(room.database(), "one"));
 
   give(jobs::Retry{"not yet", Duration{1'000}, false});
   CHECK(room.run_jobs() == 1);
   CHECK(row() == "waiting 0 not yet");
+  CHECK_FALSE(fails());
   CHECK(room.run_jobs() == 0);
   room.world.advance(Duration{1'001});
   service->act = [](Job&) -> Task<jobs::Outcome> { throw std::runtime_error("broken"); };
   CHECK(room.run_jobs() == 1);
   CHECK(row() == "waiting 1 broken");
+  CHECK(fails());
+  give(jobs::Retry{"not yet", Duration{1'000}, false});
+  room.world.advance(Duration{60'001});
+  CHECK(room.run_jobs() == 1);
+  CHECK(row() == "waiting 1 not yet");
+  CHECK_FALSE(fails());
   give(jobs::Retry{"still"});
   for (int i = 0; i < 2; ++i) {
     room.world.advance(Duration{60'001});
@@ -181,7 +189,9 @@ TEST_CASE("what goes wrong is repeated later; what may not go on, or went wrong 
   CHECK(row() == "dead 3 still");
 
   // Asked for anew it comes to life.
+  CHECK(fails());
   room.await(enqueue(room.database(), "one"));
+  CHECK_FALSE(fails());
   give(jobs::Dead{"never"});
   CHECK(room.run_jobs() == 1);
   CHECK(row() == "dead 1 never");
