@@ -151,6 +151,12 @@ void Examination::money(const About& about) {
   if (order.status == "pending" && payment->status == "failed" && settled(paying))
     find("failure_unheard", "an order whose payment failed, and that still holds its stock", object, paying,
          "acme events parked --service orders, then redrive; or acme events republish payments.");
+  // Payments gives up after a day; a bank may take longer.
+  if (order.status == "pending" && !Names{"processing", "succeeded", "failed"}.contains(payment->status) &&
+      options_.now - payment->updated_at > std::chrono::days{2})
+    find("payment_open", "an order whose payment does not end, and that still holds its stock",
+         object + ": " + payment->payment_id + " " + payment->status, payment->updated_at,
+         "Is a job of payments named as failing? Else report it, and cancel the order.");
   if (order.status == "cancelling" && settled(order.updated_at))
     find("cancelling", "a cancellation without an end", object, order.updated_at,
          "acme events parked, then redrive; it waits for " + std::string{captured ? "shipping" : "payments"} + ".");

@@ -334,6 +334,26 @@ TEST_CASE("refunds, cancellations, parts and what is young are no findings; what
          all.shipments.clear();
        },
        {"failure_unheard"}},
+      {"its payment is being cancelled for days",
+       [&](Records& all) {
+         all.order->status = *(all.report->status = "pending");
+         all.payments[0].status = "cancelling";
+         all.payments[0].updated_at = now - std::chrono::hours{49};
+         all.payments[0].captured = all.report->captured = 0;
+         all.charges.clear();
+         all.shipments.clear();
+       },
+       {"payment_open"}},
+      {"its bank thinks about it for days",
+       [&](Records& all) {
+         all.order->status = *(all.report->status = "pending");
+         all.payments[0].status = "processing";
+         all.payments[0].updated_at = now - std::chrono::days{5};
+         all.payments[0].captured = all.report->captured = 0;
+         all.charges.clear();
+         all.shipments.clear();
+       },
+       {}},
       {"in two parcels",
        [&](Records& all) {
          all.shipments = {parcel("shp_1", "delivered", 1), parcel("shp_2", "delivered", 1)};
@@ -597,6 +617,11 @@ TEST_CASE("whatever is broken by hand, the doctor names it, the order and what t
        "payments",
        "UPDATE payments SET status = 'failed' WHERE order_id = $1",
        {"failure_unheard"},
+       "pending"},
+      {"its payment does not end",
+       "payments",
+       "UPDATE payments SET status = 'cancelling', updated_at = now() - interval '3 days' WHERE order_id = $1",
+       {"payment_open"},
        "pending"},
       {"it is cancelled, and a label is there all the same",
        "shipping",
