@@ -199,7 +199,8 @@ News settle(Payment& payment, const Seen& seen, Sight sight, bool livemode, Time
   }
   if (*to == Status::failed) return canceled(payment);
   if (sight == Sight::late || payment.status == Status::cancelling) return News::none;
-  if (*to == Status::processing) payment.charge_id = seen.charge_id;  // on Stripe's balance already
+  if (*to == Status::processing && !seen.charge_id.empty())
+    payment.charge_id = seen.charge_id;  // on Stripe's balance already
   if (*to != Status::requires_payment_method) return move_to(payment, *to, News::changed);
 
   // Read while a try is on its way, "requires a payment method" may be from before the try: no outcome.

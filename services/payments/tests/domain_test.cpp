@@ -253,6 +253,17 @@ TEST_CASE("a try is taken when it is the buyer's turn and there is time, one at 
   CHECK(try_with(waiting, "pm_2", {}, noon).error().code == "payment_running");
 }
 
+TEST_CASE("a bank that is processing without a charge has none, and takes away none that is known") {
+  auto payment = of(confirming);
+  CHECK(settle(payment, there("processing"), Sight::answer, false, noon) == News::changed);
+  CHECK(!payment.charge_id);
+  auto seen = there("processing");
+  seen.charge_id = "ch_1";
+  settle(payment, seen, Sight::fresh, false, noon);
+  settle(payment, there("processing"), Sight::fresh, false, noon);
+  CHECK(payment.charge_id == "ch_1");
+}
+
 TEST_CASE("pay_by ends what the buyer has not done; a bank that is processing outlives it") {
   const auto after = noon + std::chrono::minutes{30};
   for (auto status : {requires_payment_method, confirming}) {
