@@ -570,6 +570,28 @@ Task<Outcome> make_refund(Job& job, RefundJob work) {
   }
 }
 
+/// A refund that was made at Stripe by hand becomes ours, once: its reference stays when it is tried again.
+static Task<> adopt(Job& job, pg::Transaction& tx, Payment& payment, stripe::Refund found) {
+  if (!payment.captured_at) co_return;  // we do not count it as paid
+  const auto reference = "stripe:" + found.id;
+  for (auto& known : co_await refunds_of(tx, payment.id))
+    if (known.reference == reference || known.stripe_refund == found.id) co_return;
+  const auto seen = stripe::seen(found);
+  if (!seen.moved && (found.status == "failed" || found.status == "canceled")) co_return;
+  const auto amount = from_stripe(found.amount, found.currency);
+  auto made = ask_refund(payment, job.new_id<RefundId>(), amount.amount, "at_provider", job.now());
+  if (!made || amount.currency != payment.currency) {
+    payment.alarm = "a refund at Stripe that does not fit: " + found.id;
+    alarm(payment);
+    co_return save(tx, payment, News::changed, job.now());
+  }
+  made->reference = reference;
+  made->stripe_refund = found.id;
+  order_refund(tx, payment, *made, job.now());
+  const auto* happened = settle(payment, *made, seen, job.now());
+  save(tx, payment, *made, happened, job.now());
+}
+
 Task<Outcome> read_refund(Job& job, StripeRefundJob work) {
   auto found = co_await stripe_of(job).find_refund(errand(job), work.stripe_refund);
   if (!found) {
@@ -598,30 +620,15 @@ Task<Outcome> read_refund(Job& job, StripeRefundJob work) {
     charged = stripe::seen(*there);
   }
   if (!id) co_return Done{};
-  const auto seen = stripe::seen(*found);
   co_await job.database().transaction(
       [&](pg::Transaction& tx) -> Task<> {
         auto payment = co_await lock(tx, *id);
         job.finish(tx);
-        if (!payment || payment->intent_id.value_or(intent) != intent || co_await with_stripe_refund(tx, found->id))
-          co_return;
+        if (!payment || payment->intent_id.value_or(intent) != intent) co_return;
         const auto alarmed = payment->alarm;
         if (charged) keep(job, tx, *payment, hear(job, *payment, *charged, Sight::late));
         if (payment->alarm != alarmed) alarm(*payment);
-        if (!payment->captured_at) co_return;  // we do not count it as paid
-        if (!seen.moved && (found->status == "failed" || found->status == "canceled")) co_return;
-        const auto amount = from_stripe(found->amount, found->currency);
-        auto made = ask_refund(*payment, job.new_id<RefundId>(), amount.amount, "at_provider", job.now());
-        if (!made || amount.currency != payment->currency) {
-          payment->alarm = "a refund at Stripe that does not fit: " + found->id;
-          alarm(*payment);
-          co_return save(tx, *payment, News::changed, job.now());
-        }
-        made->reference = "stripe:" + found->id;
-        made->stripe_refund = found->id;
-        order_refund(tx, *payment, *made, job.now());
-        const auto* happened = settle(*payment, *made, seen, job.now());
-        save(tx, *payment, *made, happened, job.now());
+        co_await adopt(job, tx, *payment, *found);
       },
       job.deadline());
   co_return Done{};

@@ -405,6 +405,32 @@ TEST_CASE("a refund made by hand at Stripe becomes ours; of a charge that is not
   CHECK(shop.statuses() == "succeeded");
 }
 
+TEST_CASE("a late word on the first attempt of a refund that was made by hand and retried changes nothing") {
+  for (bool made : {false, true}) {
+    CAPTURE(made);
+    Paid shop{"pm_card_refundFail"};
+    shop.at_stripe("POST", "/v1/refunds", "payment_intent=" + shop.intent() + "&amount=600");
+    shop.deliver();
+    shop.room.run_jobs();
+    shop.world.advance(std::chrono::minutes{1});
+    const auto hooks = shop.stripe.take_webhooks("stripe");
+    REQUIRE(hooks.size() == 2);  // updated and failed
+    const auto deliver = [&](auto& hook) {
+      CHECK(shop.room.post(hook.path, hook.body, hook.headers).status == 204);
+      shop.room.run_jobs();
+    };
+    deliver(hooks[0]);
+    CHECK(shop.statuses() == "failed");
+    CHECK(shop.retry(shop.staff_sees("/refunds/0/id")).status == 202);
+    if (made) shop.room.run_jobs();
+    deliver(hooks[1]);
+    CHECK(shop.waiting() == 0);
+    CHECK(shop.statuses() == "succeeded");
+    CHECK(shop.refunds_at_stripe() == "600/600");
+    CHECK(shop.field("alarm") == "");
+  }
+}
+
 TEST_CASE("a refund that is heard before its charge is booked when the charge is, on the same day") {
   for (bool unmade : {false, true}) {
     CAPTURE(unmade);
