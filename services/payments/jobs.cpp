@@ -67,11 +67,20 @@ void refund_order(const Context& context, pg::Transaction& tx, Payment& payment)
   order_refund(tx, payment, *refund, context.now());
 }
 
-void keep(const Context& context, pg::Transaction& tx, Payment& payment, News news) {
+static void save_and_drive(pg::Transaction& tx, Payment& payment, News news, Time now) {
   if (news == News::none) return;
-  save(tx, payment, news, context.now());
-  drive(tx, payment, context.now());
+  save(tx, payment, news, now);
+  drive(tx, payment, now);
+}
+
+/// What came for an order that had ended goes back.
+static void give_back(const Context& context, pg::Transaction& tx, Payment& payment, News news) {
   if (news == News::stray || (news == News::completed && payment.order_cancelled)) refund_order(context, tx, payment);
+}
+
+void keep(const Context& context, pg::Transaction& tx, Payment& payment, News news) {
+  save_and_drive(tx, payment, news, context.now());
+  give_back(context, tx, payment, news);
 }
 
 void look(pg::Transaction& tx, const std::string& stripe_refund, Time at) {
@@ -626,9 +635,11 @@ Task<Outcome> read_refund(Job& job, StripeRefundJob work) {
         job.finish(tx);
         if (!payment || payment->intent_id.value_or(intent) != intent) co_return;
         const auto alarmed = payment->alarm;
-        if (charged) keep(job, tx, *payment, hear(job, *payment, *charged, Sight::late));
+        const News news = charged ? hear(job, *payment, *charged, Sight::late) : News::none;
+        save_and_drive(tx, *payment, news, job.now());
         if (payment->alarm != alarmed) alarm(*payment);
         co_await adopt(job, tx, *payment, *found);
+        give_back(job, tx, *payment, news);  // what is left after it
       },
       job.deadline());
   co_return Done{};

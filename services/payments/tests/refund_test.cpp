@@ -258,6 +258,30 @@ TEST_CASE("money that comes after the payment had failed goes back by itself") {
   CHECK(shop.news() == "");  // nobody was told that it was paid
 }
 
+TEST_CASE("of money that comes after the payment had failed what was refunded by hand does not go back twice") {
+  struct {
+    std::string method, refunds;
+  } table[] = {{"pm_card_visa", "600 succeeded, 1399 succeeded"}, {"pm_card_refundFail", "600 failed, 1999 succeeded"}};
+  for (auto& row : table) {
+    CAPTURE(row.method);
+    Shop shop;
+    CHECK(shop.placed(1999));
+    shop.settle();
+    shop.room.sql("UPDATE payments SET status = 'failed', reason = 'expired'");
+    shop.at_stripe("POST", "/v1/payment_intents/" + shop.intent() + "/confirm",
+                   "payment_method=" + row.method + "&return_url=https%3A%2F%2Fshop.example%2F");
+    shop.at_stripe("POST", "/v1/refunds", "payment_intent=" + shop.intent() + "&amount=600");
+    if (row.method == "pm_card_refundFail") shop.world.advance(std::chrono::minutes{1});
+    for (auto& hook : shop.stripe.take_webhooks("stripe"))
+      if (hook.body.contains(R"("type":"refund.)")) shop.room.post(hook.path, hook.body, hook.headers);
+    shop.room.run_jobs();
+    CHECK(shop.room.sql("SELECT string_agg(amount || ' ' || status, ', ' ORDER BY amount) FROM refunds") ==
+          row.refunds);
+    CHECK(shop.room.sql("SELECT sum(CASE WHEN debit = 'stripe' THEN amount ELSE -amount END) FROM ledger") == "0");
+    CHECK(shop.field("alarm") == "captured after the payment had failed");
+  }
+}
+
 TEST_CASE("a refund whose answer is lost is made once: the key, or past its age the list, knows it") {
   for (bool late : {false, true}) {
     CAPTURE(late);
