@@ -579,6 +579,13 @@ Task<Outcome> make_refund(Job& job, RefundJob work) {
   }
 }
 
+/// A share of a charge need not be a whole króna, though Stripe counts in its hundredths.
+static Money rounded(std::int64_t amount, const std::string& stripe_currency) {
+  auto currency = from_stripe(0, stripe_currency).currency;
+  if (to_stripe({1, currency}) == 100) return {scale(amount, 1, 100), std::move(currency)};
+  return from_stripe(amount, stripe_currency);
+}
+
 /// A refund that was made at Stripe by hand becomes ours, once: its reference stays when it is tried again.
 static Task<> adopt(Job& job, pg::Transaction& tx, Payment& payment, stripe::Refund found) {
   if (!payment.captured_at) co_return;  // we do not count it as paid
@@ -587,9 +594,10 @@ static Task<> adopt(Job& job, pg::Transaction& tx, Payment& payment, stripe::Ref
     if (known.reference == reference || known.stripe_refund == found.id) co_return;
   const auto seen = stripe::seen(found);
   if (!seen.moved && (found.status == "failed" || found.status == "canceled")) co_return;
-  const auto amount = from_stripe(found.amount, found.currency);
-  auto made = ask_refund(payment, job.new_id<RefundId>(), amount.amount, "at_provider", job.now());
-  if (!made || amount.currency != payment.currency) {
+  const auto amount = rounded(found.amount, found.currency);
+  const bool fits = amount.currency == payment.currency && to_stripe(amount) == found.amount;  // 0 is refused
+  auto made = ask_refund(payment, job.new_id<RefundId>(), fits ? amount.amount : 0, "at_provider", job.now());
+  if (!made) {
     payment.alarm = "a refund at Stripe that does not fit: " + found.id;
     alarm(payment);
     co_return save(tx, payment, News::changed, job.now());
@@ -669,16 +677,11 @@ Task<> sweep(Job& job) {
 
 /// Stripe's unit and lower case become ours.
 static Movement movement(const stripe::BalanceTransaction& from) {
-  const auto currency = from_stripe(0, from.currency).currency;
-  // A share of a charge need not be a whole króna, though Stripe counts in its hundredths.
-  const bool hundredths = to_stripe({1, currency}) == 100;
-  const auto ours = [&](std::int64_t amount) {
-    return hundredths ? scale(amount, 1, 100) : from_stripe(amount, from.currency).amount;
-  };
-  Movement out{from.id, from.reporting_category,        from.source.id, ours(from.amount), ours(from.fee), currency, {},
+  const auto amount = rounded(from.amount, from.currency), fee = rounded(from.fee, from.currency);
+  Movement out{from.id, from.reporting_category,        from.source.id, amount.amount, fee.amount, fee.currency, {},
                {},      from_unix_seconds(from.created)};
   if (auto& source = from.source.object; source && !source->currency.empty()) {
-    const auto paid = from_stripe(source->amount, source->currency);
+    const auto paid = rounded(source->amount, source->currency);
     out.source_amount = paid.amount;
     out.source_currency = paid.currency;
     out.charge = source->object == "charge" ? out.source : source->charge;
@@ -694,7 +697,7 @@ Task<Outcome> read_dispute(Job& job, DisputeJob work) {
   }
   const auto id = co_await with_intent(job.db(), found->payment_intent.value_or(""));
   if (!id) co_return Done{};
-  const auto amount = from_stripe(found->amount, found->currency);
+  const auto amount = rounded(found->amount, found->currency);
   Dispute dispute{found->id,
                   *id,
                   amount.amount,

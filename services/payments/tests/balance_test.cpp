@@ -256,6 +256,23 @@ TEST_CASE("in a currency of other units the books still agree with Stripe") {
   CHECK(shop.room.sql("SELECT drifts FROM reconciliations") == "[]");
 }
 
+TEST_CASE("what is no whole amount of its currency at Stripe is rounded, and keeps nothing from being compared") {
+  Shop shop;
+  CHECK(shop.placed(500, "pm_card_createDispute", "", "ISK"));
+  shop.room.run_jobs();
+  CHECK(shop.status() == "succeeded");
+  shop.at_stripe("POST", "/v1/refunds", "payment_intent=" + shop.intent() + "&amount=50");
+  shop.world.advance(std::chrono::minutes{1});
+  shop.settle();
+  CHECK(shop.waiting() == 0);
+  CHECK(shop.room.sql("SELECT amount || ' ' || currency FROM disputes") == "500 ISK");  // 499.50 at Stripe
+  CHECK(shop.field("alarm").starts_with("a refund at Stripe that does not fit: re_"));
+  CHECK(shop.field("refunding") == "0");
+  shop.world.set(Time{std::chrono::ceil<std::chrono::days>(shop.world.now())} + std::chrono::hours{2});
+  shop.room.run_periodic("reconcile");
+  CHECK(at(shop.room.sql("SELECT drifts FROM reconciliations"), "/0/what") == "a refund that is not booked");
+}
+
 TEST_CASE("in another settlement currency charge, fee, refund and its failure agree, and each currency's account") {
   for (auto& [currency, rate, charged, fee] :
        {std::tuple{"usd", 1.1, "2199", "58"}, {"jpy", 160.5, "3208", "74"}, {"kwd", 0.33, "6597", "124"}}) {
