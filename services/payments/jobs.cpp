@@ -2,6 +2,7 @@
 
 #include "platform/observe/log.hpp"
 #include "platform/observe/metrics.hpp"
+#include "platform/runtime/together.hpp"
 #include "services/payments/reactions.hpp"
 #include "services/payments/service.hpp"
 
@@ -747,8 +748,9 @@ static Task<> read_balance(Job& job, Time from, Time to) {
 
 static Task<> reconcile_day(Job& job, DayDue due) {
   const Time from = due.day, to = from + days{1}, read_to = to + days{1};
-  if (!due.compared_at || *due.compared_at < read_to) co_await read_balance(job, from, std::min(read_to, job.now()));
-  const Time notices_since = due.compared_at ? job.now() - days{8} : from;
+  const bool read = due.compared_at && *due.compared_at >= read_to;
+  if (!read) co_await read_balance(job, from, std::min(read_to, job.now()));
+  const Time notices_since = read ? job.now() - days{8} : from;
   std::vector<Drift> found;
   co_await job.database().transaction(
       [&](pg::Transaction& tx) -> Task<> {
@@ -769,8 +771,28 @@ Task<> reconcile(Job& job) {
   const auto today = std::chrono::floor<days>(job.now());
   // An hour after midnight Stripe has booked the day's last charges.
   if (job.now() - today < std::chrono::hours{1}) co_return;
+  std::exception_ptr failure;
+  std::vector<std::pair<Time, std::string>> unread;
+  bool others_read = false;
   // A week in a run; the next one goes on.
-  for (auto& due : co_await days_due(job.db(), Time{today - days{1}}, 7)) co_await reconcile_day(job, due);
+  for (auto& due : co_await days_due(job.db(), Time{today - days{1}}, 7)) {
+    try {
+      co_await reconcile_day(job, due);
+      others_read |= !due.compared_at;
+    } catch (const std::exception& error) {
+      failure = std::current_exception();
+      if (is_cancellation(failure)) throw;
+      log::error("a day cannot be compared with Stripe's balance",
+                 {{"day", rfc3339(due.day).substr(0, 10)}, {"reason", error.what()}});
+      if (!due.compared_at) unread.emplace_back(due.day, error.what());
+    }
+  }
+  // It is that day, not Stripe: a drift until it can be read, as of its beginning, so that its balance is read again.
+  if (others_read)
+    for (auto& [day, reason] : unread)
+      co_await keep_reconciliation(job.db(), day, day + days{1},
+                                   {{"balance", "Stripe's balance cannot be read: " + reason, {}, {}, "", {}}}, day);
+  if (failure) std::rethrow_exception(failure);
 }
 
 Task<> fill_gaps(Job& job) {

@@ -83,7 +83,7 @@ Task<std::vector<Dispute>> disputes_of(pg::Session& db, PaymentId payment);
 /// Keeps what moved at Stripe and books what follows from it, each once.
 Task<> book(pg::Transaction& tx, std::vector<Movement> movements);
 
-/// What differs between our books and Stripe's balance. `item` is Stripe's id.
+/// What differs between our books and Stripe's balance. `item` is Stripe's id, or "balance" where it cannot be read.
 struct Drift {
   std::string item, what;
   std::optional<std::int64_t> booked, at_stripe;

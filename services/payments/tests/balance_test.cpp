@@ -325,6 +325,30 @@ TEST_CASE("a shop that could not compare from its beginning on begins there") {
   CHECK(shop.balance("fees") == "55");
 }
 
+TEST_CASE("a day that cannot be read is named and stays due, and keeps no other day from being compared") {
+  Books shop;
+  shop.room.sql("ALTER TABLE balance_transactions ADD CONSTRAINT unreadable CHECK (source <> '" +
+                shop.field("charge_id") + "')");
+  const auto compared = [&] {
+    return shop.room.sql(
+        "SELECT string_agg(coalesce(drifts #>> '{0,what}', 'fine'), '; ' ORDER BY day) FROM reconciliations");
+  };
+  CHECK_THROWS(shop.next_day());  // no day could be read: perhaps none can
+  CHECK(compared() == "");
+  CHECK_THROWS(shop.next_day());
+  for (int hour = 0; hour < 2; ++hour) {
+    CHECK(compared().starts_with("Stripe's balance cannot be read: "));
+    CHECK(compared().ends_with("; fine"));
+    CHECK_THROWS(shop.room.run_periodic("reconcile"));
+  }
+  shop.world.advance(std::chrono::days{9});
+  shop.room.sql("ALTER TABLE balance_transactions DROP CONSTRAINT unreadable");
+  shop.room.run_periodic("reconcile");
+  shop.room.run_periodic("reconcile");
+  CHECK(shop.room.sql("SELECT count(*) FROM reconciliations WHERE drifts <> '[]'") == "0");
+  CHECK(shop.balance("fees") == "55");
+}
+
 TEST_CASE("a drift is shown until it is mended, however long that takes") {
   Books shop;
   shop.room.sql("UPDATE ledger SET amount = 1899 WHERE kind = 'capture'");
