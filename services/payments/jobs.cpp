@@ -92,6 +92,10 @@ void look(pg::Transaction& tx, PaymentId payment, Time at, std::optional<std::st
   jobs::enqueue(tx, "read_intent", payment.text(), ReadJob{payment, std::move(intent)}, at);
 }
 
+void look_at_dispute(pg::Transaction& tx, const std::string& dispute, Time at) {
+  jobs::enqueue(tx, "read_dispute", dispute, DisputeJob{dispute}, at);
+}
+
 /// Ends the job with a change of its payment. The job's row goes first, so that the payment's next job may be the same.
 template <typename Change>
 static Task<> conclude(Job& job, PaymentId id, Change change) {
@@ -580,6 +584,43 @@ Task<Outcome> make_refund(Job& job, RefundJob work) {
   }
 }
 
+/// Whose PaymentIntent it is, and how it stands at Stripe where it does not count as paid here: what becomes of a
+/// charge may be heard of before the charge, and before its PaymentIntent's id.
+struct Owner {
+  std::optional<PaymentId> payment;
+  std::optional<Seen> charged;
+};
+static Task<stripe::Reply<Owner>> owner_of(Job& job, std::string intent) {
+  if (intent.empty()) co_return Owner{};
+  Owner owner{co_await with_intent(job.db(), intent), {}};
+  if (owner.payment && (co_await find(job.db(), *owner.payment))->captured_at) co_return owner;
+  auto there = co_await stripe_of(job).find(errand(job), intent);
+  if (!there && there.error().status == 404) co_return Owner{};
+  if (!there) co_return std::unexpected(there.error());
+  if (!owner.payment) owner.payment = PaymentId::parse(there->metadata.payment_id);
+  owner.charged = stripe::seen(*there);
+  co_return owner;
+}
+
+/// Ends the job with what follows for the payment, if the PaymentIntent is its: first its charge, then `change`.
+template <typename Change>
+static Task<> conclude_for(Job& job, Owner owner, std::string intent, Change change) {
+  if (!owner.payment) co_return;
+  co_await job.database().transaction(
+      [&](pg::Transaction& tx) -> Task<> {
+        auto payment = co_await lock(tx, *owner.payment);
+        job.finish(tx);
+        if (!payment || payment->intent_id.value_or(intent) != intent) co_return;
+        const auto alarmed = payment->alarm;
+        const News news = owner.charged ? hear(job, *payment, *owner.charged, Sight::late) : News::none;
+        save_and_drive(tx, *payment, news, job.now());
+        if (payment->alarm != alarmed) alarm(*payment);
+        co_await change(tx, *payment);
+        give_back(job, tx, *payment, news);  // what is left after it
+      },
+      job.deadline());
+}
+
 /// A share of a charge need not be a whole króna, though Stripe counts in its hundredths.
 static Money rounded(std::int64_t amount, const std::string& stripe_currency) {
   auto currency = from_stripe(0, stripe_currency).currency;
@@ -627,30 +668,10 @@ Task<Outcome> read_refund(Job& job, StripeRefundJob work) {
   if (refund) co_return co_await conclude_refund(job, *refund, stripe::seen(*found));
 
   const auto intent = found->payment_intent.value_or("");
-  if (intent.empty()) co_return Done{};
-  auto id = co_await with_intent(job.db(), intent);
-  std::optional<Seen> charged;  // heard of after its refund, and perhaps its PaymentIntent too
-  if (!id || !(co_await find(job.db(), *id))->captured_at) {
-    auto there = co_await stripe_of(job).find(errand(job), intent);
-    if (!there && there.error().status == 404) co_return Done{};
-    if (!there) co_return put_off(there.error());
-    if (!id) id = PaymentId::parse(there->metadata.payment_id);
-    charged = stripe::seen(*there);
-  }
-  if (!id) co_return Done{};
-  co_await job.database().transaction(
-      [&](pg::Transaction& tx) -> Task<> {
-        auto payment = co_await lock(tx, *id);
-        job.finish(tx);
-        if (!payment || payment->intent_id.value_or(intent) != intent) co_return;
-        const auto alarmed = payment->alarm;
-        const News news = charged ? hear(job, *payment, *charged, Sight::late) : News::none;
-        save_and_drive(tx, *payment, news, job.now());
-        if (payment->alarm != alarmed) alarm(*payment);
-        co_await adopt(job, tx, *payment, *found);
-        give_back(job, tx, *payment, news);  // what is left after it
-      },
-      job.deadline());
+  const auto owner = co_await owner_of(job, intent);
+  if (!owner) co_return put_off(owner.error());
+  co_await conclude_for(job, *owner, intent,
+                        [&](pg::Transaction& tx, Payment& payment) { return adopt(job, tx, payment, *found); });
   co_return Done{};
 }
 
@@ -696,11 +717,12 @@ Task<Outcome> read_dispute(Job& job, DisputeJob work) {
     if (found.error().status == 404) co_return Done{};
     co_return put_off(found.error());
   }
-  const auto id = co_await with_intent(job.db(), found->payment_intent.value_or(""));
-  if (!id) co_return Done{};
+  const auto intent = found->payment_intent.value_or("");
+  const auto owner = co_await owner_of(job, intent);
+  if (!owner) co_return put_off(owner.error());
   const auto amount = rounded(found->amount, found->currency);
   Dispute dispute{found->id,
-                  *id,
+                  owner->payment.value_or(PaymentId{}),
                   amount.amount,
                   amount.currency,
                   found->status,
@@ -714,19 +736,15 @@ Task<Outcome> read_dispute(Job& job, DisputeJob work) {
     transaction.source.object = stripe::Source{found->id, "dispute", found->currency, found->charge, found->amount};
     movements.push_back(movement(transaction));
   }
-  co_await job.database().transaction(
-      [&](pg::Transaction& tx) -> Task<> {
-        auto payment = co_await lock(tx, *id);
-        job.finish(tx);
-        if (co_await keep(tx, dispute)) {
-          announce(tx, *payment, dispute, job.now());
-          log::warning("a charge is disputed",
-                       {{"payment", id->text()}, {"dispute", dispute.id}, {"status", dispute.status}});
-        }
-        co_await book(tx, movements);
-        if (dispute.status == "lost" && !payment->captured_at) look(tx, *id, job.now());  // then none of it may be left
-      },
-      job.deadline());
+  co_await conclude_for(job, *owner, intent, [&](pg::Transaction& tx, Payment& payment) -> Task<> {
+    if (co_await keep(tx, dispute)) {
+      announce(tx, payment, dispute, job.now());
+      log::warning("a charge is disputed",
+                   {{"payment", payment.id.text()}, {"dispute", dispute.id}, {"status", dispute.status}});
+    }
+    co_await book(tx, movements);
+    if (dispute.status == "lost" && !payment.captured_at) look(tx, payment.id, job.now());  // then none may be left
+  });
   co_return Done{};
 }
 
@@ -755,8 +773,10 @@ static Task<> reconcile_day(Job& job, DayDue due) {
   co_await job.database().transaction(
       [&](pg::Transaction& tx) -> Task<> {
         found = co_await drifts(tx, from, to, notices_since);
-        for (auto& drift : found)  // its news were lost
+        for (auto& drift : found) {  // its news were lost
           if (drift.what.starts_with("a refund")) look(tx, drift.item, job.now());
+          if (drift.what.starts_with("a dispute")) look_at_dispute(tx, drift.item, job.now());
+        }
       },
       job.deadline());
   for (auto& drift : found)

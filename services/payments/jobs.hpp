@@ -108,6 +108,7 @@ struct DisputeJob {
 };
 BOOST_DESCRIBE_STRUCT(DisputeJob, (), (dispute))
 Task<jobs::Outcome> read_dispute(Job& job, DisputeJob work);
+void look_at_dispute(pg::Transaction& tx, const std::string& dispute, Time at);
 /// Compares yesterday, and the days before it that drifted or were not compared, with Stripe's balance.
 Task<> reconcile(Job& job);
 

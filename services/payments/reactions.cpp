@@ -175,10 +175,10 @@ Task<> on_stripe_event(pg::Transaction& tx, stripe::Event event, bool livemode, 
     co_return;
   }
   const bool about_dispute = event.type.starts_with("charge.dispute."), about_refund = !about_intent && !about_dispute;
-  // A refund may be of a PaymentIntent whose id has not reached us yet.
+  // They may be of a PaymentIntent whose id has not reached us yet.
   if (about_refund && object.payment_intent) co_return look(tx, object.id, now);
+  if (about_dispute) co_return look_at_dispute(tx, object.id, now);
   if (!subject->payment || (about_intent && subject->status == Status::succeeded)) co_return;
-  if (about_dispute) co_return jobs::enqueue(tx, "read_dispute", object.id, DisputeJob{object.id}, now);
   if (about_refund) co_return look(tx, object.id, now);
   // A try is on its way: its own answer is about to say the same. Read only if it does not.
   const auto at = subject->status == Status::confirming ? now + std::chrono::seconds{3} : now;

@@ -392,6 +392,51 @@ TEST_CASE("a dispute is recorded, shown, told and booked: what the bank took, it
   CHECK(shop.drifts() == "");
 }
 
+TEST_CASE("a dispute that is heard before its payment knows the PaymentIntent is recorded, and the charge with it") {
+  Shop shop;
+  CHECK(shop.placed(1999, "pm_card_createDispute"));
+  shop.lose_answers(true);
+  shop.room.run_jobs(1);
+  shop.lose_answers(false);
+  shop.room.sql("DELETE FROM jobs");  // its try comes again only later
+  CHECK(shop.intent() == "");
+  shop.world.advance(std::chrono::minutes{1});
+  for (auto& hook : shop.stripe.take_webhooks("stripe"))
+    if (hook.body.contains(R"("type":"charge.dispute.)"))
+      CHECK(shop.room.post(hook.path, hook.body, hook.headers).status == 204);
+  shop.settle();
+  CHECK(shop.news() == "payment.completed succeeded ; payment.disputed needs_response fraudulent");
+  CHECK(shop.room.sql("SELECT payment_id FROM disputes") == shop.field("id"));
+}
+
+TEST_CASE("a dispute whose webhooks were lost is found on Stripe's balance") {
+  Books shop{"pm_card_createDispute"};
+  shop.room.sql("DELETE FROM disputes");
+  shop.next_day();
+  CHECK(shop.drifts() == "a dispute that belongs to no payment of ours /-1999; ");
+  shop.settle();
+  CHECK(shop.room.sql("SELECT payment_id FROM disputes") == shop.field("id"));
+  shop.next_day();
+  CHECK(shop.room.sql("SELECT count(*) FROM reconciliations WHERE drifts <> '[]'") == "0");
+}
+
+TEST_CASE("nothing follows a dispute of a charge that is not ours, whatever payment it names") {
+  Shop shop;
+  CHECK(shop.placed(1999, "pm_card_visa"));
+  shop.settle();
+  for (auto payment : {PaymentId{Uuid::parse(shop.field("id")).value()}, testing::id<PaymentId>(77)})
+    shop.at_stripe("POST", "/v1/payment_intents",
+                   "amount=700&currency=eur&confirm=true&payment_method=pm_card_createDispute"
+                   "&return_url=https%3A%2F%2Fshop.example%2F&automatic_payment_methods%5Benabled%5D=true"
+                   "&metadata%5Bpayment_id%5D=" +
+                       payment.text());
+  shop.world.advance(std::chrono::minutes{1});
+  shop.settle();
+  CHECK(shop.news() == "payment.completed succeeded ");
+  CHECK(shop.room.sql("SELECT count(*) FROM disputes") == "0");
+  CHECK(shop.waiting() == 0);
+}
+
 TEST_CASE("disputes are listed newest first, page by page, like every other list") {
   Books shop{"pm_card_createDispute"};
   const auto first = shop.room.sql("SELECT id FROM disputes");
