@@ -817,9 +817,10 @@ Task<> reconcile(Job& job) {
 
 Task<> fill_gaps(Job& job) {
   const auto now = job.now();
+  // By Stripe's clock: ours may be wrong, and its webhooks are refused then.
+  auto until = (co_await events_read_until(job.db())).value_or(now - std::chrono::hours{1});
   // Overlapping: an event may appear in the list after a later one. Each id acts once anyway.
-  const auto since =
-      (co_await events_read_until(job.db())).value_or(now - std::chrono::hours{1}) - std::chrono::minutes{10};
+  const auto since = until - std::chrono::minutes{10};
   std::string after;
   while (true) {
     auto page = co_await stripe_of(job).events(errand(job), since, after);
@@ -830,10 +831,11 @@ Task<> fill_gaps(Job& job) {
     co_await job.database().transaction([&](pg::Transaction& tx) -> Task<> {
       for (auto& event : page->data) co_await on_stripe_event(tx, event, stripe_of(job).livemode(), now);
     });
+    for (auto& event : page->data) until = std::max(until, from_unix_seconds(event.created));
     if (!page->has_more || page->data.empty()) break;
     after = page->data.back().id;
   }
-  co_await events_read(job.db(), now);
+  co_await events_read(job.db(), until);
 }
 
 }  // namespace acme::payments

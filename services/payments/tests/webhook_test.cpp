@@ -115,6 +115,31 @@ TEST_CASE("webhooks that never came are found in Stripe's list of events") {
   CHECK(shop.room.run_jobs() == 0);
 }
 
+TEST_CASE("webhooks that were refused while our clock was wrong are found in Stripe's list of events, then and after") {
+  for (auto wrong : {std::chrono::hours{1}, std::chrono::hours{-1}})
+    for (bool mended : {false, true}) {
+      CAPTURE(wrong.count());
+      CAPTURE(mended);
+      Shop shop;
+      CHECK(shop.placed(1999, "pm_card_visa"));
+      shop.settle();
+      testing::TestWorld ours;
+      ours.set(shop.world.now() + wrong);
+      shop.room.world = ours;
+      shop.room.run_periodic("fill_gaps");
+      shop.at_stripe("POST", "/v1/refunds", "payment_intent=" + shop.intent() + "&amount=600");
+      for (auto& hook : shop.stripe.take_webhooks("stripe"))
+        CHECK(shop.room.post(hook.path, hook.body, hook.headers).status == 400);
+      for (int minutes = 0; minutes < 15; minutes += 3) {
+        shop.world.advance(std::chrono::minutes{3});
+        ours.set(mended && minutes > 9 ? shop.world.now() : shop.world.now() + wrong);
+        shop.room.run_periodic("fill_gaps");
+        shop.room.run_jobs();
+      }
+      CHECK(shop.field("refunded") == "600");
+    }
+}
+
 TEST_CASE("a payment that nobody moves is looked at by itself") {
   Shop shop;
   CHECK(shop.placed(1999, "pm_card_threeDSecure2Required"));
