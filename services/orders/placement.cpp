@@ -11,6 +11,8 @@ namespace acme::orders {
 static constexpr std::size_t largest_batch = 64, longest_queue = 1024, most_loops = 256;
 // Who comes again later has it no worse than who waits longer, and the places are free for others.
 static constexpr Duration patience{3'000};
+// A try of what is blocked takes as long as a lock is waited for: at least half of the time is for what is not.
+static constexpr Duration between_tries{500};
 
 static CrashPoint collected{"placement.collected"}, placed{"placement.placed"}, told{"placement.told"};
 
@@ -21,17 +23,29 @@ struct Placement::Waiting {
   std::exception_ptr failure;
   bool sent = false;                             // on its way in a batch
   bool alone = false;                            // its batch failed: who was to blame?
+  bool blocked = false;                          // it was: somebody keeps what it needs
   bool gone = false;                             // nobody waits any more
   std::vector<std::shared_ptr<Waiting>> equals;  // the same key and request, in the same batch
 };
 
 struct Placement::Queue {
-  std::deque<std::shared_ptr<Waiting>> waiting;
+  std::deque<std::shared_ptr<Waiting>> waiting, blocked;  // blocked: tried one by one
+  std::chrono::steady_clock::time_point try_at;           // not before this, while others wait
   bool running = false;
 
   void wake_next() {
-    while (!waiting.empty() && waiting.front()->gone) waiting.pop_front();
-    if (!running && !waiting.empty()) waiting.front()->signal.set();
+    for (auto* orders : {&waiting, &blocked}) {
+      while (!orders->empty() && orders->front()->gone) orders->pop_front();
+      if (!running && !orders->empty()) return orders->front()->signal.set();
+    }
+  }
+  /// Whether it wants all that an order wants that is blocked.
+  bool looks_blocked(const Waiting& order) const {
+    return std::ranges::any_of(blocked, [&](auto& other) {
+      return std::ranges::all_of(other->draft.lines, [&](auto& line) {
+        return std::ranges::find(order.draft.lines, line.sku, &Line::sku) != order.draft.lines.end();
+      });
+    });
   }
 };
 
@@ -50,17 +64,35 @@ struct Placement::Batch {
     queue.wake_next();
   }
   void finish(const std::shared_ptr<Waiting>& order) {
-    if (!order->answer && !order->failure && !order->gone) queue.waiting.push_front(order);
+    if (!order->answer && !order->failure && !order->gone) {
+      if (order->blocked)
+        queue.blocked.push_back(order);
+      else
+        queue.waiting.push_front(order);
+    }
     order->sent = false;
     order->signal.set();
   }
   void collect() {
+    auto& blocked = queue.blocked;
+    std::erase_if(blocked, [](auto& order) { return order->gone; });
+    if (blocked.empty() || std::chrono::steady_clock::now() < queue.try_at) collect_waiting();
+    if (!orders.empty() || blocked.empty()) return;
+    orders.push_back(std::move(blocked.front()));
+    blocked.pop_front();
+    orders.front()->sent = true;
+  }
+  void collect_waiting() {
     auto& waiting = queue.waiting;
     while (!waiting.empty() && orders.size() < largest_batch) {
       if (!orders.empty() && (waiting.front()->alone || orders.front()->alone)) break;
       auto next = std::move(waiting.front());
       waiting.pop_front();
       if (next->gone) continue;
+      if (queue.looks_blocked(*next)) {
+        queue.blocked.push_back(std::move(next));
+        continue;
+      }
       next->sent = true;
       const auto same = std::ranges::find(orders, next->draft.key, [](auto& order) { return order->draft.key; });
       if (same == orders.end())
@@ -109,6 +141,12 @@ Task<> Placement::run(Queue& queue, pg::Database& database) {
     }
   } catch (const pg::Busy&) {
     once_more = true;  // a lock was not free in time: nothing happened
+    if (batch.orders.size() == 1) {
+      auto& order = *batch.orders.front();
+      order.blocked = true;
+      for (auto& equal : order.equals) equal->blocked = true;
+      queue.try_at = in(between_tries);
+    }
   } catch (const pg::Error& error) {
     // Two that waited for each other (40P01): once more. Something else, in company: once more, each alone, so that one
     // order's fault stays its own.
@@ -129,7 +167,8 @@ Task<> Placement::run(Queue& queue, pg::Database& database) {
 
 Task<store::Placed> Placement::place(pg::Database& database, store::Draft draft, Deadline deadline) {
   auto& queue = *queues_.at(static_cast<std::size_t>(Runtime::current_loop() + 1));
-  if (queue.waiting.size() >= longest_queue) throw Overloaded("too many orders wait to be placed");
+  if (queue.waiting.size() + queue.blocked.size() >= longest_queue)
+    throw Overloaded("too many orders wait to be placed");
   struct Place {
     Placement& placement;
     Queue& queue;

@@ -449,6 +449,35 @@ TEST_CASE("stock that somebody locks for longer than a lock may take is waited f
   CHECK(shop.stock() == "50 on hand, 1 held");
 }
 
+TEST_CASE("what somebody keeps locked holds up those who want it, and nobody else") {
+  Crowd shop;
+  shop.sells("MUG", 1190, 50, 1);
+  shop.sells("CAP", 990, 50, 2);
+  shop.sells("POT", 2990, 50, 3);
+  auto& runtime = testing::runtime();
+  TaskGroup crowd{runtime, "crowd"};
+  std::vector<std::atomic<int>> statuses(14);
+  const auto served = [&](std::size_t from, std::size_t to) {
+    return std::count(statuses.begin() + std::ptrdiff_t(from), statuses.begin() + std::ptrdiff_t(to), 201);
+  };
+  {
+    const Held mugs{shop, "MUG"}, caps{shop, "CAP"};
+    for (std::size_t i = 0; i < statuses.size(); ++i)
+      crowd.spawn(0, "order", [](http::Router& router, http::Request request, std::atomic<int>& status) -> Task<> {
+        status = (co_await router.handle(std::move(request))).status;
+      }(shop.router, shop.wants(Shop::wish(Shop::items(i == 2 ? "CAP" : i < 4 ? "MUG" : "POT", 1)),
+                                "k" + std::to_string(i)), statuses[i]));
+    while (std::count(statuses.begin() + 4, statuses.end(), 0)) std::this_thread::yield();
+    CHECK(served(4, 14) == 10);
+    CHECK(served(0, 4) == 0);
+  }
+  while (crowd.running()) std::this_thread::yield();
+  runtime.wait(0, crowd.stop());
+  CHECK(served(0, 4) == 4);
+  CHECK(shop.stock() == "50 on hand, 3 held");
+  CHECK(shop.stock("POT") == "50 on hand, 10 held");
+}
+
 TEST_CASE("a key whose first request still runs when the second one's time is over: 409, and no second order") {
   Crowd shop;
   shop.sells("MUG", 1190, 50, 1);
