@@ -55,6 +55,7 @@ struct Locked {
   std::vector<store::Return> returns;
   std::vector<store::ReturnedLine> returned;
   std::map<int, std::int64_t> removed, arrived;  // line → pieces that will never arrive; that were delivered
+  std::map<int, std::int64_t> brought_back;      // line → pieces that the carrier could not deliver
   bool awaited = false;                          // pieces that have not left, or are with the carrier
 
   std::int64_t delivery_paid() const {
@@ -68,10 +69,15 @@ struct Locked {
   }
   /// Pieces of a line that never left or came back; with those that may still come, unless `received` alone count.
   std::int64_t back(int number, bool received) const {
-    std::int64_t pieces = removed.contains(number) ? removed.at(number) : 0;
+    return (removed.contains(number) ? removed.at(number) : 0) + sent_back(number, received);
+  }
+  /// Those of returns; `reason`: of these alone.
+  std::int64_t sent_back(int number, bool received, std::optional<ReturnReason> reason = {}) const {
+    std::int64_t pieces = 0;
     for (auto& each : returns)
       for (auto& part : returned)
-        if (part.return_id == each.id && part.line == number && each.status != ReturnStatus::refused) {
+        if (part.return_id == each.id && part.line == number && each.status != ReturnStatus::refused &&
+            (!reason || each.reason == name(*reason))) {
           if (each.status == ReturnStatus::received)
             pieces += part.restocked + part.written_off;
           else if (!received)
@@ -88,12 +94,14 @@ Task<Locked> all_of(pg::Transaction& tx, store::Order order, const std::vector<P
              co_await store::find_returns(tx, {id}),
              {},
              removed(parcels),
+             {},
              {}};
   for (auto& [order_id, line, taken] : all.lines) all.awaited |= line.requires_shipping && taken < line.quantity;
   for (auto& parcel : parcels) {
     all.awaited |= parcel.handed_over && !parcel.delivered && parcel.status != "returned";
-    if (parcel.delivered)
-      for (auto& [line, pieces] : parcel.lines) all.arrived[line] += pieces;
+    auto* const at = parcel.delivered ? &all.arrived : parcel.status == "returned" ? &all.brought_back : nullptr;
+    if (at)
+      for (auto& [line, pieces] : parcel.lines) (*at)[line] += pieces;
   }
   std::vector<ReturnId> ids;
   for (auto& each : all.returns) ids.push_back(each.id);
@@ -251,12 +259,19 @@ Task<Result<http::Response>> request_return(Call& call, OrderId id, RequestRetur
         faults.push_back({pointer + "/line", "is no line of this order that a parcel carried"});
         continue;
       }
-      auto there = of->taken;
-      if (!whole) there = std::min(there, all->arrived[of->line.line] + all->removed[of->line.line]);
-      const auto left = std::max(there - all->back(of->line.line, false), std::int64_t{0});
+      const int number = of->line.line;
+      const auto back = all->back(number, false);
+      auto left = of->taken - back;
+      if (!whole) {
+        // What staff took of a parcel that the carrier brought back is none of what arrived.
+        const auto of_those =
+            std::min(all->brought_back[number], all->sent_back(number, false, ReturnReason::undeliverable));
+        left = std::min(left, all->arrived[number] + all->removed[number] - (back - of_those));
+      }
+      left = std::max(left, std::int64_t{0});
       if (piece.quantity > left)
         faults.push_back({pointer + "/quantity", "of this line " + std::to_string(left) + " can be sent back"});
-      lines.push_back({made.id, of->line.line, of->line.sku, piece.quantity, 0, 0, 0});
+      lines.push_back({made.id, number, of->line.sku, piece.quantity, 0, 0, 0});
     }
     if (!faults.empty()) co_return refuse(invalid(std::move(faults)));
     store::add(tx, made, lines);

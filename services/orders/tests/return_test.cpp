@@ -13,10 +13,10 @@ struct Delivered : Ordered {
     hear(parcel("in_transit", 2));
     hear(parcel("delivered", 3));
   }
-  http::Response sends_back(int quantity, int line = 1) {
+  http::Response sends_back(int quantity, int line = 1, const std::string& reason = "damaged") {
     return post("/v1/orders/" + id + "/returns",
                 R"({"lines": [{"line": )" + std::to_string(line) + R"(, "quantity": )" + std::to_string(quantity) +
-                    R"(}], "reason": "damaged"})",
+                    R"(}], "reason": ")" + reason + R"("})",
                 {{"Idempotency-Key", "back-" + std::to_string(++wishes_)}});
   }
   void as_staff() { sign_in(bob.text(), {"admin"}, {"orders:read", "orders:write", "inventory:write"}); }
@@ -240,6 +240,30 @@ TEST_CASE("the time to send back what arrived ends, too, when the carrier brings
   CHECK(at(shop.sends_back(1).body, "/detail") == "The time to send this order back is over. Ask our support.");
   shop.as_staff();
   CHECK(shop.sends_back(1).status == 201);
+}
+
+TEST_CASE("what staff takes of a parcel that the carrier brought back leaves the customer what arrived to send back") {
+  for (const bool staff_first : {true, false}) {
+    CAPTURE(staff_first);
+    Delivered shop;
+    shop.id = shop.ordered("MUG", 3);
+    shop.hear(shop.completed());
+    shop.hear(shop.parcel("delivered", 3, 11, 1));
+    shop.hear(shop.parcel("returned", 3, 12, 1));
+    shop.hear(shop.parcel("in_transit", 2, 13, 1));
+    const auto staff_takes_it = [&] {
+      shop.as_staff();
+      const auto back = at(shop.sends_back(1, 1, "undeliverable").body, "/id");
+      shop.sign_in(ann.text());
+      shop.staff(back, "approve");
+      CHECK(shop.receives(back, 1, 0).status == 200);
+    };
+    if (staff_first) staff_takes_it();
+    CHECK(shop.sends_back(1).status == 201);
+    CHECK(shop.sends_back(1).status == 400);
+    if (!staff_first) staff_takes_it();
+    CHECK(shop.sends_back(1).status == 400);
+  }
 }
 
 TEST_CASE("what has not arrived is not sent back; what the carrier brings back is staff's to take") {
