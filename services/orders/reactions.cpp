@@ -96,7 +96,6 @@ static void settle(Reaction& on, store::Changes& changes, store::Order& order, S
   changes.save(order, on.now());
   if (asked)
     note_cancelling(changes, order, on.now(), order.status == Status::cancelled ? order.reason : "cancel_refused");
-  on.get<Followers>().wake(order.id);
   if (moved) announce(changes, order, std::move(lines));
 }
 
@@ -108,6 +107,7 @@ static void hear(Reaction& on, store::Changes& changes, const events::Envelope& 
   auto payment = before;
   apply(payment, news, event.sequence, reason);
   changes.note(order.id, payment_id.text(), event.sequence, {event.time, event.topic, std::string{name(news)}, reason});
+  on.get<Followers>().wake(order.id);
   if (payment == before) return;
   const State state = order.state();
   std::vector<News> heard;
@@ -201,6 +201,7 @@ static void hear(Reaction& on, store::Changes& changes, const events::Envelope& 
   }
   changes.note(order.id, event.shipment_id.text(), envelope.sequence,
                {envelope.time, envelope.topic, event.status, event.reason ? event.reason : event.tracking_number});
+  on.get<Followers>().wake(order.id);
   // An answer to this cancelling, not to an earlier one.
   const bool answers = order.status == Status::cancelling && event.order_sequence.value_or(0) >= order.cancel_version;
   const State state = order.state();

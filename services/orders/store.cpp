@@ -913,6 +913,10 @@ static const pg::Statement<void(
     INSERT INTO order_timeline (order_id, source, sequence, at, event, status, detail)
     SELECT $16[i], $17[i], $18[i], $19[i], $20[i], $21[i], $22[i] FROM generate_series(1, cardinality($16)) AS i
     ON CONFLICT DO NOTHING
+    RETURNING order_id
+  ), shown AS (  -- with its timeline alone changed
+    UPDATE orders SET version = version + 1
+     WHERE id = ANY (ARRAY(SELECT DISTINCT order_id FROM noted WHERE order_id <> ALL ($1)))
   )
   INSERT INTO platform.outbox (topic, key, sequence, traceparent, data)
   SELECT $23[i], $24[i], $25[i], $26[i], $27[i] FROM generate_series(1, cardinality($23)) AS i

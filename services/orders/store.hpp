@@ -249,6 +249,7 @@ class Changes {
   explicit Changes(pg::Transaction& tx) : tx_(tx) {}
   /// What its life changes: status, reason, the facts; raises the version by one, in the row and in `order`.
   void save(Order& order, Time now);
+  /// An entry that is new raises the version of an order that is not saved.
   void note(OrderId order, std::string source, std::int64_t sequence, TimelineEntry entry);
   void say(const Order& order, std::string topic, std::string data);
   void write();

@@ -112,6 +112,27 @@ TEST_CASE("in whatever order topics arrive, and however often, the order ends th
   }
 }
 
+TEST_CASE("what moves nothing stands in the timeline: whoever has seen the order is shown it anew, once") {
+  Ordered shop;
+  shop.hear(shop.completed(3));
+  shop.hear(shop.parcel("in_transit", 2));
+  for (auto event : {shop.failed(false, "card_declined", 2), shop.parcel("label_created", 1),
+                     shop.parcel("cancel_refused", 3)}) {
+    CAPTURE(event.data);
+    const auto shown_anew = [&, path = "/v1/orders/" + shop.id,
+                             tag = std::string{*shop.get("/v1/orders/" + shop.id).headers.get("ETag")}] {
+      return shop.request("GET", path, "", {{"If-None-Match", tag}}).status == 200;
+    };
+    CHECK_FALSE(shown_anew());
+    CHECK(shop.hear(event));
+    CHECK(shown_anew());
+    const auto version = shop.sql("SELECT version FROM orders");
+    event.id = shop.world.uuid();  // published again
+    CHECK(shop.hear(event));
+    CHECK(shop.sql("SELECT version FROM orders") == version);
+  }
+}
+
 TEST_CASE("the parcel's news before the payment's: skipped steps count as passed") {
   Ordered shop;
   CHECK(shop.hear(shop.parcel("in_transit", 2)));
