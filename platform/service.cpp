@@ -20,8 +20,9 @@ Result<std::optional<std::int64_t>> Call::if_match() const {
   const bool quoted = header->size() > 2 && header->front() == '"' && header->back() == '"';
   const char* end = header->data() + header->size() - 1;
   if (quoted) {
+    // What is shown beside the version may follow it: "7-…".
     const auto [stop, error] = std::from_chars(header->data() + 1, end, version);
-    if (error == std::errc{} && stop == end && version >= 0) return version;
+    if (error == std::errc{} && (stop == end || *stop == '-') && version >= 0) return version;
   }
   // A tag that we never gave out matches no version (RFC 9110 §13.1.1).
   return refuse(

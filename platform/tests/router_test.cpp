@@ -130,8 +130,9 @@ TEST_CASE("If-Match names one version of ours, or none") {
   Counter counter;
   CHECK(counter.ask("PATCH", thing).status == 428);
   CHECK(counter.ask("PATCH", thing, "", {{"If-Match", "\"7\""}}).status == 204);
+  CHECK(counter.ask("PATCH", thing, "", {{"If-Match", "\"7-1234\""}}).status == 204);  // with what was shown beside it
   CHECK(counter.ask("PATCH", thing, "", {{"If-Match", "*"}}).status == 204);
-  for (const char* stale : {"\"6\"", "7", "W/\"7\"", "\"\"", "\"-1\"", "\"7x\"", "nonsense"})
+  for (const char* stale : {"\"6\"", "7", "W/\"7\"", "\"\"", "\"-1\"", "\"7x\"", "\"6-7\"", "nonsense"})
     CHECK_MESSAGE(counter.ask("PATCH", thing, "", {{"If-Match", stale}}).status == 412, stale);
 }
 

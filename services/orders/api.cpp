@@ -183,8 +183,7 @@ static CartView view_of(const store::Cart& cart, const Quote& priced, const std:
   return view;
 }
 
-/// The cart, priced now. Its ETag is its version (for If-Match) and a sum of what it shows: prices and stock change
-/// without a change of the cart.
+/// The cart, priced now: prices and stock change without a change of the cart.
 static Task<CartView> show(Call& call, store::Cart cart) {
   Result<ShippingQuote> shipping;
   if (cart.shipping_quote) shipping = verify(*cart.shipping_quote, call.get<QuoteKey>(), call.now());
@@ -194,8 +193,7 @@ static Task<CartView> show(Call& call, store::Cart cart) {
   auto view = view_of(cart, priced, cart.country.value_or(call.get<Settings>().country));
   if (chosen) view.shipping_option = {shipping->carrier, shipping->service};
   if (!shipping) view.problems.push_back({"quote_expired", shipping.error().detail, {}, {}, {}});
-  call.answer_header("ETag", '"' + std::to_string(cart.version) + "-" +
-                                 std::to_string(std::hash<std::string>{}(json::text(view))) + '"');
+  call.answer_header("ETag", tag_of(cart.version, view));
   co_return view;
 }
 static Task<Result<CartView>> show_cart(Call& call, CartId id) {
@@ -204,24 +202,13 @@ static Task<Result<CartView>> show_cart(Call& call, CartId id) {
   co_return co_await show(call, std::move(*cart));
 }
 
-/// The cart's version that the caller wants to change; the rest of the ETag says only what was shown.
-static Result<std::optional<std::int64_t>> wanted_version(const Call& call) {
-  const auto header = call.request().headers.get("If-Match");
-  if (!header || *header == "*") return std::nullopt;
-  // The version, before the sum of what was shown: "7-1234".
-  std::int64_t version = -1;
-  if (header->size() < 3 || !header->starts_with('"') || !header->ends_with('"')) return version;
-  const auto [end, error] = std::from_chars(header->data() + 1, header->data() + header->size() - 1, version);
-  if (error == std::errc{} && version > 0 && (*end == '-' || *end == '"')) return version;
-  return -1;  // no version of ours: it cannot match
-}
-
 /// The cart after `change`, which gets the version that the caller wants to change; or why it cannot be changed. Begins
 /// anew when another one was faster and the caller wants to change any version.
 template <typename Change>
 static Task<Result<CartView>> change_cart(Call& call, CartId id, Change change, std::optional<std::string> sku = {}) {
-  const auto version = wanted_version(call);
+  auto version = call.if_match();
   if (!version) co_return refuse(version.error());
+  if (*version == -1) version->reset();
   for (int tries = 0; tries < 100; ++tries) {
     if (auto cart = co_await change(*version)) co_return co_await show(call, std::move(*cart));
     switch (co_await store::cart_refusal(call.db(), id, caller_id(call), sku)) {

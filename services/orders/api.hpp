@@ -97,6 +97,12 @@ BOOST_DESCRIBE_STRUCT(CartView, (),
                       (id, currency, lines, discounts, destination, shipping_option, estimated, subtotal,
                        discount_total, shipping_total, tax_total, tax_included, total, problems, left_out, updated_at))
 
+/// An ETag that names the version, for If-Match, and what is shown, which may change without it.
+template <typename View>
+std::string tag_of(std::int64_t version, const View& view) {
+  return '"' + std::to_string(version) + "-" + std::to_string(std::hash<std::string>{}(json::text(view))) + '"';
+}
+
 Task<Result<Answer<CartView>>> open_cart(Call& call, NewCart request);
 Task<Result<CartView>> get_cart(Call& call, CartId id);
 Task<Result<CartView>> put_item(Call& call, CartId id, std::string sku, CartItem request);

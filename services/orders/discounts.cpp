@@ -134,8 +134,9 @@ Task<Result<http::Response>> create_discount(Call& call, NewDiscount request) {
     added.created_at = added.updated_at = call.now();
     const auto version = co_await store::add_discount(tx, added);
     if (!version) co_return refuse(conflict("code_taken", "There is a code " + added.discount.code + " already."));
-    auto response = render(created(view_of(added)));
-    response.headers.set("ETag", '"' + std::to_string(*version) + '"');
+    const auto view = view_of(added);
+    auto response = render(created(view));
+    response.headers.set("ETag", tag_of(*version, view));
     response.headers.set("Location", "/v1/discounts/" + added.discount.code);
     co_return response;
   };
@@ -156,8 +157,9 @@ Task<Result<Page<DiscountView>>> list_discounts(Call& call, Query<Paging> query)
 Task<Result<DiscountView>> get_discount(Call& call, std::string code) {
   const auto found = co_await store::find_discount(call.db(), code_of(code));
   if (!found) co_return refuse(not_found("discount code", code));
-  call.etag(found->discount.version);
-  co_return view_of(*found);
+  auto view = view_of(*found);
+  call.answer_header("ETag", tag_of(found->discount.version, view));
+  co_return view;
 }
 
 /// The version that the caller read: others change codes, too.
@@ -191,8 +193,10 @@ Task<Result<DiscountView>> change_discount(Call& call, std::string code, ChangeD
     if (discount.valid_from && discount.valid_until && *discount.valid_from >= *discount.valid_until)
       co_return refuse(invalid("/valid_until", "must come after valid_from"));
     found->updated_at = call.now();
-    call.etag((co_await store::save_discount(tx, *found)).value());
-    co_return view_of(*found);
+    const auto saved = (co_await store::save_discount(tx, *found)).value();
+    auto view = view_of(*found);
+    call.answer_header("ETag", tag_of(saved, view));
+    co_return view;
   };
   co_return co_await call.database().transaction(work, call.deadline());
 }

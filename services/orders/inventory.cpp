@@ -28,6 +28,12 @@ static StockView view_of(const store::Stock& stock, const Settings& shop) {
   const auto is = level(available, stock.low_at.value_or(shop.low_stock));
   return {stock.sku, stock.on_hand, stock.held, available, is, stock.low_at};
 }
+/// Its ETag, too.
+static StockView show(Call& call, const store::Stock& stock) {
+  auto view = view_of(stock, call.get<Settings>());
+  call.answer_header("ETag", tag_of(stock.version, view));
+  return view;
+}
 static std::string promised(const store::Stock& stock) {
   return std::to_string(stock.held) + " pieces of " + stock.sku +
          " are promised to open orders: there cannot be fewer on hand.";
@@ -36,8 +42,7 @@ static std::string promised(const store::Stock& stock) {
 Task<Result<StockView>> get_stock(Call& call, std::string sku) {
   const auto stock = co_await store::find_stock(call.db(), sku);
   if (!stock) co_return refuse(not_found("SKU", sku));
-  call.etag(stock->version);
-  co_return view_of(*stock, call.get<Settings>());
+  co_return show(call, *stock);
 }
 
 Task<Result<StockView>> put_stock(Call& call, std::string sku, Count request) {
@@ -66,8 +71,7 @@ Task<Result<StockView>> put_stock(Call& call, std::string sku, Count request) {
     store::count_stock(tx, recorded, books, request.on_hand, request.reason ? request.reason->value : "count",
                        call.caller().subject);
     stock->version += 1;
-    call.etag(stock->version);
-    co_return view_of(*stock, call.get<Settings>());
+    co_return show(call, *stock);
   };
   co_return co_await call.database().transaction(work, call.deadline());
 }
@@ -81,8 +85,7 @@ Task<Result<http::Response>> adjust_stock(Call& call, std::string sku, Adjustmen
                       call.caller().subject, request.note.transform([](auto& note) { return note.value; }));
     stock->on_hand += request.delta;
     stock->version += 1;
-    call.etag(stock->version);
-    co_return view_of(*stock, call.get<Settings>());
+    co_return show(call, *stock);
   };
   co_return co_await call.once(work);
 }

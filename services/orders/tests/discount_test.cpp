@@ -234,6 +234,22 @@ TEST_CASE("a code that changed since the order was priced is said to have change
   CHECK(shop.stock() == "500 on hand, 0 held");
 }
 
+TEST_CASE("whoever has seen a code is shown it anew when it was used, and may change it as he read it") {
+  Till shop;
+  shop.offers_code("TEN", ten_percent);
+  const auto as_staff = [&](const std::string& method, const std::string& body, const http::Headers& headers) {
+    shop.sign_in(bob.text(), {"catalog"}, {"discounts:write"});
+    auto answer = shop.request(method, "/v1/discounts/TEN", body, headers);
+    shop.sign_in(ann.text());
+    return answer;
+  };
+  const auto tag = std::string{*as_staff("GET", "", {}).headers.get("ETag")};
+  CHECK(as_staff("GET", "", {{"If-None-Match", tag}}).status == 304);
+  CHECK(shop.orders_with(R"("TEN")").status == 201);
+  CHECK(at(as_staff("GET", "", {{"If-None-Match", tag}}).body, "/used") == "1");
+  CHECK(as_staff("PATCH", R"({"usage_limit": 9})", {{"If-Match", tag}}).status == 200);
+}
+
 TEST_CASE("staff make, read, change and delete codes; what makes no sense is refused where it is wrong") {
   Till shop;
   shop.offers_code("spring-1", R"("kind": "percent", "percent": "12.50", "usage_limit": 3,

@@ -45,6 +45,16 @@ TEST_CASE("staff count a SKU, guarded by If-Match, with a journal row") {
   CHECK(shop.faults() == "[]");
 }
 
+TEST_CASE("whoever has seen a SKU is shown it anew with its own threshold, though nobody has counted it") {
+  Warehouse shop;
+  const auto tag = shop.tag();
+  const auto seen = [&] { return shop.request("GET", "/v1/inventory/MUG", "", {{"If-None-Match", tag}}).status; };
+  CHECK(seen() == 304);
+  shop.put("/v1/inventory/MUG/threshold", R"({"low_at": 3})");
+  CHECK(seen() == 200);
+  CHECK(shop.put("/v1/inventory/MUG", R"({"on_hand": 7})", {{"If-Match", tag}}).status == 200);  // nothing moved
+}
+
 TEST_CASE("a count ends what drifted: the journal adds up to it, and what is held is what open orders want") {
   for (auto* drift : {"UPDATE stock SET on_hand = on_hand + 1", "UPDATE stock SET on_hand = on_hand - 1",
                       "UPDATE stock SET held = held + 1", "UPDATE stock SET held = held - 1",
