@@ -129,6 +129,17 @@ static std::vector<DiscountLine> view_of(const std::vector<AppliedDiscount>& dis
   return lines;
 }
 
+/// What a customer may be told of a stock, as the database's shown_stock: exact to ten, then rounded down.
+static std::int64_t shown_stock(std::int64_t available) {
+  const std::int64_t step = available <= 10 ? 1 : available <= 100 ? 10 : 100;
+  return available / step * step;
+}
+static std::string left_in_words(std::int64_t available) {
+  if (available <= 0) return "none is left";
+  const auto shown = shown_stock(available);
+  return (shown == available ? "only " : "only about ") + std::to_string(shown) + " are left";
+}
+
 static CartView view_of(const store::Cart& cart, const Quote& priced, const std::string& country) {
   CartView view;
   view.id = cart.id;
@@ -145,13 +156,7 @@ static CartView view_of(const store::Cart& cart, const Quote& priced, const std:
     line.sku = cart.items[i].sku;
     line.quantity = cart.items[i].quantity;
     line.in_stock = cart.available[i] >= line.quantity;
-    if (!line.in_stock)
-      view.problems.push_back(
-          {"out_of_stock",
-           cart.available[i] > 0 ? "only " + std::to_string(cart.available[i]) + " are left" : "none is left",
-           line.sku,
-           {},
-           {}});
+    if (!line.in_stock) view.problems.push_back({"out_of_stock", left_in_words(cart.available[i]), line.sku, {}, {}});
     const auto sold = std::ranges::find(priced.lines, line.sku, &Line::sku);
     if (sold == priced.lines.end()) continue;
     line.product_id = sold->product_id;
@@ -529,9 +534,17 @@ static Problem price_changed(const Quote& priced) {
   return problem;
 }
 
+struct Short {
+  std::string sku;
+  std::int64_t available = 0;
+};
+BOOST_DESCRIBE_STRUCT(Short, (), (sku, available))
+
 static Problem out_of_stock(const store::Placed& answer) {
   auto problem = conflict("out_of_stock", "There is not enough left of what you ordered.");
-  problem.extension = R"({"items": )" + answer.obstacles.value_or(json::Raw{"[]"}).text + "}";
+  auto items = json::parse<std::vector<Short>>(answer.obstacles.value_or(json::Raw{"[]"}).text, json::event).value();
+  for (auto& item : items) item.available = shown_stock(item.available);
+  problem.extension = R"({"items": )" + json::text(items) + "}";
   return problem;
 }
 

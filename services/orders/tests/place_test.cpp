@@ -120,6 +120,23 @@ TEST_CASE("out of stock names each SKU and what is left, and nothing is held") {
   CHECK(shop.sql("SELECT count(*) FROM orders") == "0");
 }
 
+TEST_CASE("who wants more than there is hears what is left as customers are shown it: to ten exactly, then rounded down") {
+  Shop shop;
+  const auto path = "/v1/carts/" + shop.cart();
+  int product = 0;
+  for (const int pieces : {1, 10, 11, 99, 100, 437}) {
+    CAPTURE(pieces);
+    const auto sku = "MUG-" + std::to_string(++product);
+    shop.offers(sku, 990, product, 1, R"("tax_class": "standard", "status": "active")", false);
+    shop.counts(sku, pieces, product);
+    const auto shown = shop.sql("SELECT shown_stock($1)", pieces);
+    CHECK(at(shop.order(Shop::wish(Shop::items(sku, 999))).body, "/items/0/available") == shown);
+    CHECK(at(shop.put(path + "/items/" + sku, R"({"quantity": 999})").body,
+             "/problems/" + std::to_string(product - 1) + "/detail") ==
+          "only " + (shown == std::to_string(pieces) ? shown : "about " + shown) + " are left");
+  }
+}
+
 TEST_CASE("a SKU that was never counted is out of stock") {
   Shop shop;
   shop.offers("MUG", 1190);
