@@ -39,13 +39,24 @@ struct Placement::Queue {
       if (!running && !orders->empty()) return orders->front()->signal.set();
     }
   }
-  /// Whether it wants all that an order wants that is blocked.
-  bool looks_blocked(const Waiting& order) const {
-    return std::ranges::any_of(blocked, [&](auto& other) {
-      return std::ranges::all_of(other->draft.lines, [&](auto& line) {
-        return std::ranges::find(order.draft.lines, line.sku, &Line::sku) != order.draft.lines.end();
-      });
+  static bool wants_all_of(const Waiting& order, const Waiting& other) {
+    return std::ranges::all_of(other.draft.lines, [&](auto& line) {
+      return std::ranges::find(order.draft.lines, line.sku, &Line::sku) != order.draft.lines.end();
     });
+  }
+  bool looks_blocked(const Waiting& order) const {
+    return std::ranges::any_of(blocked, [&](auto& other) { return wants_all_of(order, *other); });
+  }
+  /// What was blocked for the same reason as one that is served now may go together again, before all others.
+  void unblock(const Waiting& served) {
+    std::vector<std::shared_ptr<Waiting>> free;
+    std::erase_if(blocked, [&](auto& order) {
+      if (!wants_all_of(*order, served)) return false;
+      order->blocked = order->alone = false;
+      free.push_back(order);
+      return true;
+    });
+    waiting.insert(waiting.begin(), free.begin(), free.end());
   }
 };
 
@@ -139,6 +150,7 @@ Task<> Placement::run(Queue& queue, pg::Database& database) {
         equal->answer->answer_body = order.draft.body;
       }
     }
+    if (batch.orders.front()->blocked) queue.unblock(*batch.orders.front());
   } catch (const pg::Busy&) {
     once_more = true;  // a lock was not free in time: nothing happened
     if (batch.orders.size() == 1) {

@@ -478,6 +478,25 @@ TEST_CASE("what somebody keeps locked holds up those who want it, and nobody els
   CHECK(shop.stock("POT") == "50 on hand, 10 held");
 }
 
+TEST_CASE("once what was locked is free again, those who waited for it are placed together") {
+  Crowd shop;
+  shop.sells("MUG", 1190, 50, 1);
+  TaskGroup crowd{testing::runtime(), "crowd"};
+  std::atomic<int> placed = 0;
+  {
+    const Held mugs{shop, "MUG"};
+    for (int i = 0; i < 40; ++i)
+      crowd.spawn(0, "order", [](http::Router& router, http::Request request, std::atomic<int>& placed) -> Task<> {
+        placed += (co_await router.handle(std::move(request))).status == 201;
+      }(shop.router, shop.wants(Shop::wish(Shop::items("MUG", 1)), "k" + std::to_string(i)), placed));
+    std::this_thread::sleep_for(std::chrono::milliseconds{800});  // longer than a lock is waited for
+  }
+  while (crowd.running()) std::this_thread::yield();
+  testing::runtime().wait(0, crowd.stop());
+  CHECK(placed == 40);
+  CHECK(std::stoi(shop.sql("SELECT count(DISTINCT xmin::text) FROM orders")) <= 4);
+}
+
 TEST_CASE("a key whose first request still runs when the second one's time is over: 409, and no second order") {
   Crowd shop;
   shop.sells("MUG", 1190, 50, 1);
