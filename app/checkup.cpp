@@ -1,37 +1,32 @@
 #include "app/checkup.hpp"
 
-#include <set>
-
 #include "platform/observe/log.hpp"
 #include "platform/observe/metrics.hpp"
+#include "platform/runtime/runtime.hpp"
 #include "services/notifications/operator.hpp"
+#include "services/notifications/store.hpp"
 
 namespace acme::app {
 namespace {
 
 constexpr auto examine_job = "doctor.examine";
 
-/// Runs alone: the kind's concurrency is one.
-struct Checkup {
-  Sources sources;
-  std::set<std::string> kinds;  // that were ever found by this process: they go back to 0
-};
-
 struct Night {
   std::string day;
 };
 BOOST_DESCRIBE_STRUCT(Night, (), (day))
 
-void count(Checkup& checkup, const std::vector<Finding>& findings, Time now) {
-  std::map<std::string, int> by_kind;
-  for (auto& kind : checkup.kinds) by_kind[kind] = 0;
-  for (auto& finding : findings) ++by_kind[finding.kind];
-  for (auto& [kind, number] : by_kind) {
-    metrics::gauge("acme_doctor_findings", "What the last examination found", {{"kind", kind}}).set(number);
-    checkup.kinds.insert(kind);
-  }
-  metrics::gauge("acme_doctor_last_run_timestamp_seconds", "When the shop last examined itself, as Unix time")
-      .set(static_cast<double>(unix_seconds(now)));
+/// In each process, whichever of them examined the shop.
+Task<> show_last(Context& context) {
+  const auto last_run =
+      metrics::gauge("acme_doctor_last_run_timestamp_seconds", "When the shop last examined itself, as Unix time");
+  for (;; co_await sleep(std::chrono::seconds{5}))
+    for (auto& [at, kind, findings] : co_await notifications::examined(context.database().session())) {
+      last_run.set(static_cast<double>(unix_seconds(at)));
+      if (kind)
+        metrics::gauge("acme_doctor_findings", "What the last examination found", {{"kind", *kind}})
+            .set(static_cast<double>(findings.value_or(0)));
+    }
 }
 
 std::string letter(const std::vector<Finding>& findings) {
@@ -48,10 +43,10 @@ std::string letter(const std::vector<Finding>& findings) {
 }
 
 Task<jobs::Outcome> examine_shop(Job& job, Night night) {
-  auto& checkup = job.get<Checkup>();
-  const auto examination = co_await examine(checkup.sources, std::chrono::minutes{15}, Duration{5'000});
+  const auto examination = co_await examine(job.get<Sources>(), std::chrono::minutes{15}, Duration{5'000});
   const auto& findings = examination.findings();
-  count(checkup, findings, job.now());
+  std::vector<std::string> kinds;
+  for (auto& finding : findings) kinds.push_back(finding.kind);
   log::info("the shop examined itself", {{"findings", findings.size()}});
   const auto record = [&](pg::Transaction& tx) -> Task<> {
     if (!findings.empty())
@@ -60,6 +55,7 @@ Task<jobs::Outcome> examine_shop(Job& job, Night night) {
           {job.new_id<NotificationId>(),
            std::to_string(findings.size()) + (findings.size() == 1 ? " finding" : " findings") + " in the shop's books",
            letter(findings)});
+    notifications::keep_examination(tx, job.now(), kinds);
     job.finish(tx);
     co_return;
   };
@@ -83,9 +79,10 @@ Task<> plan_night(Job& job) {
 }  // namespace
 
 void examine_nightly(Service& notifications, std::function<Task<Reply>(std::string target)> internal) {
-  notifications.provide(std::make_shared<Checkup>(Checkup{{std::move(internal), {}}, {}}));
+  notifications.provide(std::make_shared<Sources>(Sources{std::move(internal), {}}));
   notifications.job(examine_job, examine_shop, {.concurrency = 1, .timeout = std::chrono::minutes{10}});
   notifications.every("doctor.plan", std::chrono::hours{1}, plan_night);
+  notifications.background("doctor.show", show_last);
 }
 
 }  // namespace acme::app

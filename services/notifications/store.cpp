@@ -317,4 +317,25 @@ Task<std::vector<AuditRow>> audit(pg::Session& db, OrderId after, std::int64_t l
   return db.all(audit_sql, after, limit);
 }
 
+static const pg::Statement<Examined()> examined_sql{"notifications.examined", R"sql(
+  SELECT at, kind, number::bigint AS findings
+    FROM examination LEFT JOIN jsonb_each_text(findings) AS found (kind, number) ON true
+)sql"};
+
+Task<std::vector<Examined>> examined(pg::Session& db) { return db.all(examined_sql); }
+
+static const pg::Statement<void(Time, std::vector<std::string>)> keep_examination_sql{"notifications.keep_examination",
+                                                                                      R"sql(
+  UPDATE examination
+     SET at = $1,
+         findings = coalesce((SELECT jsonb_object_agg(kind, 0) FROM jsonb_object_keys(findings) AS kind), '{}')
+                    || coalesce((SELECT jsonb_object_agg(kind, number)
+                                   FROM (SELECT kind, count(*) AS number FROM unnest($2) AS kind GROUP BY kind) AS found),
+                                '{}')
+)sql"};
+
+void keep_examination(pg::Transaction& tx, Time at, std::vector<std::string> kinds) {
+  tx.later(keep_examination_sql, at, std::move(kinds));
+}
+
 }  // namespace acme::notifications

@@ -115,4 +115,16 @@ BOOST_DESCRIBE_STRUCT(AuditRow, (), (order_id, kind, channel, state, reason, sen
 /// The records of the next `limit` orders; of one that was sent again, the last.
 Task<std::vector<AuditRow>> audit(pg::Session& db, OrderId after, std::int64_t limit);
 
+/// When the shop last examined itself, and how many findings of a kind there were; once without a kind while there
+/// never was one.
+struct Examined {
+  Time at{};
+  std::optional<std::string> kind;
+  std::optional<std::int64_t> findings;
+};
+BOOST_DESCRIBE_STRUCT(Examined, (), (at, kind, findings))
+Task<std::vector<Examined>> examined(pg::Session& db);
+/// `kinds`: each finding's.
+void keep_examination(pg::Transaction& tx, Time at, std::vector<std::string> kinds);
+
 }  // namespace acme::notifications

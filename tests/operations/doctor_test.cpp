@@ -1,5 +1,6 @@
 // Each promise is broken by hand in a real shop, and the doctor names it: which order, and nothing else.
 #include <doctest/doctest.h>
+#include <signal.h>
 
 #include <fstream>
 #include <regex>
@@ -866,28 +867,58 @@ TEST_CASE("each night the shop examines itself, once in all its processes, and m
   shop.import(catalogue(1));
   until(shop.staff(), "/v1/inventory/MUG-0", 20, [](const Reply& stock) { return stock.number("/available") == 1000; });
   const auto mails = [&] { return shop.sandbox().get("/journal?provider=ses&to=owner@shop.example"); };
-  const auto metrics = [&](const std::string& text) {
-    until(shop.internal(), "/internal/notifications/metrics", 20,
-          [&](const Reply& reply) { return reply.body.contains(text); });
+  /// The lines of what is shown of the last examination, once they contain this.
+  const auto shown = [&](const std::string& text) {
+    const auto metrics = until(shop.internal(), "/internal/notifications/metrics", 30,
+                               [&](const Reply& reply) { return reply.body.contains("\n" + text + "\n"); });
+    std::string lines;
+    std::istringstream all(metrics.body);
+    for (std::string line; std::getline(all, line);)
+      if (line.starts_with("acme_doctor_")) lines += line + "\n";
+    return lines;
+  };
+  const auto last_run = [&] {
+    return "acme_doctor_last_run_timestamp_seconds " +
+           shop.sql("notifications", "SELECT floor(extract(epoch FROM at))::bigint FROM examination");
   };
   const auto night_comes = [&] {
-    shop.sql("notifications", "UPDATE platform.jobs SET run_at = now() WHERE kind = 'doctor.examine'");
+    const auto before = shop.sql("notifications", "SELECT at FROM examination");
+    shop.sql("notifications",
+             "INSERT INTO platform.jobs (kind, key, payload) VALUES ('doctor.examine', 'x', '{\"day\": \"x\"}')");
+    for (int i = 0; i < 300 && shop.sql("notifications", "SELECT at FROM examination") == before; ++i)
+      std::this_thread::sleep_for(100ms);
+    CHECK(shop.sql("notifications", "SELECT at FROM examination") != before);
   };
 
-  night_comes();
-  metrics("acme_doctor_last_run_timestamp_seconds 1");
+  // One that was never examined shows when it was made: after two days that is an alarm.
+  const auto made = until(shop.internal(), "/internal/notifications/metrics", 20, [](const Reply& reply) {
+    return reply.body.contains("acme_doctor_last_run_timestamp_seconds 1");
+  });
+  CHECK(made.body.contains("\n" + last_run() + "\n"));
+  shop.sql("notifications", "UPDATE platform.jobs SET run_at = now() WHERE kind = 'doctor.examine'");
+  const auto then = last_run();
+  for (int i = 0; i < 300 && last_run() == then; ++i) std::this_thread::sleep_for(100ms);
+  CHECK(shown(last_run()) == last_run() + "\n");
   CHECK(mails().size("/data") == 0);
 
   shop.sql("orders", "UPDATE stock SET on_hand = on_hand + 1");
-  shop.sql("notifications",
-           "INSERT INTO platform.jobs (kind, key, payload) VALUES ('doctor.examine', 'x', '{\"day\": \"x\"}')");
-  metrics("acme_doctor_findings{kind=\"stock\"} 1");
+  night_comes();
+  const auto found = shown("acme_doctor_findings{kind=\"stock\"} 1");
   const auto told = until(shop.sandbox(), "/journal?provider=ses&to=owner@shop.example", 20,
                           [](const Reply& journal) { return journal.size("/data") == 1; });
   CHECK(told.text("/data/0/request/subject") == "1 finding in the shop's books");
   CHECK(told.text("/data/0/request/text").contains("MUG-0: on hand 1001 (journal 1000)"));
   // Planned for the next night, once.
   CHECK(shop.sql("notifications", "SELECT count(*) FROM platform.jobs WHERE kind = 'doctor.examine'") <= "1");
+
+  // A process that begins shows what others found.
+  REQUIRE(kill(shop.pid("serve notifications"), SIGKILL) == 0);
+  CHECK(shown("acme_doctor_findings{kind=\"stock\"} 1") == found);
+  CHECK(found.contains(last_run() + "\n"));
+  CHECK(shop.staff().request("PUT", "/v1/inventory/MUG-0", R"({"on_hand": 1000})", {{"If-Match", "*"}}).ok());
+  night_comes();
+  CHECK(shown("acme_doctor_findings{kind=\"stock\"} 0") ==
+        last_run() + "\nacme_doctor_findings{kind=\"stock\"} 0\n");
 }
 
 }  // namespace acme::app
