@@ -80,7 +80,9 @@ Task<> plan_night(Job& job) {
 
 void examine_nightly(Service& notifications, std::function<Task<Reply>(std::string target)> internal) {
   notifications.provide(std::make_shared<Sources>(Sources{std::move(internal), {}}));
-  notifications.job(examine_job, examine_shop, {.concurrency = 1, .timeout = std::chrono::minutes{10}});
+  // An hour of refusals, or a day of attempts that take too long: then the next night's begins.
+  notifications.job(examine_job, examine_shop,
+                    {.concurrency = 1, .max_attempts = 120, .timeout = std::chrono::minutes{10}});
   notifications.every("doctor.plan", std::chrono::hours{1}, plan_night);
   notifications.background("doctor.show", show_last);
 }

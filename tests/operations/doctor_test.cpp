@@ -919,6 +919,14 @@ TEST_CASE("each night the shop examines itself, once in all its processes, and m
   night_comes();
   CHECK(shown("acme_doctor_findings{kind=\"stock\"} 0") ==
         last_run() + "\nacme_doctor_findings{kind=\"stock\"} 0\n");
+
+  // A night that cannot succeed ends as a dead job.
+  shop.sql("payments", "ALTER TABLE declines RENAME TO away");
+  shop.sql("notifications",
+           "INSERT INTO platform.jobs (kind, key, payload, attempts) "
+           "VALUES ('doctor.examine', 'y', '{\"day\": \"y\"}', 1000)");
+  until(shop.internal(), "/internal/notifications/platform", 30,
+        [](const Reply& state) { return state.text("/dead_keys/0") == "doctor.examine y"; });
 }
 
 }  // namespace acme::app
