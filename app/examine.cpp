@@ -22,6 +22,20 @@ std::string named(const std::vector<std::string>& names) {
 bool differs(std::int64_t came, std::int64_t refunded, std::int64_t total) {
   return came < total || came - refunded > total;
 }
+template <typename Rows, typename At>
+Time earliest(const Rows& rows, At at, Time otherwise) {
+  std::optional<Time> first;
+  for (auto& row : rows)
+    if (const std::optional<Time> one = std::invoke(at, row)) first = std::min(first.value_or(*one), *one);
+  return first.value_or(otherwise);
+}
+/// When what it names was begun.
+std::optional<Time> begun(const std::string& id) {
+  if (const auto payment = PaymentId::parse(id)) return made_at(payment->uuid());
+  if (const auto shipment = ShipmentId::parse(id)) return made_at(shipment->uuid());
+  if (const auto back = ReturnId::parse(id)) return made_at(back->uuid());
+  return std::nullopt;
+}
 bool handed_over(const AuditedShipment& shipment) {
   return Names{"in_transit", "out_for_delivery", "delivered"}.contains(shipment.status);
 }
@@ -38,6 +52,8 @@ struct Examination::About {
   std::int64_t captured = 0, refunding = 0, refunded = 0;
   std::int64_t told_captured = 0, told_refunded = 0;  // of money that came after the end nobody is told
   Time paying{}, shipping{};                          // when anything last changed there
+  // The earliest moments at which it can have been; what is not known was not before it was placed.
+  Time captured_at, refunded_at, cancelled_at, labelled_at;
 
   About(const Records& all, const AuditedOrder& of)
       : records(all),
@@ -47,7 +63,11 @@ struct Examination::About {
                                      : &*std::ranges::min_element(all.payments, {}, &AuditedPayment::payment_id)),
         paid(Names{"paid", "fulfilling", "shipped", "delivered"}.contains(of.status)),
         paying(of.updated_at),
-        shipping(of.updated_at) {
+        shipping(of.updated_at),
+        captured_at(earliest(all.payments, &AuditedPayment::captured_at, of.placed_at)),
+        refunded_at(earliest(all.payments, &AuditedPayment::refunded_at, captured_at)),
+        cancelled_at(of.cancelled_at.value_or(of.placed_at)),
+        labelled_at(of.placed_at) {
     for (auto& each : all.payments) {
       captured += each.captured;
       refunding += each.refunding;
@@ -58,7 +78,10 @@ struct Examination::About {
       }
       paying = std::max(paying, each.updated_at);
     }
-    for (auto& each : all.shipments) shipping = std::max(shipping, each.updated_at);
+    for (auto& each : all.shipments) {
+      shipping = std::max(shipping, each.updated_at);
+      labelled_at = std::max(labelled_at, each.labelled_at.value_or(of.placed_at));
+    }
   }
 };
 
@@ -116,40 +139,47 @@ void Examination::order(const Records& records) {
 
 void Examination::money(const About& about) {
   const auto& [records, order, object, payment, paid, captured, refunding, refunded, told_captured, told_refunded,
-               paying, shipping] = about;
+               paying, shipping, captured_at, refunded_at, cancelled_at, labelled_at] = about;
   if (!payment) {
     if (settled(order.placed_at))
       find("payment_missing", "an order that payments never heard of", object, order.placed_at,
            "acme events parked --service payments, then redrive; or acme events republish orders.");
     return;
   }
-  if (records.payments.size() > 1)
-    find("paid_twice", "an order with several payments", object, paying,
+  if (records.payments.size() > 1) {
+    std::vector<Time> made;
+    for (auto& each : records.payments) made.push_back(begun(each.payment_id).value_or(order.placed_at));
+    std::ranges::sort(made);
+    find("paid_twice", "an order with several payments", object, made[1],
          "Keep the one that Stripe shows as succeeded; refund the others.");
+  }
   if (payment->currency != order.currency)
     find("payment_currency", "a payment in another currency",
-         object + ": " + payment->currency + " for " + order.currency, paying, "Refund it at Stripe.");
+         object + ": " + payment->currency + " for " + order.currency,
+         begun(payment->payment_id).value_or(order.placed_at), "Refund it at Stripe.");
   for (auto& each : records.payments)
     if (each.alarm)
       find("payment_alarm", "a payment that needs a person", object + ": " + *each.alarm, each.updated_at,
            "Compare it with Stripe's dashboard, then POST /v1/payments/" + each.payment_id + "/alarm/close.");
   if (paid && differs(captured, refunded, order.total) && settled(paying))
     find("amount_differs", "captured money is not the order's total",
-         object + ": captured " + text(captured) + " of " + text(order.total), paying,
+         object + ": captured " + text(captured) + " of " + text(order.total), captured_at,
          "Compare the PaymentIntent " + payment->intent_id.value_or("(none)") + " with the order.");
   if (refunded > captured)
     find("refunded_too_much", "more was refunded than captured",
-         object + ": " + text(refunded) + " of " + text(captured), paying, "Compare its refunds with Stripe's.");
+         object + ": " + text(refunded) + " of " + text(captured), refunded_at, "Compare its refunds with Stripe's.");
   // A bank may take days; what is asked for and not done after a week wants a look.
   const bool on_its_way = refunding >= captured && options_.now - paying < std::chrono::days{7};
   if (order.status == "cancelled" && captured != refunded && !on_its_way && settled(paying))
-    find("not_refunded", "a cancelled order whose money we keep", object + ": " + text(captured - refunded), paying,
+    find("not_refunded", "a cancelled order whose money we keep", object + ": " + text(captured - refunded),
+         std::max(captured_at, cancelled_at),
          "acme events parked --service payments, then redrive; else refund it.");
   if (order.status == "pending" && captured != 0 && settled(paying))
-    find("payment_unheard", "a paid order that does not know it", object, paying,
+    find("payment_unheard", "a paid order that does not know it", object, captured_at,
          "acme events parked --service orders, then redrive; or acme events republish payments.");
   if (order.status == "pending" && payment->status == "failed" && settled(paying))
-    find("failure_unheard", "an order whose payment failed, and that still holds its stock", object, paying,
+    find("failure_unheard", "an order whose payment failed, and that still holds its stock", object,
+         payment->updated_at,
          "acme events parked --service orders, then redrive; or acme events republish payments.");
   // Payments gives up after a day; a bank may take longer.
   if (order.status == "pending" && !Names{"processing", "succeeded", "failed"}.contains(payment->status) &&
@@ -163,7 +193,7 @@ void Examination::money(const About& about) {
   const std::string_view shown = refunded == 0 ? "succeeded" : refunded < captured ? "partially_refunded" : "refunded";
   if (paid && captured == order.total && order.payment_status != shown && settled(paying))
     find("refund_unheard", "an order that does not know what was refunded",
-         object + ": it says " + order.payment_status + ", payments " + std::string{shown}, paying,
+         object + ": it says " + order.payment_status + ", payments " + std::string{shown}, refunded_at,
          "acme events parked --service orders, then redrive; or acme events republish payments.");
 }
 
@@ -171,9 +201,9 @@ void Examination::money(const About& about) {
 /// nothing else does by itself.
 void Examination::refunds(const About& about) {
   if (!about.payment || !settled(about.paying)) return;
-  std::map<std::string, std::vector<std::int64_t>> made;
+  std::map<std::string, std::vector<AuditedRefund>> made;  // the oldest first
   for (auto& payment : about.records.payments)
-    for (auto& refund : payment.refunds) made[refund.reference].push_back(refund.amount);
+    for (auto& refund : payment.refunds) made[refund.reference].push_back(refund);
   std::map<std::string, std::int64_t> due;
   for (auto& each : about.order.refunds_due) due[each.reference] += each.amount;
   for (auto& [reference, amount] : due) {
@@ -182,21 +212,27 @@ void Examination::refunds(const About& about) {
     // Whose whole payment went back, by support perhaps, is owed nothing more.
     const bool all_went_back = about.refunding >= about.captured;
     if (found == made.end() && !all_went_back)
-      find("refund_missing", "a refund that is due and that payments never made", object, about.paying,
+      find("refund_missing", "a refund that is due and that payments never made", object,
+           begun(reference).value_or(about.captured_at),
            "acme events parked --service payments, then redrive; or acme events republish orders.");
-    if (found != made.end() && found->second.front() != amount && !(all_went_back && found->second.front() < amount))
-      find("refund_differs", "a refund of another amount than is due", object + ", made " + text(found->second.front()),
-           about.paying, "Refund what is missing: POST /v1/payments/" + about.payment->payment_id + "/refunds.");
+    if (found == made.end()) continue;
+    const auto& refund = found->second.front();
+    if (refund.amount != amount && !(all_went_back && refund.amount < amount))
+      find("refund_differs", "a refund of another amount than is due", object + ", made " + text(refund.amount),
+           refund.at.value_or(about.captured_at),
+           "Refund what is missing: POST /v1/payments/" + about.payment->payment_id + "/refunds.");
   }
-  for (auto& [reference, amounts] : made) {
-    const auto object = about.object + " " + reference + ": " + text(amounts.front());
-    if (amounts.size() > 1)
-      find("refund_twice", "one thing refunded more than once", object + ", " + text(std::ssize(amounts)) + " times",
-           about.paying, "Compare them with Stripe's; what went twice is to be asked back of the customer.");
+  for (auto& [reference, refunds] : made) {
+    const auto object = about.object + " " + reference + ": " + text(refunds.front().amount);
+    if (refunds.size() > 1)
+      find("refund_twice", "one thing refunded more than once", object + ", " + text(std::ssize(refunds)) + " times",
+           refunds[1].at.value_or(about.captured_at),
+           "Compare them with Stripe's; what went twice is to be asked back of the customer.");
     const bool of_order = reference.starts_with("cancel:");
     const bool of_pieces = reference.starts_with("ret_") || reference.starts_with("shp_");
     if ((of_order && about.order.status != "cancelled") || (of_pieces && !due.contains(reference)))
-      find("refund_unowed", "a refund for what did not happen, as the order says", object, about.paying,
+      find("refund_unowed", "a refund for what did not happen, as the order says", object,
+           refunds.front().at.value_or(about.captured_at),
            "Was orders restored to an earlier moment? If not: is it cancelled, has it come back? Else send no parcel.");
   }
 }
@@ -204,7 +240,7 @@ void Examination::refunds(const About& about) {
 /// Every line is in exactly one parcel that is not void, or removed, or there is an open exception.
 void Examination::parcels(const About& about) {
   const auto& [records, order, object, payment, paid, captured, refunding, refunded, told_captured, told_refunded,
-               paying, since] = about;
+               paying, shipping, captured_at, refunded_at, cancelled_at, labelled_at] = about;
   std::map<int, std::int64_t> covered;
   bool excused = false, all_left = !records.shipments.empty(), all_delivered = all_left, any = false;
   for (auto& shipment : records.shipments) {
@@ -212,14 +248,16 @@ void Examination::parcels(const About& about) {
     const bool wants_none = Names{"ready", "cancelled", "removed"}.contains(shipment.status);
     if (shipment.labels_alive > (wants_none && order.status != "cancelled" ? 0 : 1))
       find("labels", "a shipment with a label too many", parcel + ": " + text(shipment.labels_alive),
-           shipment.updated_at,
+           wants_none ? shipment.updated_at : shipment.labelled_at.value_or(shipment.updated_at),
            wants_none ? "Void all of them." : "Void all but " + shipment.tracking_number.value_or("one") + ".");
     if (order.status == "cancelled" && handed_over(shipment))
-      find("cancelled_left", "a cancelled order that left", parcel, shipment.updated_at,
+      find("cancelled_left", "a cancelled order that left", parcel,
+           std::max(cancelled_at, shipment.labelled_at.value_or(order.placed_at)),
            "Ask the carrier to bring " + shipment.tracking_number.value_or("it") + " back.");
     if (order.status == "cancelled" && (shipment.status == "ready" || shipment.labels_alive > 0) &&
-        !handed_over(shipment) && settled(since))
-      find("cancelled_parcel", "a parcel of a cancelled order", parcel + ": " + shipment.status, since,
+        !handed_over(shipment) && settled(shipping))
+      find("cancelled_parcel", "a parcel of a cancelled order", parcel + ": " + shipment.status,
+           std::max(cancelled_at, shipment.labelled_at.value_or(order.placed_at)),
            "POST /v1/shipments/" + shipment.shipment_id + "/cancel.");
     if (shipment.status == "exception" || shipment.status == "returned") excused = true;
     if (shipment.status == "removed")  // it never leaves, and its share is a refund that is due
@@ -238,40 +276,42 @@ void Examination::parcels(const About& about) {
     const auto times = covered[line.line];
     complete = complete && times == line.quantity;
     if (times > line.quantity)
-      find("line_twice", "a line that leaves more than once", object + " line " + text(line.line), since,
+      find("line_twice", "a line that leaves more than once", object + " line " + text(line.line), labelled_at,
            "Void the surplus label.");
-    else if (times < line.quantity && !excused && settled(since))
-      find("line_left_behind", "a paid line without a parcel", object + " line " + text(line.line), since,
+    else if (times < line.quantity && !excused && settled(shipping))
+      find("line_left_behind", "a paid line without a parcel", object + " line " + text(line.line), captured_at,
            records.shipments.empty()
                ? "acme events parked --service shipping, then redrive; or acme events republish orders payments."
                : "POST /v1/shipments/" + records.shipments.front().shipment_id + "/label.");
   }
-  if (!any || !complete || !settled(since)) return;
+  if (!any || !complete || !settled(shipping)) return;
   if ((all_left && (order.status == "paid" || order.status == "fulfilling")) ||
       (all_delivered && order.status != "delivered"))
     find("parcel_unheard", "an order that does not know where its parcel is",
-         object + ": " + records.shipments.front().status, since,
+         object + ": " + records.shipments.front().status, labelled_at,
          "acme events parked --service orders, then redrive; or acme events republish shipping.");
   if (!all_delivered && !excused && order.status == "delivered")
-    find("not_delivered", "an order called delivered whose parcel is not", object, since,
+    find("not_delivered", "an order called delivered whose parcel is not", object,
+         order.delivered_at.value_or(order.placed_at),
          "Compare its shipments with the carrier's tracking.");
 }
 
 /// Every step that demands a message has exactly one record of it.
 void Examination::messages(const About& about) {
   const auto& [records, order, object, payment, paid, captured, refunding, refunded, told_captured, told_refunded,
-               paying, shipping] = about;
+               paying, shipping, captured_at, refunded_at, cancelled_at, labelled_at] = about;
   std::map<std::string, std::int64_t> told;
-  std::map<std::string, Time> last_told;
+  std::map<std::string, Time> last_told, last_made;
   for (auto& message : records.messages) {
     ++told[message.kind];
     last_told[message.kind] = std::max(last_told[message.kind], message.updated_at);
+    last_made[message.kind] = std::max(last_made[message.kind], message.created_at);
     if (message.state == "dead")
       find("message_dead", "a message that could not be sent",
            object + ": " + message.kind + ". " + message.reason.value_or(""), message.updated_at,
            "POST /v1/notifications/{id}/resend.");
     if ((message.state == "waiting" || message.state == "sending") && settled(message.updated_at))
-      find("message_waits", "a message that still waits", object + ": " + message.kind, message.updated_at,
+      find("message_waits", "a message that still waits", object + ": " + message.kind, message.created_at,
            "Is SES reachable? acme doctor again later.");
   }
   std::int64_t left = 0, delivered = 0;
@@ -279,6 +319,13 @@ void Examination::messages(const About& about) {
     left += handed_over(shipment);
     delivered += shipment.status == "delivered";
   }
+  const auto labelled = [&](const AuditedShipment& each) {
+    return handed_over(each) ? each.labelled_at : std::nullopt;
+  };
+  const auto arrived = [](const AuditedShipment& each) {
+    return each.status == "delivered" ? std::optional{each.updated_at} : std::nullopt;
+  };
+  const auto asked = [](const AuditedReturn& each) { return begun(each.return_id); };
   bool completed = false, failed = false;
   std::int64_t declines = 0, refunds_told = 0, refunds_booked = 0;
   for (auto& each : records.payments) {
@@ -297,9 +344,12 @@ void Examination::messages(const About& about) {
   const std::int64_t parcels = std::max<std::int64_t>(std::ssize(records.shipments), 1);
   const std::int64_t approved = back["approved"] + back["received"], any = std::numeric_limits<std::int64_t>::max();
 
+  const Time arrived_at = earliest(records.shipments, arrived, order.placed_at),
+             asked_at = earliest(order.returns.value_or(std::vector<AuditedReturn>{}), asked, order.placed_at);
+
   struct Due {
     std::int64_t times, most;
-    Time since;
+    Time since, changed;
     std::string_view told_by;
   };
   using notifications::Kind;
@@ -307,37 +357,38 @@ void Examination::messages(const About& about) {
   const auto due = [&](Kind kind) -> Due {
     switch (kind) {
       case Kind::order_confirmation:
-        return {1, 1, order.placed_at, "orders"};
+        return {1, 1, order.placed_at, order.placed_at, "orders"};
       case Kind::order_cancelled:
-        return {cancelled, 1, order.updated_at, "orders"};
+        return {cancelled, 1, cancelled_at, order.updated_at, "orders"};
       case Kind::payment_received:
-        return {completed, 1, paying, "payments"};
+        return {completed, 1, captured_at, paying, "payments"};
       case Kind::payment_declined:  // more than are counted where they were told before that was kept
-        return {declines, any, paying, "payments"};
+        return {declines, any, earliest(records.payments, &AuditedPayment::declined_at, order.placed_at), paying,
+                "payments"};
       case Kind::payment_failed:
-        return {failed, 1, paying, "payments"};
+        return {failed, 1, payment ? payment->updated_at : paying, paying, "payments"};
       case Kind::refunded:
-        return {refunds_told, refunds_booked, paying, "payments"};
+        return {refunds_told, refunds_booked, refunded_at, paying, "payments"};
       case Kind::shipped:
-        return {left, parcels, shipping, "shipping"};
+        return {left, parcels, earliest(records.shipments, labelled, order.placed_at), shipping, "shipping"};
       case Kind::delivered:
-        return {delivered, parcels, shipping, "shipping"};
+        return {delivered, parcels, arrived_at, shipping, "shipping"};
       case Kind::return_approved:
-        return {approved, approved + back["refused"], order.updated_at, "orders"};
+        return {approved, approved + back["refused"], asked_at, order.updated_at, "orders"};
       case Kind::return_refused:
-        return {back["refused"], back["refused"], order.updated_at, "orders"};
+        return {back["refused"], back["refused"], asked_at, order.updated_at, "orders"};
       case Kind::return_received:
-        return {back["received"], back["received"], order.updated_at, "orders"};
+        return {back["received"], back["received"], asked_at, order.updated_at, "orders"};
     }
     return {};
   };
   for (const auto kind : enumerators<Kind>()) {
     const std::string name{acme::name(kind)};
-    const auto [times, most, since, told_by] = due(kind);
+    const auto [times, most, since, changed, told_by] = due(kind);
     if (told[name] > most && settled(last_told[name]))
-      find("message_twice", "a message recorded more than once", object + ": " + name, last_told[name],
+      find("message_twice", "a message recorded more than once", object + ": " + name, last_made[name],
            "Report it: this is a defect.");
-    if (told[name] < times && settled(since))
+    if (told[name] < times && settled(changed))
       find("message_missing", "a step that nobody was told of", object + ": " + name, since,
            "acme events parked --service notifications, then redrive; or acme events republish " +
                std::string{told_by} + (told_by == "orders" ? " --key " + order.order_id.text() : "") + ".");
@@ -347,8 +398,7 @@ void Examination::messages(const About& about) {
 void Examination::report(const About& about) {
   const auto& order = about.order;
   const auto& report = about.records.report;
-  const auto since = std::max(about.paying, about.shipping);
-  if (!settled(since)) return;
+  if (!settled(std::max(about.paying, about.shipping))) return;
   const std::string todo =
       "acme events parked --service analytics, then redrive; or acme events republish orders payments.";
   if (!report || !report->total)
@@ -357,12 +407,12 @@ void Examination::report(const About& about) {
     find("report_order", "an order that the report knows otherwise",
          about.object + ": " + text(*report->total) + " " + report->currency.value_or("") + " " +
              report->status.value_or("") + " for " + text(order.total) + " " + order.currency,
-         since, todo);
+         order.placed_at, todo);
   if (report->captured != about.told_captured || report->refunded != about.told_refunded)
     find("report_money", "the report's revenue of an order is not the ledger's",
          about.object + ": captured " + text(report->captured) + " of " + text(about.told_captured) + ", refunded " +
              text(report->refunded) + " of " + text(about.told_refunded),
-         since, todo);
+         report->captured != about.told_captured ? about.captured_at : about.refunded_at, todo);
 }
 
 /// What Stripe itself holds: one PaymentIntent an order whose money is kept, of the order's amount; and what it gave
@@ -373,7 +423,7 @@ void Examination::charge(const About& about) {
   const std::string intent = about.payment ? about.payment->intent_id.value_or("") : "";
   auto ours = std::ranges::find(charges, intent, &Charge::intent_id);
   if (ours == charges.end() && about.captured > 0)
-    find("charge_missing", "a payment that Stripe does not know", about.object + " " + payment_id, about.paying,
+    find("charge_missing", "a payment that Stripe does not know", about.object + " " + payment_id, about.captured_at,
          "Compare it with Stripe's dashboard.");
   else if (ours == charges.end())
     ours = charges.begin();  // not booked yet
@@ -397,7 +447,7 @@ void Examination::charge(const About& about) {
   if (ours->intent_id == intent && (ours->refunded < about.refunded || ours->refunded > about.refunding) &&
       settled(about.paying))
     find("refund_unbooked", "Stripe gave back another amount than payments booked",
-         about.object + ": at Stripe " + text(ours->refunded) + ", booked " + text(about.refunded), about.paying,
+         about.object + ": at Stripe " + text(ours->refunded) + ", booked " + text(about.refunded), ours->at,
          "Compare the refunds of " + intent + " at Stripe with GET /v1/payments/" + payment_id + ".");
 }
 

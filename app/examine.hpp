@@ -25,12 +25,13 @@ BOOST_DESCRIBE_STRUCT(AuditedLine, (), (line, sku, quantity))
 struct AuditedRefund {
   std::string reference;
   std::int64_t amount = 0;
+  std::optional<Time> at = {};  // asked
 };
-BOOST_DESCRIBE_STRUCT(AuditedRefund, (), (reference, amount))
+BOOST_DESCRIBE_STRUCT(AuditedRefund, (), (reference, amount, at))
 struct AuditedReturn {
-  std::string status;
+  std::string status, return_id = {};
 };
-BOOST_DESCRIBE_STRUCT(AuditedReturn, (), (status))
+BOOST_DESCRIBE_STRUCT(AuditedReturn, (), (status, return_id))
 struct AuditedOrder {
   OrderId order_id;
   std::string number, status, payment_status, currency;
@@ -39,23 +40,26 @@ struct AuditedOrder {
   std::vector<AuditedRefund> refunds_due = {};
   std::optional<std::vector<AuditedReturn>> returns = {};  // since one of them was decided
   Time placed_at{}, updated_at{};
+  std::optional<Time> cancelled_at = {}, delivered_at = {};
   std::vector<AuditedLine> lines;  // that a parcel is to carry
 };
 BOOST_DESCRIBE_STRUCT(AuditedOrder, (),
                       (order_id, number, status, payment_status, currency, total, reason, refunds_due, returns,
-                       placed_at, updated_at, lines))
+                       placed_at, updated_at, cancelled_at, delivered_at, lines))
 struct AuditedPayment {
   OrderId order_id;
   std::string payment_id, status, currency;
   std::int64_t amount = 0, captured = 0, refunding = 0, refunded = 0;  // refunding: those on their way too
   std::int64_t declines = 0, refunds_told = 0, refunds_booked = 0;     // how many
   std::optional<std::string> reason = {}, intent_id, alarm;            // why it failed
+  std::optional<Time> captured_at = {}, refunded_at = {}, declined_at = {};  // first
   std::vector<AuditedRefund> refunds = {};
   Time updated_at{};
 };
 BOOST_DESCRIBE_STRUCT(AuditedPayment, (),
                       (order_id, payment_id, status, currency, amount, captured, refunding, refunded, declines,
-                       refunds_told, refunds_booked, reason, intent_id, alarm, refunds, updated_at))
+                       refunds_told, refunds_booked, reason, intent_id, alarm, captured_at, refunded_at, declined_at,
+                       refunds, updated_at))
 struct AuditedShipment {
   OrderId order_id;
   std::string shipment_id, status;
@@ -63,16 +67,18 @@ struct AuditedShipment {
   std::int64_t labels_alive = 0;
   Time updated_at{};
   std::vector<AuditedLine> lines;
+  std::optional<Time> labelled_at = {};  // with the newest label that is alive
 };
 BOOST_DESCRIBE_STRUCT(AuditedShipment, (),
-                      (order_id, shipment_id, status, tracking_number, reason, labels_alive, updated_at, lines))
+                      (order_id, shipment_id, status, tracking_number, reason, labels_alive, updated_at, lines,
+                       labelled_at))
 struct AuditedMessage {
   OrderId order_id;
   std::string kind, state;
   std::optional<std::string> reason;
-  Time updated_at{};
+  Time updated_at{}, created_at{};
 };
-BOOST_DESCRIBE_STRUCT(AuditedMessage, (), (order_id, kind, state, reason, updated_at))
+BOOST_DESCRIBE_STRUCT(AuditedMessage, (), (order_id, kind, state, reason, updated_at, created_at))
 /// What the warehouse counts of an order.
 struct AuditedReport {
   OrderId order_id;
@@ -150,6 +156,7 @@ struct Finding {
   std::string kind;    // stable: for metrics and the runbook
   std::string what;    // for a person
   std::string object;  // which order, payment, SKU, …
+  /// The earliest moment at which it can have begun, as far as it is known: it does not move with what comes later.
   std::optional<Time> since;
   std::string todo;
 };

@@ -308,7 +308,7 @@ static const pg::Statement<AuditRow(OrderId, std::int64_t)> audit_sql{"notificat
   WITH page AS (
     SELECT DISTINCT order_id FROM notifications WHERE order_id > $1 ORDER BY order_id LIMIT $2
   )
-  SELECT DISTINCT ON (order_id, coalesce(resend_of, id)) order_id, kind, channel, state, reason, sends, updated_at
+  SELECT DISTINCT ON (order_id, coalesce(resend_of, id)) order_id, kind, channel, state, reason, sends, created_at, updated_at
     FROM page JOIN notifications USING (order_id)
    ORDER BY order_id, coalesce(resend_of, id), id DESC
 )sql"};

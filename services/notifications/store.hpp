@@ -109,9 +109,9 @@ struct AuditRow {
   State state{};
   std::optional<std::string> reason;
   std::int64_t sends = 0;
-  Time updated_at{};
+  Time created_at{}, updated_at{};
 };
-BOOST_DESCRIBE_STRUCT(AuditRow, (), (order_id, kind, channel, state, reason, sends, updated_at))
+BOOST_DESCRIBE_STRUCT(AuditRow, (), (order_id, kind, channel, state, reason, sends, created_at, updated_at))
 /// The records of the next `limit` orders; of one that was sent again, the last.
 Task<std::vector<AuditRow>> audit(pg::Session& db, OrderId after, std::int64_t limit);
 

@@ -857,9 +857,15 @@ Task<Result<Audit>> audit(Call& call, Query<AuditQuery> query) {
   Audit audit;
   constexpr std::int64_t page = 1000;
   const auto orders = co_await store::orders_after(call.db(), query->after.value_or(OrderId{}), page);
-  std::vector<OrderId> ids;
-  for (auto& order : orders) ids.push_back(order.id);
+  std::vector<OrderId> ids, cancelled;
+  for (auto& order : orders) {
+    ids.push_back(order.id);
+    if (order.status == Status::cancelled) cancelled.push_back(order.id);
+  }
   if (std::ssize(orders) == page) audit.next_after.value = ids.back();
+  std::map<OrderId, Time> cancelled_at;
+  for (auto& [order, entry] : co_await store::find_timeline(call.db(), std::move(cancelled)))
+    if (entry.event == "order.cancelled") cancelled_at[order] = entry.at;
   const auto lines = co_await store::find_lines(call.db(), ids);
   auto line = lines.begin();
   for (auto& order : orders) {
@@ -874,7 +880,10 @@ Task<Result<Audit>> audit(Call& call, Query<AuditQuery> query) {
                                                          order.returns,
                                                          order.placed_at,
                                                          order.updated_at,
+                                                         {},
+                                                         order.delivered_at,
                                                          {}});
+    if (const auto at = cancelled_at.find(order.id); at != cancelled_at.end()) audited.cancelled_at = at->second;
     for (; line != lines.end() && line->order_id == order.id; ++line)
       if (line->line.requires_shipping) audited.lines.push_back({line->line.line, line->line.sku, line->line.quantity});
   }

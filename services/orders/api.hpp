@@ -410,16 +410,17 @@ struct AuditedOrder {
   json::Raw refunds_due;              // [{"reference", "amount"}]: for what came back
   std::optional<json::Raw> returns;   // [{"return_id", "status"}], since one of them was decided
   Time placed_at{}, updated_at{};
+  std::optional<Time> cancelled_at, delivered_at;
   std::vector<AuditLine> lines;  // that a parcel is to carry
 };
 BOOST_DESCRIBE_STRUCT(AuditedOrder, (),
                       (order_id, number, status, payment_status, currency, total, reason, refunds_due, returns,
-                       placed_at, updated_at, lines))
+                       placed_at, updated_at, cancelled_at, delivered_at, lines))
 /// A SKU whose stock is not what its journal and the open orders say.
 struct StockFault {
   std::string sku;
   std::int64_t on_hand = 0, journal_on_hand = 0, held = 0, journal_held = 0, open_lines = 0;
-  std::optional<Time> since;        // the last movement that the journal has
+  std::optional<Time> since;        // when it was still right
   std::vector<std::string> orders;  // for whom it holds other pieces than they want; five at most
 };
 BOOST_DESCRIBE_STRUCT(StockFault, (), (sku, on_hand, journal_on_hand, held, journal_held, open_lines, since, orders))
@@ -427,7 +428,7 @@ BOOST_DESCRIBE_STRUCT(StockFault, (), (sku, on_hand, journal_on_hand, held, jour
 struct DiscountFault {
   std::string code;
   std::int64_t used = 0, uses = 0;
-  Time since{};                     // it was last used, or changed
+  Time since{};                     // it was made
   std::vector<std::string> orders;  // that used it last; five at most
 };
 BOOST_DESCRIBE_STRUCT(DiscountFault, (), (code, used, uses, since, orders))

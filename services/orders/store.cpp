@@ -1181,10 +1181,10 @@ static const pg::Statement<StatusCount()> count_orders_sql{"orders.count_orders"
 static const pg::Statement<StockSum()> sum_stock_sql{"orders.sum_stock", R"sql(
   SELECT count(*) AS skus, coalesce(sum(on_hand), 0)::bigint AS pieces FROM stock
 )sql"};
+// It was right when it was opened, and when a count ended a drift; and before the orders for whom alone it is wrong.
 static const pg::Statement<StockFault()> stock_faults_sql{"orders.stock_faults", R"sql(
   WITH books AS (
-    SELECT sku, sum(on_hand)::bigint AS on_hand, sum(held)::bigint AS held, max(at) AS moved_at
-      FROM stock_journal GROUP BY sku
+    SELECT sku, sum(on_hand)::bigint AS on_hand, sum(held)::bigint AS held FROM stock_journal GROUP BY sku
   ), line AS MATERIALIZED (
     SELECT sku, order_id, quantity - taken AS open
       FROM orders JOIN order_lines ON order_id = orders.id
@@ -1192,7 +1192,7 @@ static const pg::Statement<StockFault()> stock_faults_sql{"orders.stock_faults",
   ), fault AS (
     SELECT coalesce(stock.sku, books.sku) AS sku, coalesce(stock.on_hand, 0) AS on_hand,
            coalesce(books.on_hand, 0) AS journal_on_hand, coalesce(stock.held, 0) AS held,
-           coalesce(books.held, 0) AS journal_held, coalesce(wanted.open, 0) AS open_lines, moved_at AS since
+           coalesce(books.held, 0) AS journal_held, coalesce(wanted.open, 0) AS open_lines
       FROM stock
            FULL JOIN books ON books.sku = stock.sku
            LEFT JOIN (SELECT sku, sum(open)::bigint AS open FROM line GROUP BY sku) AS wanted
@@ -1203,21 +1203,28 @@ static const pg::Statement<StockFault()> stock_faults_sql{"orders.stock_faults",
      ORDER BY 1 LIMIT 100
   )
   SELECT fault.*,
-         ARRAY(SELECT order_id::text
-                 FROM (SELECT order_id, held FROM stock_journal WHERE sku = fault.sku AND order_id IS NOT NULL
-                       UNION ALL
-                       SELECT order_id, -open FROM line WHERE sku = fault.sku) AS said
-                GROUP BY order_id HAVING sum(held) <> 0
-                ORDER BY order_id DESC LIMIT 5) AS orders
-    FROM fault ORDER BY sku
+         greatest((SELECT max(at) FROM stock_journal
+                    WHERE sku = fault.sku AND (kind = 'opened' OR kind = 'counted' AND note IS NOT NULL)),
+                  CASE WHEN on_hand = journal_on_hand AND held IN (journal_held, open_lines)
+                       THEN unequal.since END) AS since,
+         coalesce(unequal.orders[:5], '{}') AS orders
+    FROM fault
+         CROSS JOIN LATERAL (
+           SELECT min(since) AS since, array_agg(order_id::text ORDER BY order_id DESC) AS orders
+             FROM (SELECT order_id, least(min(at), (SELECT placed_at FROM orders WHERE id = order_id)) AS since
+                     FROM (SELECT order_id, held, at FROM stock_journal WHERE sku = fault.sku AND order_id IS NOT NULL
+                           UNION ALL
+                           SELECT order_id, -open, NULL FROM line WHERE sku = fault.sku) AS said
+                    GROUP BY order_id HAVING sum(held) <> 0) AS order_of
+         ) AS unequal
+   ORDER BY sku
 )sql"};
 static const pg::Statement<DiscountFault()> discount_faults_sql{"orders.discount_faults", R"sql(
-  SELECT code, used, coalesce(counted.uses, 0) AS uses, greatest(updated_at, used_at) AS since,
+  SELECT code, used, coalesce(counted.uses, 0) AS uses, created_at AS since,
          ARRAY(SELECT order_id::text FROM discount_uses WHERE discount_id = discounts.id AND NOT given_back
                 ORDER BY used_at DESC LIMIT 5) AS orders
     FROM discounts
-         LEFT JOIN (SELECT discount_id, count(*) AS uses, max(used_at) AS used_at
-                      FROM discount_uses WHERE NOT given_back GROUP BY discount_id)
+         LEFT JOIN (SELECT discount_id, count(*) AS uses FROM discount_uses WHERE NOT given_back GROUP BY discount_id)
                    AS counted ON counted.discount_id = discounts.id
    WHERE used <> coalesce(counted.uses, 0)
    ORDER BY code LIMIT 100

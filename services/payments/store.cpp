@@ -757,19 +757,24 @@ Task<> events_read(pg::Session& db, Time until) { co_await db.run(events_read_sq
 static const pg::Statement<AuditRow(OrderId, int)> audit_sql{"payments.audit", R"sql(
   SELECT payments.order_id, payments.id AS payment_id, payments.status, payments.currency, payments.amount,
          coalesce(booked.came, 0)::bigint AS captured, payments.refunding, coalesce(booked.went, 0)::bigint AS refunded,
-         (SELECT count(*) FROM declines WHERE payment_id = payments.id) AS declines,
-         coalesce(booked.told, 0) AS refunds_told, coalesce(booked.refunds, 0) AS refunds_booked, payments.reason,
-         payments.intent_id, payments.charge_id, payments.captured_at,
-         coalesce(orders.status, '') AS order_status,
+         declined.declines, coalesce(booked.told, 0) AS refunds_told, coalesce(booked.refunds, 0) AS refunds_booked,
+         payments.reason, payments.intent_id, payments.charge_id,
+         coalesce(payments.captured_at, booked.came_at) AS captured_at, booked.went_at AS refunded_at,
+         declined.at AS declined_at, coalesce(orders.status, '') AS order_status,
          coalesce(payments.alarm, (SELECT 'a refund failed: ' || failure FROM refunds
                                     WHERE payment_id = payments.id AND status = 'failed' AND closed_by IS NULL
                                     LIMIT 1)) AS alarm,
-         coalesce((SELECT jsonb_agg(jsonb_build_object('reference', reference, 'amount', amount) ORDER BY reference)
+         coalesce((SELECT jsonb_agg(jsonb_build_object('reference', reference, 'amount', amount, 'at', created_at)
+                                     ORDER BY reference, created_at)
                      FROM refunds WHERE payment_id = payments.id AND reference IS NOT NULL), '[]') AS refunds,
          payments.updated_at
     FROM payments
     LEFT JOIN orders ON orders.id = payments.order_id
+    CROSS JOIN LATERAL (SELECT count(*) AS declines, min(at) AS at
+                          FROM declines WHERE payment_id = payments.id) AS declined
     LEFT JOIN LATERAL (SELECT sum(amount) FILTER (WHERE kind = 'capture') AS came,
+                              min(at) FILTER (WHERE kind = 'capture') AS came_at,
+                              min(at) FILTER (WHERE kind = 'refund') AS went_at,
                               count(*) FILTER (WHERE kind = 'refund' AND sequence IS NOT NULL) AS told,
                               count(*) FILTER (WHERE kind = 'refund') AS refunds,
                               sum(CASE kind WHEN 'refund' THEN amount ELSE -amount END)

@@ -140,15 +140,16 @@ struct AuditRow {
   std::int64_t amount = 0, captured = 0, refunding = 0, refunded = 0;  // refunding: those on their way too
   std::int64_t declines = 0, refunds_told = 0, refunds_booked = 0;     // how many
   std::optional<std::string> reason, intent_id, charge_id;             // why it failed
-  std::optional<Time> captured_at;
+  std::optional<Time> captured_at, refunded_at, declined_at;           // first
   std::string order_status;
   std::optional<std::string> alarm;
-  json::Raw refunds;  // [{"reference", "amount"}]: asked for by a reference, whatever became of them
+  json::Raw refunds;  // [{"reference", "amount", "at"}]: asked for by a reference, whatever became of them
   Time updated_at{};
 };
 BOOST_DESCRIBE_STRUCT(AuditRow, (),
                       (order_id, payment_id, status, currency, amount, captured, refunding, refunded, declines,
-                       refunds_told, refunds_booked, reason, intent_id, charge_id, captured_at, order_status, alarm,
+                       refunds_told, refunds_booked, reason, intent_id, charge_id, captured_at, refunded_at, declined_at,
+                       order_status, alarm,
                        refunds, updated_at))
 Task<std::vector<AuditRow>> audit(pg::Session& db, OrderId after, int limit);
 

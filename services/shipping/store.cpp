@@ -195,9 +195,10 @@ static const pg::Statement<Row(ShipmentId, std::optional<ShipmentId>, std::optio
 
 static const pg::Statement<AuditRow(OrderId, std::int64_t)> audit_sql{"shipping.audit", R"sql(
   SELECT order_id, id AS shipment_id, status, stage, paid, sequence, tracking_number, reason,
-         (SELECT count(*) FROM labels WHERE labels.shipment_id = shipments.id AND state = 'bought') AS labels_alive,
-         updated_at, lines
+         labels_alive, labelled_at, updated_at, lines
     FROM shipments
+         CROSS JOIN LATERAL (SELECT count(*) AS labels_alive, max(at) AS labelled_at
+                               FROM labels WHERE labels.shipment_id = shipments.id AND state = 'bought') AS alive
    WHERE order_id > $1
    ORDER BY order_id  -- all parts of an order stand on one page
    FETCH FIRST ($2) ROWS WITH TIES

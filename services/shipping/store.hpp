@@ -50,12 +50,13 @@ struct AuditRow {
   std::int64_t sequence = 0;
   std::optional<std::string> tracking_number, reason;
   std::int64_t labels_alive = 0;  // bought and not void, whatever the shipment says
+  std::optional<Time> labelled_at;  // with the newest of them
   Time updated_at{};
   json::Raw lines;
 };
 BOOST_DESCRIBE_STRUCT(AuditRow, (),
                       (order_id, shipment_id, status, stage, paid, sequence, tracking_number, reason, labels_alive,
-                       updated_at, lines))
+                       labelled_at, updated_at, lines))
 
 class ShipmentStore {
  public:

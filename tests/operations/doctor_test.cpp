@@ -11,6 +11,7 @@
 #include "app/audits.hpp"
 #include "app/private_shop.hpp"
 #include "platform/config/config.hpp"
+#include "platform/world.hpp"
 #include "services/notifications/domain.hpp"
 #include "services/orders/api.hpp"
 
@@ -635,8 +636,8 @@ TEST_CASE("whatever is broken by hand, the doctor names it, the order and what t
       {"it is paid twice",
        "payments",
        "WITH twice AS (SELECT (jsonb_populate_record(payments, jsonb_build_object('id', "
-       "'ffffffff-ffff-7fff-bfff-ffffffffffff', 'intent_id', 'pi_again', 'charge_id', 'ch_again'))).* FROM payments "
-       "WHERE order_id = $1) INSERT INTO payments SELECT * FROM twice",
+       "overlay(id::text PLACING 'ffffffffffff' FROM 25), 'intent_id', 'pi_again', 'charge_id', 'ch_again'))).* "
+       "FROM payments WHERE order_id = $1) INSERT INTO payments SELECT * FROM twice",
        {"paid_twice"}},
       {"the report counts another revenue",
        "analytics",
@@ -672,6 +673,7 @@ TEST_CASE("whatever is broken by hand, the doctor names it, the order and what t
   shop.found("payments");
   shop.sql("payments", "ALTER TABLE payments DROP CONSTRAINT payments_order_id_key");
 
+  const Time before = real_world().now();
   for (std::size_t i = 0; i < faults.size(); ++i)
     shop.sql(faults[i].service, faults[i].statement, {pg::encode(orders[i])});
   const auto second_charge = shop.charge(charged_twice.text()), stray_charge = shop.charge("");
@@ -729,6 +731,7 @@ TEST_CASE("whatever is broken by hand, the doctor names it, the order and what t
   until(shop.internal(), "/internal/orders/platform", 20,
         [&](const Reply&) { return shop.sql("orders", "SELECT count(*) FROM stock_changes") == "0"; });
   shop.found("orders");
+  const Time broken = real_world().now();
   // The relay takes nothing out of the outbox any more.
   shop.sql("orders", "CREATE FUNCTION stay() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'");
   shop.sql("orders", "CREATE TRIGGER stay BEFORE DELETE ON platform.outbox FOR EACH ROW EXECUTE FUNCTION stay()");
@@ -782,6 +785,57 @@ TEST_CASE("whatever is broken by hand, the doctor names it, the order and what t
   const auto failing = std::ranges::find(findings, "failing_jobs", &Finding::kind);
   REQUIRE(failing != findings.end());
   CHECK(failing->object == "shipping: 1 (label a: status 403)");
+  // Since when: not after it was broken, nor before what it is about; and what happens later moves nothing.
+  const auto since = [&](const std::string& kind, const std::string& object) {
+    const auto at = std::ranges::find_if(
+        findings, [&](auto& each) { return each.kind == kind && each.object.contains(object); });
+    REQUIRE_MESSAGE(at != findings.end(), kind);
+    return at->since.value();
+  };
+  for (std::size_t i = 0; i < faults.size(); ++i)
+    for (auto& kind : faults[i].found) {
+      CAPTURE(kind);
+      const auto at = since(kind, kind == "stock" ? "MUG-0" : orders[i].text());
+      CHECK(at > made_at(orders[i].uuid()) - 1s);  // Stripe's seconds
+      CHECK(at < broken);
+    }
+  const auto captured = [&](const OrderId& order) {
+    return parse_rfc3339(
+        shop.sql("payments",
+                 "SELECT to_char(captured_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') "
+                 "FROM payments WHERE order_id = $1",
+                 {pg::encode(order)}));
+  };
+  CHECK(since("payment_unheard", paid_in_silence.text()) == captured(paid_in_silence));
+  CHECK(since("message_missing", paid_in_silence.text()) == captured(paid_in_silence));
+  for (std::size_t i = 0; i < faults.size(); ++i)
+    if (faults[i].what == "a mail's record is deleted")
+      CHECK(since("message_missing", orders[i].text()) == captured(orders[i]));
+  for (auto* sku : {"MUG-0", "MUG-1", "MUG-2", "MUG-3"}) CHECK(since("stock", sku) < before);
+  for (auto* sku : {"MUG-1", "MUG-2", "MUG-3"}) CHECK(since("stock", sku) < made_at(orders[0].uuid()));
+  CHECK(since("discount", "TEN") >= before);
+
+  const auto sinces = [](const std::vector<Finding>& all) {
+    std::map<std::string, Time> seen;
+    const Kinds newest_change{"payment_alarm", "failure_unheard", "cancelling", "message_dead", "offer", "in_stock",
+                              "outbox"};
+    for (auto& each : all)
+      if (!newest_change.contains(each.kind))
+        seen.emplace(each.kind + " " + each.object.substr(0, each.object.find(": ")), each.since.value());
+    return seen;
+  };
+  for (auto* service : {"orders", "payments"})
+    shop.sql(service, "UPDATE " + std::string{service} + " SET updated_at = now()");
+  shop.sql("notifications", "UPDATE notifications SET updated_at = now()");
+  shop.sql("orders", "UPDATE discounts SET updated_at = now()");
+  shop.order(ann, "");
+  const auto later = sinces(shop.findings());
+  for (auto& [what, at] : sinces(findings)) {
+    CAPTURE(what);
+    REQUIRE(later.contains(what));
+    CHECK(rfc3339(later.at(what)) == rfc3339(at));
+  }
+
   // There is no kind that was not broken here.
   for (auto* file : {"app/examine.cpp", "app/audits.cpp"}) {
     std::ostringstream source;
