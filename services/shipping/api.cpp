@@ -154,9 +154,8 @@ Task<Result<http::Response>> split_shipment(Call& call, ShipmentId id, SplitShip
     std::vector<Piece> pieces;
     for (auto& piece : request.lines) pieces.push_back({piece.line, piece.quantity});
     auto split = Split::too_late;
-    const auto fresh = call.new_id<ShipmentId>();
     auto changed = co_await open_store(tx)->decide_all(
-        id, call.now(), [&](Dispatch& all) { split = split_by_staff(all, id, pieces, fresh, call.now()); });
+        id, call.now(), [&](Dispatch& all) { split = split_by_staff(all, id, pieces, call.now()); });
     if (changed.empty()) co_return refuse(not_found("shipment", id.text()));
     switch (split) {
       case Split::too_late:

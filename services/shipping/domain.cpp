@@ -202,11 +202,11 @@ Effects learn(Shipment& shipment, const OrderFacts& order, bool alone, Time now)
 }
 
 /// A new part of the order, ready for its label.
-void split_off(Dispatch& all, const Shipment& from, std::vector<Line> lines, ShipmentId fresh, Time now) {
+void split_off(Dispatch& all, const Shipment& from, std::vector<Line> lines, Time now) {
   Shipment part;
-  part.id = fresh;
   part.order_id = from.order_id;
   part.part = ++all.shipments.front().parts;
+  part.id = id_of(part.order_id, part.part);
   part.customer_id = from.customer_id;
   part.carrier = from.carrier;
   part.service = from.service;
@@ -282,18 +282,18 @@ void hear_payment(Dispatch& all, Time now) {
     if (!std::exchange(all.shipments[i].paid, true)) all.effects[i] = settle(all.shipments[i], now);
 }
 
-void pack_apart(Dispatch& all, std::int64_t most_grams, const std::function<ShipmentId()>& new_id, Time now) {
+void pack_apart(Dispatch& all, std::int64_t most_grams, Time now) {
   for (std::size_t i = 0, count = all.shipments.size(); i < count; ++i) {
     if (!all.effects[i].buy || all.shipments[i].label != LabelState::none) continue;
     auto parcels = pack(all.shipments[i].lines, most_grams);
     if (!parcels || parcels->size() == 1) continue;
     all.shipments[i].lines = std::move(parcels->front());
     for (auto lines = parcels->begin() + 1; lines != parcels->end(); ++lines)
-      split_off(all, Shipment{all.shipments[i]}, std::move(*lines), new_id(), now);
+      split_off(all, Shipment{all.shipments[i]}, std::move(*lines), now);
   }
 }
 
-Split split_by_staff(Dispatch& all, ShipmentId id, const std::vector<Piece>& pieces, ShipmentId fresh, Time now) {
+Split split_by_staff(Dispatch& all, ShipmentId id, const std::vector<Piece>& pieces, Time now) {
   const auto found = std::ranges::find(all.shipments, id, &Shipment::id);
   if (found == all.shipments.end() || !may(*found, News::staff_splits)) return Split::too_late;
   if (found->stage != Stage::open || !complete(*found)) return Split::too_late;
@@ -312,7 +312,7 @@ Split split_by_staff(Dispatch& all, ShipmentId id, const std::vector<Piece>& pie
   if (from.status != Status::ready)
     all.effects[static_cast<std::size_t>(found - all.shipments.begin())] = label_anew(from);
   *found = from;
-  split_off(all, from, std::move(taken), fresh, now);
+  split_off(all, from, std::move(taken), now);
   return Split::done;
 }
 
@@ -498,6 +498,14 @@ std::string reference(const Shipment& shipment) {
 
 ShipmentId shipment_of(std::string_view reference) {
   return ShipmentId::parse(reference.substr(0, reference.find('-'))).value();
+}
+
+ShipmentId id_of(OrderId order, std::int64_t part) {
+  Uuid id = order.uuid();
+  if (part == 1) return ShipmentId{id};
+  id.bytes[6] = static_cast<std::uint8_t>(0x80 | (id.bytes[6] & 0x0f));  // RFC 9562 §5.8: no order has such a one
+  for (std::size_t i = 0; i < 4; ++i) id.bytes[12 - i] ^= static_cast<std::uint8_t>(part >> 8 * i);
+  return ShipmentId{id};
 }
 
 std::int64_t weight_grams(const std::vector<Line>& lines, std::int64_t packaging) {

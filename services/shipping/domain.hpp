@@ -1,6 +1,5 @@
 #pragma once
 // The life of a shipment, pure: what is known of an order, what follows from it, and what has to be said and done.
-#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -146,7 +145,7 @@ void hear_order(Dispatch& all, const OrderFacts& order, Time now);
 void hear_payment(Dispatch& all, Time now);
 /// Shares what was just made ready among as many parcels as the carrier's limit wants. What no parcel can carry stays,
 /// for the carrier to refuse and for staff to see.
-void pack_apart(Dispatch& all, std::int64_t most_grams, const std::function<ShipmentId()>& new_id, Time now);
+void pack_apart(Dispatch& all, std::int64_t most_grams, Time now);
 
 struct Piece {
   std::int64_t line = 0, quantity = 0;
@@ -154,7 +153,7 @@ struct Piece {
 enum class Split { done, too_late, not_in_it, nothing_stays };
 /// Staff takes pieces out of a shipment that has no label (ready, refused or cancelled) into one of their own; both are
 /// then labelled. What has a label is cancelled first, so that no label is void behind anybody's back.
-Split split_by_staff(Dispatch& all, ShipmentId from, const std::vector<Piece>& pieces, ShipmentId fresh, Time now);
+Split split_by_staff(Dispatch& all, ShipmentId from, const std::vector<Piece>& pieces, Time now);
 /// Staff takes a shipment that will never leave out of its order: it has no label, and the order cannot be cancelled
 /// any more (else it is). Empty: it is removed; else why not.
 std::string_view remove_by_staff(Dispatch& all, ShipmentId id, Goods goods, Time now);
@@ -209,6 +208,9 @@ std::optional<Effects> label_by_staff(Shipment& shipment, std::optional<Consigne
 /// What the carrier sees of a label: our shipment's id, and the attempt from the second on. At most 35 characters.
 std::string reference(const Shipment& shipment);
 ShipmentId shipment_of(std::string_view reference);
+/// Of an order's n-th shipment. It follows from the order, so that a shipping that lost its rows makes the same ones
+/// anew and finds at the carrier, under the same references, what it bought for them.
+ShipmentId id_of(OrderId order, std::int64_t part);
 /// The lines in parcels of at most `most_grams` of goods each, filled in their order; nullopt when one piece alone is
 /// heavier. Together the parcels hold each line's pieces exactly once.
 std::optional<std::vector<std::vector<Line>>> pack(const std::vector<Line>& lines, std::int64_t most_grams);

@@ -1,6 +1,7 @@
 #include "services/shipping/jobs.hpp"
 
 #include "platform/jobs/batch.hpp"
+#include "platform/made_at.hpp"
 #include "platform/observe/log.hpp"
 #include "services/shipping/reactions.hpp"
 #include "services/shipping/service.hpp"
@@ -86,32 +87,6 @@ Task<jobs::Outcome> keep_label(Job& job, Shipment shipment, Label label) {
   co_return jobs::Done{};
 }
 
-Task<jobs::Outcome> buy(Job& job, Shipment shipment) {
-  const auto& settings = job.get<Settings>();
-  auto answer =
-      co_await job.get<Carrier>().ship({reference(shipment), *shipment.consignee,
-                                        weight_grams(shipment.lines, settings.packaging_grams), shipment.service},
-                                       job.deadline());
-  const std::string name = reference(shipment);
-  if (auto* label = std::get_if<Label>(&answer))
-    co_return co_await keep_label(job, std::move(shipment), std::move(*label));
-  if (auto* refused = std::get_if<Refused>(&answer)) {
-    log::warning("label refused", {{"shipment", shipment.id.text()}, {"reason", refused->reason}});
-    co_await conclude(
-        job, shipment.id, true, [&](Shipment& of) { return label_refused(of, refused->reason, job.now()); },
-        [&](ShipmentStore& store, const Shipment&) {
-          return store.label_ended(name, "refused", refused->reason, job.now());
-        });
-    co_return jobs::Done{};
-  }
-  if (auto* not_done = std::get_if<NotDone>(&answer)) {
-    co_await conclude(job, shipment.id, false, [](Shipment& of) { return label_not_called(of), Effects{}; });
-    co_return jobs::Retry{not_done->reason, not_done->after};
-  }
-  log::warning("label unknown", {{"shipment", shipment.id.text()}, {"reason", std::get<Unknown>(answer).reason}});
-  co_return jobs::Retry{std::get<Unknown>(answer).reason, Duration{settings.ask_every_ms}, false};
-}
-
 /// The carrier was called and its answer is not known: ask, wait, ask again; only then give the label up for lost.
 Task<jobs::Outcome> ask(Job& job, Shipment shipment) {
   const auto& settings = job.get<Settings>();
@@ -150,6 +125,61 @@ Task<jobs::Outcome> ask(Job& job, Shipment shipment) {
   // Each wait twice as long as the one before: a shipment becomes findable after a time that UPS does not promise.
   co_return jobs::Retry{"the carrier does not know " + name + " yet",
                         Duration{settings.ask_every_ms << std::min<std::int64_t>(shipment.asks, 6)}, false};
+}
+
+/// An order that is older than this may have a label that shipping forgot, as it was restored since. Most are paid at
+/// once and labelled within a second; a restore takes longer than this.
+constexpr std::chrono::minutes forgotten_after{10};
+/// So many labels in a row: one is voided or replaced now and then, hardly two.
+constexpr int references_asked = 3;
+
+/// What the carrier has under the shipment's reference, or under that of a later label, is taken up as if its answer
+/// had been lost. Nullopt: it has nothing.
+Task<std::optional<jobs::Outcome>> take_up(Job& job, Shipment shipment) {
+  const auto expected = shipment.attempt;
+  shipment.called_at = made_at(shipment.order_id.uuid());
+  for (; shipment.attempt < expected + references_asked; ++shipment.attempt) {
+    const auto found = co_await job.get<Carrier>().find(reference(shipment), *shipment.called_at, job.deadline());
+    if (std::holds_alternative<NotFound>(found)) continue;
+    if (auto* not_done = std::get_if<NotDone>(&found)) {
+      co_await conclude(job, shipment.id, false, [](Shipment& of) { return label_not_called(of), Effects{}; });
+      co_return jobs::Retry{not_done->reason, not_done->after};
+    }
+    log::warning("a forgotten label is taken up", {{"reference", reference(shipment)}});
+    if (shipment.attempt != expected)
+      co_await conclude(job, shipment.id, false,
+                        [&](Shipment& of) { return of.attempt = shipment.attempt, Effects{}; });
+    co_return co_await ask(job, std::move(shipment));
+  }
+  co_return std::nullopt;
+}
+
+Task<jobs::Outcome> buy(Job& job, Shipment shipment) {
+  const auto& settings = job.get<Settings>();
+  if (job.now() - made_at(shipment.order_id.uuid()) > forgotten_after)
+    if (auto taken = co_await take_up(job, shipment)) co_return *taken;
+  auto answer =
+      co_await job.get<Carrier>().ship({reference(shipment), *shipment.consignee,
+                                        weight_grams(shipment.lines, settings.packaging_grams), shipment.service},
+                                       job.deadline());
+  const std::string name = reference(shipment);
+  if (auto* label = std::get_if<Label>(&answer))
+    co_return co_await keep_label(job, std::move(shipment), std::move(*label));
+  if (auto* refused = std::get_if<Refused>(&answer)) {
+    log::warning("label refused", {{"shipment", shipment.id.text()}, {"reason", refused->reason}});
+    co_await conclude(
+        job, shipment.id, true, [&](Shipment& of) { return label_refused(of, refused->reason, job.now()); },
+        [&](ShipmentStore& store, const Shipment&) {
+          return store.label_ended(name, "refused", refused->reason, job.now());
+        });
+    co_return jobs::Done{};
+  }
+  if (auto* not_done = std::get_if<NotDone>(&answer)) {
+    co_await conclude(job, shipment.id, false, [](Shipment& of) { return label_not_called(of), Effects{}; });
+    co_return jobs::Retry{not_done->reason, not_done->after};
+  }
+  log::warning("label unknown", {{"shipment", shipment.id.text()}, {"reason", std::get<Unknown>(answer).reason}});
+  co_return jobs::Retry{std::get<Unknown>(answer).reason, Duration{settings.ask_every_ms}, false};
 }
 
 }  // namespace

@@ -14,16 +14,15 @@ namespace {
 template <typename E, typename Hears>
 Task<> decide(Reaction& on, std::vector<events::Event<E>> events, Hears hears, bool likely_new = false) {
   const auto& settings = on.get<Settings>();
-  const auto new_id = [&] { return on.new_id<ShipmentId>(); };
   std::vector<Decision> decisions;
   for (auto& event : events)
     decisions.push_back({event.data.order_id,
                          [&](Dispatch& all) {
                            hears(all, event);
-                           pack_apart(all, settings.parcel_grams - settings.packaging_grams, new_id, on.now());
+                           pack_apart(all, settings.parcel_grams - settings.packaging_grams, on.now());
                          },
                          event.envelope.traceparent});
-  carry_out(on.tx(), co_await open_store(on.tx())->decide(std::move(decisions), new_id, on.now(), likely_new));
+  carry_out(on.tx(), co_await open_store(on.tx())->decide(std::move(decisions), on.now(), likely_new));
 }
 
 OrderFacts facts_of(const events::Envelope& event, const OrderCancelled& order, std::optional<Consignee> to = {},

@@ -211,8 +211,7 @@ class PostgresStore : public ShipmentStore {
   explicit PostgresStore(pg::Session& db) : db_(db), tx_(nullptr) {}
   explicit PostgresStore(pg::Transaction& tx) : db_(tx), tx_(&tx) {}
 
-  Task<std::vector<Changed>> decide(std::vector<Decision> decisions, std::function<ShipmentId()> new_id, Time now,
-                                    bool likely_new) override {
+  Task<std::vector<Changed>> decide(std::vector<Decision> decisions, Time now, bool likely_new) override {
     std::vector<std::vector<Changed>> changed(decisions.size());
     std::set<OrderId> open;
     for (auto& decision : decisions) open.insert(decision.order);
@@ -224,8 +223,8 @@ class PostgresStore : public ShipmentStore {
         auto& order = orders[decisions[i].order];
         if (order.now.empty()) {
           auto& first = order.now.emplace_back();
-          first.id = new_id();
           first.order_id = decisions[i].order;
+          first.id = id_of(first.order_id, first.part);
           first.created_at = now;
         }
         changed[i] = decide_on(order, now, decisions[i].change);

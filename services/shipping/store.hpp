@@ -64,8 +64,7 @@ class ShipmentStore {
   /// Each order's shipments, the first begun when nothing was heard of the order yet, decided on, answered for and kept
   /// as one step, under the orders' locks. Their pieces stay the same: each leaves exactly once. Any number of orders
   /// is as many statements as one; with `likely_new` their first shipments are begun before a look.
-  virtual Task<std::vector<Changed>> decide(std::vector<Decision> decisions, std::function<ShipmentId()> new_id,
-                                            Time now, bool likely_new = false) = 0;
+  virtual Task<std::vector<Changed>> decide(std::vector<Decision> decisions, Time now, bool likely_new = false) = 0;
   /// By one of an order's shipments; empty when there is none.
   virtual Task<std::vector<Changed>> decide_all(ShipmentId any, Time now, ChangeAll change) = 0;
   /// On one of them, which comes first in the answer.

@@ -16,6 +16,11 @@ namespace acme::shipping {
 
 inline const auto ann = testing::id<UserId>(1), eve = testing::id<UserId>(2);
 
+/// The n-th order, placed as the dock's time begins.
+inline OrderId order_id(int n) {
+  return OrderId{Uuid::v7(testing::TestWorld{}.now(), {0, 0, 0, 0, 0, 0, std::uint8_t(n >> 8), std::uint8_t(n)})};
+}
+
 /// The service, and UPS on loopback; both live in the same time. Parcels move by hand.
 struct Dock {
   testing::TestWorld world;
@@ -37,7 +42,7 @@ struct Dock {
     room->world = world;
   }
 
-  static std::string order(int n) { return testing::id<OrderId>(n).text(); }
+  static std::string order(int n) { return order_id(n).text(); }
   events::Envelope of_order(int n, std::string topic = "order.created", std::int64_t sequence = 1,
                             std::string status = "pending", std::string postal_code = "75001", std::string more = "") {
     const std::string address = R"("shipping_address": {"name": "Ann Example", "line1": "1 Rue de Rivoli", "city":
@@ -69,7 +74,7 @@ struct Dock {
   }
 
   std::string column(std::string name, int n = 1) {
-    return room->sql("SELECT " + name + "::text FROM shipments WHERE order_id = $1", testing::id<OrderId>(n));
+    return room->sql("SELECT " + name + "::text FROM shipments WHERE order_id = $1", order_id(n));
   }
   /// "shipment.created label_created, shipment.updated in_transit"
   std::string told() {

@@ -98,6 +98,84 @@ TEST_CASE("a lost answer: the label is found by its reference and kept, none is 
   CHECK(dock.labels_alive() == 2);
 }
 
+/// Paid, in three parcels.
+static void heavy_order(Dock& dock) {
+  dock.hear_order(1, "order.created", 1, "pending", "75001",
+                  R"(}, {"line": 2, "sku": "ANVIL", "quantity": 3, "weight_grams": 60000)");
+  dock.hear_payment();
+}
+/// The rows are as if nothing had ever been heard.
+static void forget(Dock& dock) {
+  for (auto* table : {"activities", "labels", "shipments", "platform.jobs", "platform.outbox", "platform.inbox"})
+    dock.room->sql("DELETE FROM " + std::string{table});
+}
+static std::string labels(Dock& dock) {
+  return dock.room->sql(
+      "SELECT string_agg(part || ' ' || reference || ' ' || labels.tracking_number, ', ' ORDER BY part) FROM labels "
+      "JOIN shipments ON shipments.id = shipment_id WHERE labels.state = 'bought'");
+}
+
+TEST_CASE("a shipping that lost its rows takes up the labels that it bought, and buys none again") {
+  for (auto later : {std::chrono::minutes{11}, std::chrono::minutes{5 * 24 * 60}})
+    for (bool away : {false, true}) {
+      CAPTURE(later);
+      CAPTURE(away);
+      Dock dock;
+      heavy_order(dock);
+      dock.work();
+      const auto bought = labels(dock);
+      REQUIRE(dock.calls("/ship") == 3);
+      CHECK(dock.calls("/recovery") == 0);  // who is served at once asks nobody
+      forget(dock);
+      dock.world.advance(later);
+      if (away) dock.outside.set_faults({.lost_answer_rate = 1}, "ups");
+      heavy_order(dock);
+      dock.work();
+      if (away) CHECK(labels(dock) == "");
+      dock.outside.set_faults({}, "ups");
+      dock.work(std::chrono::minutes{1});
+      CHECK(labels(dock) == bought);
+      CHECK(dock.told() ==
+            "shipment.created label_created, shipment.created label_created, shipment.created label_created");
+      dock.work(std::chrono::hours{24});
+      CHECK(dock.calls("/ship") == 3);
+      CHECK(dock.labels_alive() == 3);
+    }
+}
+
+TEST_CASE("a forgotten label is taken up though it was not the first of its parcel") {
+  Dock dock;
+  dock.paid_order();
+  dock.work();
+  dock.room->sign_in(eve.text(), {"fulfilment"}, {"shipments:read", "shipments:write"});
+  const auto path = "/v1/shipments/" + ShipmentId{*Uuid::parse(dock.column("id"))}.text();
+  CHECK(dock.room->post(path + "/cancel", "{}").status == 202);
+  dock.work();
+  CHECK(dock.room->post(path + "/label", "{}").status == 202);
+  dock.work();
+  const auto bought = labels(dock);
+  REQUIRE(bought.contains("-2 1Z"));
+  forget(dock);
+  dock.world.advance(std::chrono::minutes{11});
+  dock.paid_order();
+  dock.work();
+  CHECK(labels(dock) == bought);
+  CHECK(dock.column("attempt") == "2");
+  CHECK(dock.calls("/ship") == 2);
+  CHECK(dock.labels_alive() == 1);
+}
+
+TEST_CASE("of an order that is old the carrier is asked, and the label bought at once when there is none") {
+  Dock dock;
+  dock.hear_order();
+  dock.world.advance(std::chrono::minutes{11});
+  dock.hear_payment();
+  dock.work();
+  CHECK(dock.column("status") == "label_created");
+  CHECK(dock.calls("/ship") == 1);
+  CHECK(dock.calls("/recovery") > 0);
+}
+
 TEST_CASE("while the reference cannot be found yet it is asked for again, not bought again") {
   Dock dock;
   dock.paid_order(9);
@@ -135,7 +213,7 @@ TEST_CASE("a label given up for lost is replaced, and voided when it turns up") 
   CHECK(dock.labels_alive() == 2);
   CHECK(dock.room->sql("SELECT string_agg(state, ' ' ORDER BY reference) FROM labels WHERE shipment_id = "
                        "(SELECT id FROM shipments WHERE order_id = $1)",
-                       testing::id<OrderId>(1)) == "void bought");
+                       order_id(1)) == "void bought");
 }
 
 TEST_CASE(
@@ -155,7 +233,7 @@ TEST_CASE(
     return dock.room->sql(
         "SELECT string_agg(state, ' ' ORDER BY reference) FROM labels WHERE shipment_id = "
         "(SELECT id FROM shipments WHERE order_id = $1)",
-        testing::id<OrderId>(1));
+        order_id(1));
   };
   CHECK(states() == "bought bought");
   CHECK(dock.room->get("/internal/shipping/audit").body.contains(R"("labels_alive":2)"));

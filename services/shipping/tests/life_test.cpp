@@ -104,7 +104,7 @@ void happens(Dispatch& all, News news) {
       effects = label_by_staff(parcel, {}).value_or(Effects{});
       return;
     case News::staff_splits:
-      split_by_staff(all, parcel.id, {{1, 1}}, testing::id<ShipmentId>(2), noon);
+      split_by_staff(all, parcel.id, {{1, 1}}, noon);
       return;
     case News::staff_removes:
       return remove(all);

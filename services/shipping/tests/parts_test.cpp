@@ -308,9 +308,8 @@ TEST_CASE("the audit shows every part of an order, on one page") {
 const Time noon{std::chrono::sys_days{std::chrono::year{2030} / 1 / 1} + std::chrono::hours{12}};
 
 /// A run of chance through one order's shipments; each decision as the store makes it.
-void happen(Dispatch& all, std::int64_t& sequence, int& ids) {
+void happen(Dispatch& all, std::int64_t& sequence) {
   using namespace rc;
-  const auto new_id = [&] { return testing::id<ShipmentId>(++ids); };
   auto& one = all.shipments[*gen::inRange<std::size_t>(0, all.shipments.size())];
   auto& effects = all.effects[static_cast<std::size_t>(&one - all.shipments.data())];
   OrderFacts facts{sequence, *gen::element(Stage::open, Stage::open, Stage::cancelling, Stage::cancelled), {}, {}, {}};
@@ -321,13 +320,13 @@ void happen(Dispatch& all, std::int64_t& sequence, int& ids) {
     case 0:
       facts.sequence = sequence += *gen::inRange(-1, 3);
       hear_order(all, facts, noon);
-      return pack_apart(all, 70'000, new_id, noon);
+      return pack_apart(all, 70'000, noon);
     case 1:
       hear_payment(all, noon);
-      return pack_apart(all, 70'000, new_id, noon);
+      return pack_apart(all, 70'000, noon);
     case 2: {
       const auto id = one.id;
-      split_by_staff(all, id, {{*gen::inRange(1, 3), *gen::inRange(0, 4)}}, new_id(), noon);
+      split_by_staff(all, id, {{*gen::inRange(1, 3), *gen::inRange(0, 4)}}, noon);
       return;
     }
     case 3:
@@ -368,14 +367,13 @@ TEST_CASE("whatever happens, the shipments of an order hold each piece once, and
     Dispatch all{std::vector<Shipment>(1), {}};
     all.shipments.front().id = testing::id<ShipmentId>(1);
     std::int64_t sequence = 1;
-    int ids = 1;
     std::int64_t heard = 0;  // the order's version that `answered` is about
     bool answered = false;
     std::map<std::int64_t, std::int64_t> ordered;
     const int steps = *rc::gen::inRange(1, 80);
     for (int step = 0; step < steps; ++step) {
       all.effects.assign(all.shipments.size(), {});
-      happen(all, sequence, ids);
+      happen(all, sequence);
       answer(all, noon);
       if (ordered.empty()) ordered = pieces_of(all.shipments);
       RC_ASSERT(pieces_of(all.shipments) == ordered);

@@ -341,12 +341,12 @@ TEST_CASE("a cancelling that waits for a split sees the new part too") {
   Dock dock{{}, testing::Room::Mode::commits};
   dock.paid_order();
   auto& database = dock.room->database();
-  const auto order = testing::id<OrderId>(1);
+  const auto order = order_id(1);
   const auto shipment = ShipmentId{*Uuid::parse(dock.column("id"))};
 
   auto splitting = dock.room->await(database.begin(in(Duration{20'000})));
   dock.room->await(open_store(splitting->transaction())->decide_all(shipment, dock.world.now(), [&](Dispatch& all) {
-    CHECK(split_by_staff(all, shipment, {{1, 1}}, testing::id<ShipmentId>(77), dock.world.now()) == Split::done);
+    CHECK(split_by_staff(all, shipment, {{1, 1}}, dock.world.now()) == Split::done);
   }));
   const auto hear = [&](Dispatch& all) {
     OrderFacts facts;
@@ -356,7 +356,7 @@ TEST_CASE("a cancelling that waits for a split sees the new part too") {
   };
   const auto cancel = [&](pg::Transaction& tx) -> Task<std::vector<Changed>> {
     const auto store = open_store(tx);
-    co_return co_await store->decide({{order, hear}}, [] { return testing::id<ShipmentId>(78); }, dock.world.now());
+    co_return co_await store->decide({{order, hear}}, dock.world.now());
   };
   std::vector<Changed> cancelled;
   {
