@@ -4,6 +4,7 @@
 #include <limits>
 #include <set>
 
+#include "platform/made_at.hpp"
 #include "services/notifications/domain.hpp"
 
 namespace acme::app {
@@ -84,12 +85,6 @@ struct Examination::About {
     }
   }
 };
-
-Time made_at(const Uuid& id) {
-  std::int64_t milliseconds = 0;
-  for (int i = 0; i < 6; ++i) milliseconds = milliseconds << 8 | id.bytes[static_cast<std::size_t>(i)];
-  return Time{std::chrono::milliseconds{milliseconds}};
-}
 
 void Examination::find(std::string kind, std::string what, std::string object, std::optional<Time> since,
                        std::string todo) {

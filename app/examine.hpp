@@ -220,7 +220,4 @@ class Examination {
   std::map<std::string, std::int64_t> seen_, statuses_;
 };
 
-/// When an id was made: ours are version 7.
-Time made_at(const Uuid& id);
-
 }  // namespace acme::app

@@ -1,6 +1,7 @@
 #include "services/payments/api.hpp"
 
 #include "commerce/scope.hpp"
+#include "platform/made_at.hpp"
 #include "platform/observe/log.hpp"
 #include "platform/runtime/crash_point.hpp"
 #include "platform/runtime/runtime.hpp"
@@ -61,10 +62,8 @@ static Task<std::optional<Payment>> await_payment(Call& call, OrderId order, Sco
 /// Nobody's payment yet: of another customer, of an order that never was, or simply not heard of yet?
 static Task<Result<void>> may_still_come(Call& call, OrderId order) {
   if (co_await of_order(call.db(), order)) co_return refuse(not_found("order", order.text()));
-  std::int64_t made_ms = 0;  // UUIDv7 begins with its time, RFC 9562 §5.7
-  for (int i = 0; i < 6; ++i) made_ms = made_ms << 8 | order.uuid().bytes[std::size_t(i)];
-  const Time made{std::chrono::milliseconds{made_ms}};
-  if (call.now() - made > call.get<Settings>().terms.give_up_after) co_return refuse(not_found("order", order.text()));
+  if (call.now() - made_at(order.uuid()) > call.get<Settings>().terms.give_up_after)
+    co_return refuse(not_found("order", order.text()));
   co_return Result<void>{};
 }
 

@@ -84,7 +84,8 @@ static News fail(Payment& payment, std::string reason) {
 
 News begin(Payment& payment, Time now) {
   payment.placed_at = std::min(payment.placed_at, now);
-  payment.created_at = payment.key_since = now;
+  payment.key_since = payment.placed_at;  // nobody can have used it before, whatever we remember
+  payment.created_at = now;
   if (payment.amount == 0) {
     payment.captured_at = now;
     return move_to(payment, Status::succeeded, News::completed);
@@ -94,10 +95,15 @@ News begin(Payment& payment, Time now) {
   return News::changed;
 }
 
+bool may_be_forgotten(const Payment& payment) {
+  // A restore takes longer; deployments, and a relay that was away, are mostly over.
+  return payment.created_at - payment.placed_at > std::chrono::minutes{10};
+}
+
 static void start_try(Payment& payment, Time now) {
   payment.attempt += 1;
   payment.replays = 0;
-  payment.key_since = now;
+  payment.key_since = payment.intent_id ? now : payment.placed_at;
   payment.reason.reset();
 }
 
@@ -249,6 +255,8 @@ News refuse_try(Payment& payment, std::string reason) {
 }
 
 News cancel(Payment& payment, std::string reason) {
+  // Of one that was forgotten Stripe is asked, as of one that is being tried.
+  if (payment.status == Status::pending && may_be_forgotten(payment)) try_at_once(payment, payment.placed_at);
   if (payment.status == Status::pending) return give_up(payment, std::move(reason));
   const News news = move_to(payment, Status::cancelling, News::changed);
   if (news != News::none) payment.reason = std::move(reason);

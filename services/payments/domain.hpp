@@ -44,7 +44,7 @@ BOOST_DEFINE_ENUM_CLASS(ShownStatus, pending, requires_payment_method, requires_
                         partially_refunded, refunded, failed)
 
 struct Payment {
-  PaymentId id;
+  PaymentId id;  // the order's UUID: an order that is heard anew has the same keys at Stripe, and is found there
   OrderId order_id;
   UserId customer_id;
   std::int64_t amount = 0;  // ISO 4217 minor units; Stripe's own unit is the client's matter
@@ -55,7 +55,7 @@ struct Payment {
   int create_try = 1;  // key create:<payment>, from the second on create:<payment>:<n>
   int attempt = 0;     // key confirm:<payment>:<n>; the next number only after a definite outcome
   int replays = 0;     // how often the present key brought a stored 500
-  Time key_since{};    // since when the present key is used: Stripe may forget it after 24 h
+  Time key_since{};    // the present key was not used before: Stripe may forget it 24 h later
   std::optional<std::string> payment_method, return_url;
   std::optional<Time> pay_by;
   bool grace_given = false;
@@ -124,6 +124,8 @@ struct Terms {
 
 /// A new order's payment. A total of 0 completes at once; an amount that Stripe cannot charge fails at once.
 News begin(Payment& payment, Time now);
+/// Heard of so late that it may have begun before, and been forgotten: Stripe knows what came of that.
+bool may_be_forgotten(const Payment& payment);
 /// The payment method that came with the order makes the PaymentIntent and is tried by one call.
 News try_at_once(Payment& payment, Time now);
 /// The PaymentIntent is seen for the first time: the time to pay begins. With a payment method the first try starts.
@@ -139,7 +141,7 @@ News resolve(Payment& payment, const Seen& seen, bool livemode, Time now);
 News next_key(Payment& payment, Time now);
 /// The try itself was refused (an unknown or used-up payment method): the buyer's turn again.
 News refuse_try(Payment& payment, std::string reason);
-/// The order is to be cancelled. While nothing that could be paid was sent: failed at once.
+/// The order is to be cancelled. While nothing that could be paid was sent, as far as anybody knows: failed at once.
 News cancel(Payment& payment, std::string reason);
 /// pay_by is over; changes nothing while the bank is processing, and gives the grace.
 News expire(Payment& payment, Time now, const Terms& terms);

@@ -153,17 +153,24 @@ static std::string try_key(const Payment& payment) {
 
 static Task<stripe::Reply<stripe::Intent>> create(Job& job, const Payment& payment, std::string key,
                                                   std::optional<stripe::Means> means = {}) {
-  return stripe_of(job).create(errand(job), std::move(key), payment.id, payment.order_id, payment.total(),
-                               std::move(means));
+  auto& client = stripe_of(job);
+  auto made = co_await client.create(errand(job), std::move(key), payment.id, payment.order_id, payment.total(),
+                                     std::move(means));
+  if (!may_be_forgotten(payment)) co_return made;
+  // Perhaps it is the first answer again, and much happened to what was made then.
+  auto intent = made ? std::optional{*made} : made.error().error.payment_intent;
+  if (!intent) co_return made;
+  co_return co_await client.find(errand(job), std::move(intent->id));
 }
-/// Our clock may have been wrong by so much when a payment began, or is now: what is overlooked would be charged again.
+/// Our clock may have been wrong by so much when an order was placed, or is now: what is overlooked would be charged
+/// again.
 constexpr std::chrono::hours clocks_differ{2};
 
 /// The PaymentIntent whose id never reached us, with its charge; nothing when there is none.
 static Task<stripe::Reply<std::optional<stripe::Intent>>> find_lost(Job& job, const Payment& payment) {
   auto& client = stripe_of(job);
   auto lost =
-      co_await client.find_lost(errand(job), payment.id, std::min(payment.created_at, job.now()) - clocks_differ);
+      co_await client.find_lost(errand(job), payment.id, std::min(payment.placed_at, job.now()) - clocks_differ);
   if (!lost || !*lost) co_return lost;
   co_return co_await client.find(errand(job), (*lost)->id);
 }
@@ -197,30 +204,6 @@ static Task<Outcome> find_or_next_key(Job& job, Payment payment) {
     return p.status == Status::pending && !p.intent_id ? next_key(p, now) : News::none;
   });
   co_return Done{};
-}
-
-Task<Outcome> create_intent(Job& job, PaymentJob work) {
-  const auto payment = co_await find(job.db(), work.payment);
-  if (!payment || payment->intent_id || payment->status == Status::succeeded) co_return Done{};
-  // Given up before anything was sent: nothing to find, nothing to make.
-  if (payment->status == Status::failed && job.attempt() == 1) co_return Done{};
-  if (job.now() - payment->placed_at >= terms_of(job).give_up_after)
-    co_return co_await give_up(job, payment->id, "provider_unavailable");
-  if (must_ask(*payment, job.now(), terms_of(job))) co_return co_await find_or_next_key(job, *payment);
-
-  auto made = co_await create(job, *payment, create_key(*payment, payment->create_try));
-  if (made) co_return co_await adopt(job, payment->id, std::move(*made));
-  const auto& refusal = made.error();
-  switch (refusal.verdict) {
-    case stripe::Verdict::again:
-      co_return co_await again_with_key(job, *payment, refusal);
-    case stripe::Verdict::ask:
-      co_return co_await find_or_next_key(job, *payment);
-    default:
-      break;
-  }
-  if (!not_chargeable(refusal)) co_return troubled(refusal);
-  co_return co_await give_up(job, payment->id, "amount_not_chargeable");
 }
 
 static bool runs(const Payment& payment, TryJob work) {
@@ -267,15 +250,45 @@ static Task<Outcome> ask_about_try(Job& job, TryJob work, Payment payment) {
 
 /// A day has gone without a PaymentIntent: it is looked for once more. Should money come after all of one that could
 /// not be found, it goes back.
-static Task<Outcome> look_and_give_up(Job& job, TryJob work, Payment payment) {
+static Task<Outcome> look_and_give_up(Job& job, Payment payment, std::optional<TryJob> work = {}) {
   try {
     auto lost = co_await find_lost(job, payment);
     if (!lost) co_return put_off(lost.error());
-    if (*lost) co_return co_await answered(job, work, stripe::seen(**lost));
+    if (*lost && work) co_return co_await answered(job, *work, stripe::seen(**lost));
+    if (*lost) co_return co_await adopt(job, payment.id, std::move(**lost));
   } catch (const http::NoAnswer& error) {
+    if (may_be_forgotten(payment)) throw;  // what is paid, and perhaps delivered, is not given up
     log::warning("Stripe cannot be asked", {{"payment", payment.id.text()}, {"reason", error.what()}});
   }
   co_return co_await give_up(job, payment.id, "provider_unavailable");
+}
+
+Task<Outcome> create_intent(Job& job, PaymentJob work) {
+  const auto payment = co_await find(job.db(), work.payment);
+  if (!payment || payment->intent_id || payment->status == Status::succeeded) co_return Done{};
+  // Given up before anything was sent: nothing to find, nothing to make.
+  if (payment->status == Status::failed && job.attempt() == 1) co_return Done{};
+  if (job.now() - payment->placed_at >= terms_of(job).give_up_after) co_return co_await look_and_give_up(job, *payment);
+  if (may_be_forgotten(*payment)) {  // perhaps under the key of a try
+    auto lost = co_await find_lost(job, *payment);
+    if (!lost) co_return put_off(lost.error());
+    if (*lost) co_return co_await adopt(job, payment->id, std::move(**lost));
+  }
+  if (must_ask(*payment, job.now(), terms_of(job))) co_return co_await find_or_next_key(job, *payment);
+
+  auto made = co_await create(job, *payment, create_key(*payment, payment->create_try));
+  if (made) co_return co_await adopt(job, payment->id, std::move(*made));
+  const auto& refusal = made.error();
+  switch (refusal.verdict) {
+    case stripe::Verdict::again:
+      co_return co_await again_with_key(job, *payment, refusal);
+    case stripe::Verdict::ask:
+      co_return co_await find_or_next_key(job, *payment);
+    default:
+      break;
+  }
+  if (!not_chargeable(refusal)) co_return troubled(refusal);
+  co_return co_await give_up(job, payment->id, "amount_not_chargeable");
 }
 
 /// The payment method is unknown, or was used before: a definite outcome, nothing was charged. Where Stripe made no
@@ -348,7 +361,7 @@ Task<Outcome> confirm_intent(Job& job, TryJob work) {
   }
   const auto& intent = payment->intent_id;
   if (!intent && job.now() - payment->placed_at >= terms_of(job).give_up_after)
-    co_return co_await look_and_give_up(job, work, *payment);
+    co_return co_await look_and_give_up(job, *payment, work);
   if (must_ask(*payment, job.now(), terms_of(job))) co_return co_await ask_about_try(job, work, *payment);
 
   const stripe::Means means{payment->payment_method.value(),
@@ -398,6 +411,11 @@ Task<Outcome> confirm_intent(Job& job, TryJob work) {
 /// that takes none is made under the try's key, and the try can come no more; else the list knows what the try made.
 static Task<Outcome> forestall(Job& job, Payment payment) {
   const auto reason = payment.reason.value_or("cancelled");
+  if (may_be_forgotten(payment)) {
+    auto lost = co_await find_lost(job, payment);
+    if (!lost) co_return put_off(lost.error());
+    if (*lost) co_return co_await adopt(job, payment.id, std::move(**lost));
+  }
   if (!must_ask(payment, job.now(), terms_of(job))) {
     auto made = co_await create(job, payment, try_key(payment));
     if (made) co_return co_await adopt(job, payment.id, std::move(*made));

@@ -17,7 +17,7 @@ static bool to_be_cancelled(const std::string& order_status) {
 
 static Payment payment_of(Reaction& on, const OrderCreated& order, const KnownOrder& known) {
   Payment payment;
-  payment.id = on.new_id<PaymentId>();
+  payment.id = PaymentId{order.order_id.uuid()};
   payment.order_id = order.order_id;
   payment.customer_id = known.customer_id;
   payment.amount = order.totals.total;
@@ -82,7 +82,7 @@ Task<> on_order_created(Reaction& on, std::vector<events::Event<OrderCreated>> o
       auto& payment = payments[i];
       if (!begun.contains(payment.order_id)) continue;
       on.tx().traceparent = orders[i].envelope.traceparent;
-      if (news[i] != News::changed) {
+      if (news[i] != News::changed || payment.reason) {  // a row begins without one
         keep(on, on.tx(), payment, news[i]);
       } else if (auto job = next_job(payment, on.now())) {  // of the payment as it was inserted
         job->traceparent = on.tx().traceparent;

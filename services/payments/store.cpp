@@ -89,7 +89,7 @@ static const pg::Statement<BegunOrder(std::vector<OrderId>, std::vector<UserId>,
                           shipping, placed_at, version, create_try, replays, key_since, grace_given, created_at,
                           updated_at, swept_at)
     SELECT begun.id, noted.id, noted.customer_id, amount, currency, begun.status, attempt, method, return_url, tax,
-           shipping, placed_at, 1, 1, 0, $15, false, $15, $15, $15
+           shipping, placed_at, 1, 1, 0, placed_at, false, $15, $15, $15
       FROM unnest($1, $2, $3, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
              AS begun (order_id, customer_id, order_status, id, amount, currency, status, attempt, method, return_url,
                        tax, shipping, placed_at)

@@ -113,6 +113,69 @@ TEST_CASE("a key that is too old is not repeated: the list knows whether the Pay
     }
 }
 
+TEST_CASE("a payments that lost its rows and hears its orders again charges none twice, and knows what was paid") {
+  struct {
+    const char *method, *then;
+  } table[] = {{"pm_card_visa", ""},
+               {"pm_card_visa_chargeDeclined", "pm_card_mastercard"},
+               {"pm_nobodys", "pm_card_visa"},
+               {"", "pm_card_visa"}};
+  for (auto& row : table)
+    for (auto later : {std::chrono::minutes{11}, std::chrono::minutes{21 * 60}, std::chrono::minutes{30 * 60}})
+      for (bool with_method : {true, false}) {
+        CAPTURE(row.method);
+        CAPTURE(later);
+        CAPTURE(with_method);
+        Shop shop;
+        const auto bare = shop.order_json(1999, "");
+        const auto order =
+            *row.method ? shop.order_json(1999, R"(,"payment_method":")" + std::string{row.method} + "\"") : bare;
+        CHECK(shop.room.hear("order.created", order, shop.order.text(), 1));
+        shop.settle();
+        if (*row.then) CHECK(shop.pay(row.then).status == 202);
+        shop.settle();
+        REQUIRE(shop.status() == "succeeded");
+        const auto was = shop.field("id || intent_id");
+        shop.forget();
+        shop.world.advance(later);
+        shop.lose_answers(true);
+        CHECK(shop.room.hear("order.created", with_method ? order : bare, shop.order.text(), 1));
+        shop.room.run_jobs();
+        shop.lose_answers(false);
+        shop.settle();
+        CHECK(shop.status() == "succeeded");
+        CHECK(shop.field("id || intent_id") == was);
+        CHECK(shop.news() == "payment.completed succeeded ");
+        CHECK(shop.booked() == "1999");
+        CHECK(all_intents(shop).size() == 1);
+      }
+}
+
+TEST_CASE("an order that is cancelled while its payment is forgotten ends as Stripe has it") {
+  for (auto method : {"pm_card_visa", "pm_card_visa_chargeDeclined", ""})
+    for (auto later : {std::chrono::minutes{11}, std::chrono::minutes{30 * 60}})
+      for (bool end_first : {true, false}) {
+        CAPTURE(method);
+        CAPTURE(later);
+        CAPTURE(end_first);
+        Shop shop;
+        const auto order = shop.order_json(1999, "");
+        CHECK(shop.placed(1999, method));
+        shop.settle();
+        shop.forget();
+        shop.world.advance(later);
+        if (end_first) CHECK(shop.hears("order.updated", "cancelling", 2));
+        CHECK(shop.room.hear("order.created", order, shop.order.text(), 1));
+        if (!end_first) CHECK(shop.hears("order.updated", "cancelling", 2));
+        shop.settle();
+        const bool paid = method == std::string_view{"pm_card_visa"};
+        CHECK(shop.news() == (paid ? "payment.completed succeeded " : "payment.failed failed cancelled"));
+        CHECK(shop.booked() == (paid ? "1999" : "0"));
+        for (auto& intent : all_intents(shop)) CHECK(intent.status == (paid ? "succeeded" : "canceled"));
+        CHECK(all_intents(shop).size() == 1);
+      }
+}
+
 TEST_CASE("the list is read to its end though every second answer fails") {
   Section section;
   section.give_up_after_hours = 48;
@@ -171,7 +234,7 @@ TEST_CASE("a clock that was wrong by an hour when the payment began hides no Pay
     CHECK(shop.placed(1999, "pm_card_visa"));
     shop.room.run_jobs(1);
     shop.lose_answers(false);
-    shop.room.sql("UPDATE payments SET replays = 3, created_at = created_at + $1::text::interval", std::string{began});
+    shop.room.sql("UPDATE payments SET replays = 3, placed_at = placed_at + $1::text::interval", std::string{began});
     shop.settle();
     CHECK(shop.news() == "payment.completed succeeded ");
     CHECK(all_intents(shop).size() == 1);
