@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "commerce/return_url.hpp"
+#include "platform/security/crypto.hpp"
 
 namespace acme::payments {
 
@@ -304,6 +305,15 @@ static constexpr RefundTransition refund_life[] = {
 // clang-format on
 
 std::span<const RefundTransition> refund_transitions() { return refund_life; }
+
+RefundId refund_id(PaymentId payment, std::string_view reference) {
+  Uuid id = payment.uuid();
+  const auto hash = security::sha256(id.text() + std::string{reference});
+  std::copy_n(hash.begin(), 10, id.bytes.begin() + 6);
+  id.bytes[6] = static_cast<std::uint8_t>(0x80 | (id.bytes[6] & 0x0f));  // RFC 9562 §5.8
+  id.bytes[8] = static_cast<std::uint8_t>(0x80 | (id.bytes[8] & 0x3f));
+  return RefundId{id};
+}
 
 Result<Refund> ask_refund(Payment& payment, RefundId id, std::optional<std::int64_t> amount, std::string reason,
                           Time now) {

@@ -199,6 +199,8 @@ struct RefundSeen {
   bool moved = false;  // Stripe's balance has it, whatever becomes of it
 };
 
+/// Of what is refunded under a reference: made anew, it has the same id, and is found at Stripe.
+RefundId refund_id(PaymentId payment, std::string_view reference);
 /// Sets the amount aside under the payment's lock; everything that is left when no amount is named.
 Result<Refund> ask_refund(Payment& payment, RefundId id, std::optional<std::int64_t> amount, std::string reason,
                           Time now);

@@ -62,9 +62,10 @@ bool retry_refund(pg::Transaction& tx, Payment& payment, Refund& refund, Time no
 }
 
 void refund_order(const Context& context, pg::Transaction& tx, Payment& payment) {
-  auto refund = ask_refund(payment, context.new_id<RefundId>(), {}, "order_cancelled", context.now());
+  const auto reference = "cancel:" + payment.order_id.text();
+  auto refund = ask_refund(payment, refund_id(payment.id, reference), {}, "order_cancelled", context.now());
   if (!refund) return;  // nothing is left
-  refund->reference = "cancel:" + payment.order_id.text();
+  refund->reference = reference;
   order_refund(tx, payment, *refund, context.now());
 }
 
@@ -580,6 +581,11 @@ Task<Outcome> make_refund(Job& job, RefundJob work) {
   const auto payment = co_await find(job.db(), refund->payment_id);
   const auto& intent = payment->intent_id.value();
   if (must_ask(*refund, job.now(), terms_of(job))) co_return co_await find_or_end(job, *refund, intent, {});
+  if (refund->reference) {  // by an event: payments may have heard it before, and forgotten
+    auto found = co_await stripe_of(job).find_lost_refund(errand(job), intent, refund->id, refund->attempt);
+    if (!found) co_return put_off(found.error());
+    if (*found) co_return co_await conclude_refund(job, *refund, stripe::seen(**found));
+  }
 
   const auto key = "refund:" + refund->id.text();
   auto made = co_await stripe_of(job).refund(

@@ -105,7 +105,8 @@ static Task<> refund_due(Reaction& on, Payment& payment, const std::vector<Refun
   for (auto& each : due) {
     const auto left = payment.left();
     if (left == 0 || !known.insert(each.reference).second) continue;
-    auto refund = ask_refund(payment, on.new_id<RefundId>(), std::min(each.amount, left), each.reason, on.now());
+    auto refund = ask_refund(payment, refund_id(payment.id, each.reference), std::min(each.amount, left), each.reason,
+                             on.now());
     if (refund) {
       if (left < each.amount)
         log::warning("less is left of a payment than is due", {{"payment", payment.id.text()},

@@ -128,6 +128,27 @@ TEST_CASE("several parts are refunded, never more than was captured") {
   CHECK(shop.refunds_at_stripe() == "1999/1999");
 }
 
+TEST_CASE("a refund that was forgotten with its payment is found at Stripe, and not made again") {
+  for (auto later : {std::chrono::minutes{11}, std::chrono::minutes{30 * 60}}) {
+    CAPTURE(later);
+    Paid shop;
+    const auto order = shop.order_json(1999, R"(,"payment_method":"pm_card_visa")");
+    const auto due = R"({"reference":"ret_1","amount":500,"reason":"returned"})";
+    CHECK(shop.owes(3, due));
+    shop.settle();
+    REQUIRE(shop.refunds_at_stripe() == "500/500");
+    shop.forget();
+    shop.world.advance(later);
+    CHECK(shop.room.hear("order.created", order, shop.order.text(), 1));
+    shop.settle();
+    CHECK(shop.owes(3, due));
+    shop.settle();
+    CHECK(shop.refunds_at_stripe() == "500/500");
+    CHECK(shop.statuses() == "succeeded");
+    CHECK(shop.calls("POST", "/v1/refunds") == 1);
+  }
+}
+
 TEST_CASE("of many who refund at once only those succeed for whom something is left") {
   Paid shop{"pm_card_visa", testing::Room::Mode::commits};
   auto& database = shop.room.database();
