@@ -66,7 +66,9 @@ const pg::Statement<OrderId(std::vector<OrderId>)> no_payment_sql{"payments.forg
   SELECT id FROM unnest($1) AS asked (id) WHERE NOT EXISTS (SELECT FROM payments WHERE order_id = asked.id) ORDER BY id
 )sql"};
 const pg::Statement<OrderId(std::vector<OrderId>)> no_parcel_sql{"shipping.forgotten", R"sql(
-  SELECT id FROM unnest($1) AS asked (id) WHERE NOT EXISTS (SELECT FROM shipments WHERE order_id = asked.id) ORDER BY id
+  SELECT id FROM unnest($1) AS asked (id)
+   WHERE NOT EXISTS (SELECT FROM shipments WHERE order_id = asked.id AND sequence > 0)  -- of which something was said
+   ORDER BY id
 )sql"};
 const pg::Statement<OrderId(PaymentId)> order_of_sql{"payments.order_of",
                                                      "SELECT order_id FROM payments WHERE id = $1"};
@@ -116,7 +118,8 @@ std::string who(const EventsOptions& options) {
 }
 
 /// Payments and shipping act on what they hear of an order that is new to them. Throws when one is to hear of an order
-/// that it acted on and does not know any more.
+/// that it acted on and does not know any more. What payments says again is chosen by its own times: then all orders
+/// are looked at.
 void ensure_nothing_is_done_twice(Runtime& runtime, const Place& place, const EventsOptions& options) {
   const auto speaks = [&](std::string_view name) { return std::ranges::find(options.of, name) != options.of.end(); };
   const bool orders = speaks("orders"), payments = speaks("payments");
@@ -124,6 +127,7 @@ void ensure_nothing_is_done_twice(Runtime& runtime, const Place& place, const Ev
   auto only = OrderId::parse(options.key);
   if (const auto payment = PaymentId::parse(options.key))
     for (auto& of : ask(runtime, place.settings.database("payments"), order_of_sql, *payment)) only = of;
+  const auto changed_since = payments ? MaybeTime{} : since(options);
   std::vector<OrderId> uncharged, unsent;
   const auto note = [&](std::vector<OrderId>& forgotten, const std::string& service, const auto& statement,
                         std::vector<OrderId> known) {
@@ -132,7 +136,7 @@ void ensure_nothing_is_done_twice(Runtime& runtime, const Place& place, const Ev
       forgotten.push_back(id);
   };
   for (OrderId after;;) {
-    const auto page = ask(runtime, place.settings.database("orders"), acted_on_sql, after, only, since(options));
+    const auto page = ask(runtime, place.settings.database("orders"), acted_on_sql, after, only, changed_since);
     if (page.empty()) break;
     after = page.back().id;
     std::vector<OrderId> charged, sent;
@@ -146,13 +150,13 @@ void ensure_nothing_is_done_twice(Runtime& runtime, const Place& place, const Ev
   std::string why;
   if (!uncharged.empty())
     why += "Payments does not know the payments of " + std::to_string(uncharged.size()) + " orders any more (" +
-           uncharged.front().text() + "): it would let them be paid again.\n";
+           uncharged.front().text() + "): it would begin them anew, and ask Stripe what it has of them.\n";
   if (!unsent.empty())
     why += "Shipping does not know the parcels of " + std::to_string(unsent.size()) + " orders any more (" +
-           unsent.front().text() + "): it would buy their labels again.\n";
+           unsent.front().text() + "): it would take up the labels that the carrier finds, and buy the others again.\n";
   if (!why.empty())
-    throw std::runtime_error(why + "Restore what it lost (docs/runbook.md, \"Restore\"), then ask again. To have it " +
-                             "done a second time all the same: --act-again.");
+    throw std::runtime_error(why + "Restore what it lost (docs/runbook.md, \"Restore\"), then ask again. To have " +
+                             "it done all the same: --act-again.");
 }
 
 /// With `heading` above them. False when there are none.

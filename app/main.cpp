@@ -124,7 +124,8 @@ int main(int argc, char** argv) {
     command->add_option("--by", events.by, "Your name, for the record (default: $USER)");
   }
   republish_command->add_flag("--act-again", events.act_again,
-                              "Even if payments or shipping lost what they did, and would do it again");
+                              "Even if payments or shipping lost what they did: they take up what Stripe"
+                              " and the carrier have of it");
   republish_command->add_option("of", events.of, "catalog orders payments shipping")
       ->required()
       ->check(CLI::IsMember({"catalog", "orders", "payments", "shipping"}));
