@@ -384,7 +384,8 @@ void apply(Parcel& parcel, const std::string& status, std::int64_t sequence,
   if (tracking_number) parcel.tracking_number = tracking_number;
 }
 
-Parcels progress(const std::vector<Parcel>& parcels, const std::map<int, std::int64_t>& lines) {
+Parcels progress(const std::vector<Parcel>& parcels, const std::map<int, std::int64_t>& lines,
+                 const std::map<int, std::int64_t>& taken_back) {
   Parcels furthest = Parcels::none;
   auto missing = lines;
   for (auto& parcel : parcels) {
@@ -395,6 +396,9 @@ Parcels progress(const std::vector<Parcel>& parcels, const std::map<int, std::in
     else if (parcel.labelled && parcel.status != "cancelled" && !parcel.removed())
       furthest = std::max(furthest, Parcels::labelled);
   }
+  for (auto& [line, pieces] : brought_back(parcels))
+    if (const auto taken = taken_back.find(line); taken != taken_back.end())
+      missing[line] -= std::min(pieces, taken->second);
   const bool all = std::ranges::all_of(missing, [](auto& line) { return line.second <= 0; });
   return all && !lines.empty() ? Parcels::delivered : furthest;
 }
@@ -403,6 +407,14 @@ std::map<int, std::int64_t> removed(const std::vector<Parcel>& parcels) {
   std::map<int, std::int64_t> pieces;
   for (auto& parcel : parcels)
     if (parcel.removed())
+      for (auto& [line, quantity] : parcel.lines) pieces[line] += quantity;
+  return pieces;
+}
+
+std::map<int, std::int64_t> brought_back(const std::vector<Parcel>& parcels) {
+  std::map<int, std::int64_t> pieces;
+  for (auto& parcel : parcels)
+    if (parcel.status == "returned" && !parcel.delivered)
       for (auto& [line, quantity] : parcel.lines) pieces[line] += quantity;
   return pieces;
 }

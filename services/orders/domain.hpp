@@ -237,10 +237,14 @@ struct Parcel {
 };
 void apply(Parcel& parcel, const std::string& status, std::int64_t sequence,
            const std::optional<std::string>& tracking_number);
-/// `lines`: line → pieces ordered. Delivered is an order when every piece of it is, or is removed.
-Parcels progress(const std::vector<Parcel>& parcels, const std::map<int, std::int64_t>& lines);
+/// `lines`: line → pieces ordered. Delivered is an order when every piece of it is, is removed, or was brought back by
+/// the carrier and is one of `taken_back`.
+Parcels progress(const std::vector<Parcel>& parcels, const std::map<int, std::int64_t>& lines,
+                 const std::map<int, std::int64_t>& taken_back = {});
 /// Line → pieces that will never arrive.
 std::map<int, std::int64_t> removed(const std::vector<Parcel>& parcels);
+/// Line → pieces that the carrier could not deliver.
+std::map<int, std::int64_t> brought_back(const std::vector<Parcel>& parcels);
 
 // What comes back.
 

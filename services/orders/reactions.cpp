@@ -67,8 +67,7 @@ static Task<store::Order> lock(pg::Transaction& tx, OrderId id) {
   co_return std::move(*order);
 }
 
-/// What no parcel carries is the buyer's once it is paid, unless his order is being cancelled.
-static void hand_over_without_parcel(pg::Transaction& tx, OrderId id, const std::vector<Line>& lines) {
+void hand_over_without_parcel(pg::Transaction& tx, OrderId id, const std::vector<Line>& lines) {
   std::map<int, std::int64_t> pieces;
   for (auto& line : lines)
     if (!line.requires_shipping) pieces[line.line] = line.quantity;
@@ -140,6 +139,7 @@ static Task<> on_payment(Reaction& on, PaymentId payment, OrderId id, PaymentNew
   changes.write();
 }
 
+namespace {
 /// What is known of an order when it hears something.
 struct Known {
   struct Shipped : Parcel {
@@ -149,8 +149,10 @@ struct Known {
   };
   store::Order order;
   std::vector<Line> lines;
-  std::map<ShipmentId, Shipped> parcels;  // where parcels speak
+  std::map<ShipmentId, Shipped> parcels;   // where parcels speak
+  std::map<int, std::int64_t> taken_back;  // of those that the carrier brought back
 };
+}  // namespace
 
 /// The orders of a batch of events, locked, and their lines.
 template <typename E>
@@ -171,7 +173,7 @@ Task<> on_payment_completed(Reaction& on, std::vector<events::Event<PaymentCompl
   auto orders = co_await locked(on.tx(), events);
   store::Changes changes{on.tx()};
   for (auto& [envelope, event] : events) {
-    auto& [order, lines, parcels] = orders.at(event.order_id);
+    auto& [order, lines, parcels, taken_back] = orders.at(event.order_id);
     on.tx().traceparent = envelope.traceparent;
     hear(on, changes, envelope, order, lines, event.payment_id, PaymentNews::succeeded, {});
   }
@@ -188,7 +190,7 @@ Task<> on_payment_refunded(Reaction& on, PaymentRefunded event) {
 
 static void hear(Reaction& on, store::Changes& changes, const events::Envelope& envelope, const ShipmentEvent& event,
                  Known& of) {
-  auto& [order, lines, parcels] = of;
+  auto& [order, lines, parcels, taken_back] = of;
   const bool known = parcels.contains(event.shipment_id);
   auto& parcel = parcels[event.shipment_id];
   const Parcel before = parcel;
@@ -222,7 +224,7 @@ static void hear(Reaction& on, store::Changes& changes, const events::Envelope& 
       if (line.requires_shipping) ordered[line.line] = line.quantity;
     std::vector<Parcel> all;
     for (auto& [id, each] : parcels) all.push_back(each);
-    const auto reached = progress(all, ordered);
+    const auto reached = progress(all, ordered, taken_back);
     if (const auto news = news_of(order.parcels, reached)) heard.push_back(*news);
     order.parcels = reached;
   }
@@ -266,6 +268,8 @@ Task<> on_shipment(Reaction& on, std::vector<events::Event<ShipmentEvent>> event
     known.contents = parcel.lines;
     static_cast<Parcel&>(known) = parcel_of(parcel);
   }
+  for (auto& [id, of] : orders)
+    if (of.order.returns) of.taken_back = co_await taken_back(tx, of.order);
   store::Changes changes{tx};
   for (auto& [envelope, event] : events) {
     tx.traceparent = envelope.traceparent;

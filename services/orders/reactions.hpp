@@ -80,6 +80,8 @@ struct ShipmentEvent {
 BOOST_DESCRIBE_STRUCT(ShipmentEvent, (),
                       (shipment_id, order_id, lines, carrier, status, tracking_number, reason, order_sequence))
 Parcel parcel_of(const store::KnownParcel& known);
+/// What no parcel carries is the buyer's once it is paid, unless his order is being cancelled.
+void hand_over_without_parcel(pg::Transaction& tx, OrderId id, const std::vector<Line>& lines);
 struct UserMerged {
   UserId user_id, guest_id;
 };

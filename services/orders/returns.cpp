@@ -55,7 +55,8 @@ struct Locked {
   std::vector<store::Return> returns;
   std::vector<store::ReturnedLine> returned;
   std::map<int, std::int64_t> removed, arrived;  // line → pieces that will never arrive; that were delivered
-  std::map<int, std::int64_t> brought_back;      // line → pieces that the carrier could not deliver
+  std::map<int, std::int64_t> brought_back;
+  std::vector<Parcel> parcels;
   bool awaited = false;                          // pieces that have not left, or are with the carrier
 
   std::int64_t delivery_paid() const {
@@ -85,6 +86,11 @@ struct Locked {
         }
     return pieces;
   }
+  std::map<int, std::int64_t> taken_back() const {
+    std::map<int, std::int64_t> pieces;
+    for (auto& of : lines) pieces[of.line.line] = sent_back(of.line.line, true, ReturnReason::undeliverable);
+    return pieces;
+  }
 };
 
 Task<Locked> all_of(pg::Transaction& tx, store::Order order, const std::vector<Parcel>& parcels) {
@@ -95,13 +101,13 @@ Task<Locked> all_of(pg::Transaction& tx, store::Order order, const std::vector<P
              {},
              removed(parcels),
              {},
-             {}};
+             brought_back(parcels),
+             parcels};
   for (auto& [order_id, line, taken] : all.lines) all.awaited |= line.requires_shipping && taken < line.quantity;
   for (auto& parcel : parcels) {
     all.awaited |= parcel.handed_over && !parcel.delivered && parcel.status != "returned";
-    auto* const at = parcel.delivered ? &all.arrived : parcel.status == "returned" ? &all.brought_back : nullptr;
-    if (at)
-      for (auto& [line, pieces] : parcel.lines) (*at)[line] += pieces;
+    if (parcel.delivered)
+      for (auto& [line, pieces] : parcel.lines) all.arrived[line] += pieces;
   }
   std::vector<ReturnId> ids;
   for (auto& each : all.returns) ids.push_back(each.id);
@@ -125,6 +131,23 @@ Task<std::optional<Time>> last_arrival(pg::Transaction& tx, const Locked& all) {
   for (auto& [order_id, entry] : co_await store::find_timeline(tx, {all.order.id}))
     if (entry.event.starts_with("shipment.") && entry.status == "delivered") last = entry.at;  // in their order
   co_return last;
+}
+
+/// An order ends when the last of what did not arrive is back.
+Task<> end_with_what_is_back(pg::Transaction& tx, Locked& all) {
+  auto& order = all.order;
+  std::map<int, std::int64_t> pieces;
+  std::vector<Line> own;
+  for (auto& of : all.lines) {
+    own.push_back(of.line);
+    if (of.line.requires_shipping) pieces[of.line.line] = of.line.quantity;
+  }
+  const auto status = status_of(next(order.state(), News::delivered));
+  if (status == order.status || progress(all.parcels, pieces, all.taken_back()) != Parcels::delivered) co_return;
+  order.delivered_at = co_await last_arrival(tx, all);  // from then on the customer may send it back
+  order.status = status;
+  order.parcels = Parcels::delivered;
+  if (!order.paid) hand_over_without_parcel(tx, order.id, own);
 }
 
 /// The order shows it, too: so its version rises, and who follows it hears of it.
@@ -188,8 +211,11 @@ Task<Result<http::Response>> decide(Call& call, ReturnId id, ReturnNews news, st
       if (auto done = more(tx, *all, changed, lines); !done) co_return refuse(std::move(done.error()));
       store::save(tx, changed, lines, call.now());
       *it = changed;
+      std::erase_if(all->returned, [&](auto& line) { return line.return_id == id; });
+      all->returned.insert(all->returned.end(), lines.begin(), lines.end());
+      if (news == ReturnNews::receive) co_await end_with_what_is_back(tx, *all);
       std::vector<ReturnView> views;
-      for (auto& each : all->returns) views.push_back(view_of(each, each.id == id ? lines : all->returned));
+      for (auto& each : all->returns) views.push_back(view_of(each, all->returned));
       all->order.returns = told(views);
       std::vector<Line> own;
       for (auto& line : all->lines) own.push_back(line.line);
@@ -223,6 +249,12 @@ void owe(store::Order& order, RefundDue refund) {
 
 void check(const RequestReturn& request, const json::Node& in) { check_lines(request.lines, in); }
 void check(const ReceiveReturn& request, const json::Node& in) { check_lines(request.lines, in); }
+
+Task<std::map<int, std::int64_t>> taken_back(pg::Transaction& tx, store::Order order) {
+  const std::vector<Parcel> none;
+  const auto all = co_await all_of(tx, std::move(order), none);
+  co_return all.taken_back();
+}
 
 Task<std::vector<ReturnView>> returns_of(pg::Session& db, std::vector<OrderId> orders) {
   co_return co_await views_of(db, co_await store::find_returns(db, std::move(orders)));

@@ -58,6 +58,9 @@ Task<Result<http::Response>> receive_return(Call& call, ReturnId id, ReceiveRetu
 Task<> take_out(pg::Transaction& tx, store::Order& order, const std::vector<Parcel>& before, ShipmentId parcel,
                 const std::map<int, std::int64_t>& pieces, bool restocked, bool had_left);
 
+/// Line → pieces of parcels that the carrier brought back which staff received.
+Task<std::map<int, std::int64_t>> taken_back(pg::Transaction& tx, store::Order order);
+
 /// Of these orders, oldest first.
 Task<std::vector<ReturnView>> returns_of(pg::Session& db, std::vector<OrderId> orders);
 

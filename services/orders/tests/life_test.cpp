@@ -86,7 +86,8 @@ TEST_CASE("whatever happens to an order in whatever state does what the table of
   CHECK(steps == std::ssize(transitions()));
 }
 
-TEST_CASE("delivered is an order when every piece of it is, or will never leave; a voided label does not count") {
+TEST_CASE(
+    "delivered is an order when every piece of it is, will never leave or is back; a voided label does not count") {
   const std::map<int, std::int64_t> lines{{1, 2}, {2, 1}};
   Parcel first, second;
   first.lines = {{1, 2}}, second.lines = {{2, 1}};
@@ -109,6 +110,14 @@ TEST_CASE("delivered is an order when every piece of it is, or will never leave;
   apply(first, "delivered", 9, {});
   CHECK(progress({first, second}, lines) == Parcels::delivered);
   CHECK(removed({first, second}).empty());
+  first = {};
+  first.lines = {{1, 2}};
+  apply(first, "returned", 9, {});
+  CHECK(progress({first, second}, lines) == Parcels::handed_over);
+  CHECK(progress({first, second}, lines, {{1, 1}}) == Parcels::handed_over);
+  CHECK(progress({first, second}, lines, {{1, 2}}) == Parcels::delivered);
+  first.status = "in_transit";  // something else of the line is back
+  CHECK(progress({first, second}, lines, {{1, 2}}) == Parcels::handed_over);
 }
 
 /// One thing that was said of an order.

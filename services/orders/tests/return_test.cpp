@@ -38,6 +38,14 @@ struct Delivered : Ordered {
     staff(back, "approve");
     return at(receives(back, quantity, 0, more).body, "/refund/amount");
   }
+  /// Staff receives pieces of a parcel that the carrier brought back.
+  void take_back(int quantity) {
+    as_staff();
+    const auto back = at(sends_back(quantity, 1, "undeliverable").body, "/id");
+    sign_in(ann.text());
+    staff(back, "approve");
+    CHECK(receives(back, quantity, 0).status == 200);
+  }
   std::string journal() {
     return sql(
         "SELECT string_agg(on_hand || ' ' || reason, ', ' ORDER BY id) FROM stock_journal WHERE kind = 'adjusted'");
@@ -242,6 +250,42 @@ TEST_CASE("the time to send back what arrived ends, too, when the carrier brings
   CHECK(shop.sends_back(1).status == 201);
 }
 
+TEST_CASE("an order ends when what the carrier brought back is received and the rest arrived, whichever comes first") {
+  for (const bool arrives_first : {true, false}) {
+    CAPTURE(arrives_first);
+    Delivered shop;
+    shop.id = shop.ordered("MUG", 3);
+    shop.hear(shop.completed());
+    const auto arrived = shop.parcel("delivered", 3, 11, 1);
+    if (arrives_first) shop.hear(arrived);
+    shop.world.advance(std::chrono::days{10});
+    shop.hear(shop.parcel("returned", 3, 12, 2));
+    shop.take_back(1);
+    CHECK(shop.status() == "shipped");
+    shop.take_back(1);
+    CHECK(shop.status() == (arrives_first ? "delivered" : "shipped"));
+    if (!arrives_first) shop.hear(arrived);
+    CHECK(shop.status() == "delivered");
+    CHECK(at(shop.published().back().data, "/status") == "delivered");
+    CHECK(shop.faults() == "[]");
+    // The customer's time began when his piece arrived.
+    shop.world.advance(std::chrono::days{21});
+    CHECK(shop.sends_back(1).status == (arrives_first ? 409 : 201));
+  }
+}
+
+TEST_CASE("an order of which the only parcel came back ends when it is received: nothing of it can be sent back") {
+  Delivered shop;
+  shop.id = shop.ordered("MUG", 1);
+  shop.hear(shop.completed());
+  shop.hear(shop.parcel("returned", 3, 12, 1));
+  shop.take_back(1);
+  CHECK(shop.status() == "delivered");
+  CHECK(shop.sends_back(1).status == 400);
+  CHECK(shop.stock() == "3 on hand, 0 held");
+  CHECK(shop.faults() == "[]");
+}
+
 TEST_CASE("what staff takes of a parcel that the carrier brought back leaves the customer what arrived to send back") {
   for (const bool staff_first : {true, false}) {
     CAPTURE(staff_first);
@@ -251,17 +295,10 @@ TEST_CASE("what staff takes of a parcel that the carrier brought back leaves the
     shop.hear(shop.parcel("delivered", 3, 11, 1));
     shop.hear(shop.parcel("returned", 3, 12, 1));
     shop.hear(shop.parcel("in_transit", 2, 13, 1));
-    const auto staff_takes_it = [&] {
-      shop.as_staff();
-      const auto back = at(shop.sends_back(1, 1, "undeliverable").body, "/id");
-      shop.sign_in(ann.text());
-      shop.staff(back, "approve");
-      CHECK(shop.receives(back, 1, 0).status == 200);
-    };
-    if (staff_first) staff_takes_it();
+    if (staff_first) shop.take_back(1);
     CHECK(shop.sends_back(1).status == 201);
     CHECK(shop.sends_back(1).status == 400);
-    if (!staff_first) staff_takes_it();
+    if (!staff_first) shop.take_back(1);
     CHECK(shop.sends_back(1).status == 400);
   }
 }
