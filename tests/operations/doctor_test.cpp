@@ -11,6 +11,7 @@
 #include "app/audits.hpp"
 #include "app/private_shop.hpp"
 #include "platform/config/config.hpp"
+#include "platform/made_at.hpp"
 #include "platform/world.hpp"
 #include "services/notifications/domain.hpp"
 #include "services/orders/api.hpp"
@@ -949,6 +950,11 @@ TEST_CASE("each night the shop examines itself, once in all its processes, and m
     return reply.body.contains("acme_doctor_last_run_timestamp_seconds 1");
   });
   CHECK(made.body.contains("\n" + last_run() + "\n"));
+  const auto planned = [&] {
+    return shop.sql("notifications", "SELECT count(*) FROM platform.jobs WHERE kind = 'doctor.examine'") == "1";
+  };
+  for (int i = 0; i < 300 && !planned(); ++i) std::this_thread::sleep_for(100ms);
+  REQUIRE(planned());
   shop.sql("notifications", "UPDATE platform.jobs SET run_at = now() WHERE kind = 'doctor.examine'");
   const auto then = last_run();
   for (int i = 0; i < 300 && last_run() == then; ++i) std::this_thread::sleep_for(100ms);
