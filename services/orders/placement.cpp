@@ -44,6 +44,12 @@ struct Placement::Queue {
       return std::ranges::find(order.draft.lines, line.sku, &Line::sku) != order.draft.lines.end();
     });
   }
+  /// Whether a request with its key is blocked: this one would only wait for the same, and longer.
+  bool comes_after_its_key(const Waiting& order) const {
+    return !order.blocked && std::ranges::any_of(blocked, [&](auto& other) {
+      return other->blocked && other->draft.key == order.draft.key;
+    });
+  }
   bool looks_blocked(const Waiting& order) const {
     return std::ranges::any_of(blocked, [&](auto& other) { return wants_all_of(order, *other); });
   }
@@ -89,8 +95,9 @@ struct Placement::Batch {
     std::erase_if(blocked, [](auto& order) { return order->gone; });
     if (blocked.empty() || std::chrono::steady_clock::now() < queue.try_at) collect_waiting();
     if (!orders.empty() || blocked.empty()) return;
-    orders.push_back(std::move(blocked.front()));
-    blocked.pop_front();
+    const auto next = std::ranges::find_if(blocked, [&](auto& order) { return !queue.comes_after_its_key(*order); });
+    orders.push_back(std::move(*next));
+    blocked.erase(next);
     orders.front()->sent = true;
   }
   void collect_waiting() {
@@ -153,11 +160,11 @@ Task<> Placement::run(Queue& queue, pg::Database& database) {
     if (batch.orders.front()->blocked) queue.unblock(*batch.orders.front());
   } catch (const pg::Busy&) {
     once_more = true;  // a lock was not free in time: nothing happened
+    queue.try_at = in(between_tries);
     if (batch.orders.size() == 1) {
       auto& order = *batch.orders.front();
       order.blocked = true;
       for (auto& equal : order.equals) equal->blocked = true;
-      queue.try_at = in(between_tries);
     }
   } catch (const pg::Error& error) {
     // Two that waited for each other (40P01): once more. Something else, in company: once more, each alone, so that one

@@ -795,6 +795,7 @@ TEST_CASE("whatever is broken by hand, the doctor names it, the order and what t
   };
   for (std::size_t i = 0; i < faults.size(); ++i)
     for (auto& kind : faults[i].found) {
+      if (kind == "payment_open") continue;  // set back by days, to be one
       CAPTURE(kind);
       const auto at = since(kind, kind == "stock" ? "MUG-0" : orders[i].text());
       CHECK(at > made_at(orders[i].uuid()) - 1s);  // Stripe's seconds
@@ -818,8 +819,8 @@ TEST_CASE("whatever is broken by hand, the doctor names it, the order and what t
 
   const auto sinces = [](const std::vector<Finding>& all) {
     std::map<std::string, Time> seen;
-    const Kinds newest_change{"payment_alarm", "failure_unheard", "cancelling", "message_dead", "offer", "in_stock",
-                              "outbox"};
+    const Kinds newest_change{"payment_alarm", "payment_open", "failure_unheard", "cancelling",
+                              "message_dead",  "offer",        "in_stock",        "outbox"};
     for (auto& each : all)
       if (!newest_change.contains(each.kind))
         seen.emplace(each.kind + " " + each.object.substr(0, each.object.find(": ")), each.since.value());
