@@ -10,7 +10,7 @@ int main(int count, char** arguments) {
       "Kills a private shop, or lets its surroundings fail, while customers shop; then compares everything with "
       "everything."};
   command.add_option("--seed", options.seed, "Gives the same schedule again");
-  command.add_option("--kills", options.kills, "Of processes, each twelfth of PostgreSQL");
+  command.add_option("--kills", options.kills, "Of processes, each sixteenth of PostgreSQL");
   command.add_option("--wires", options.wires, "Failures of wires to PostgreSQL and to the providers");
   command.add_option("--disks", options.disks, "How often PostgreSQL's disk is full; wants the right to mount");
   command.add_option("--clocks", options.clocks,

@@ -415,11 +415,11 @@ std::vector<Strike> schedule(const CampaignOptions& options, const std::vector<s
   if (options.split)
     for (auto& service : app::service_names) kill(service, "", 1);
   for (auto& point : points) kill(home_of(point, random), point, 1);
-  const int postgres = options.kills / 12;
+  const int postgres = options.kills / 16;
   strikes.resize(std::min(strikes.size(), static_cast<std::size_t>(options.kills - postgres)));
   while (std::ssize(strikes) < options.kills - postgres)
     if (const auto& point = points[random() % points.size()]; below(2) == 0)
-      kill(home_of(point, random), point, 1 + below(10));
+      kill(home_of(point, random), point, 1 + below(6));
     else
       kill(app::service_names[random() % app::service_names.size()], "", 1);
   for (int i = 0; i < postgres; ++i) strikes.push_back({"postgres", "", 1, below(500)});

@@ -39,7 +39,7 @@ struct Strike {
   bool operator==(const Strike&) const = default;
 };
 
-/// Kills: each process and each point at least once, then by chance; PostgreSQL each twelfth time. All kinds mixed.
+/// Kills: each process and each point at least once, then by chance; PostgreSQL each sixteenth time. All kinds mixed.
 std::vector<Strike> schedule(const CampaignOptions& options, const std::vector<std::string>& points);
 
 /// Of the ends that `acme up` told of, those that are none of so many kills by victim; one sentence each. PostgreSQL's
